@@ -1,0 +1,79 @@
+package tcp
+
+// Segment is one TCP segment in host form: ParseHeader fills it from the wire, MarshalHeader writes
+// its header. It is meant to be reused; nothing in it is allocated.
+type Segment struct {
+	SrcPort, DstPort uint16
+	Seq              Seq    // sequence number of the first byte, or of the SYN
+	Ack              Seq    // next number the sender of the segment expects; valid with the ACK bit
+	Flags            Flags  // control bits
+	Wnd              uint16 // window as it stands on the wire, not scaled
+	Urg              uint16 // urgent pointer; valid with the URG bit
+	Opts             Options
+	Payload          Payload
+	ECN              uint8 // IP ECN codepoint (RFC 3168 §5): as received, or to send
+	Cause            Cause // output only: why the segment is sent
+}
+
+// SeqLen returns SEG.LEN: the sequence numbers the segment occupies, counting SYN and FIN
+// (RFC 9293 §3.4).
+func (s *Segment) SeqLen() uint32 {
+	n := uint32(s.Payload.N)
+	if s.Flags&SYN != 0 {
+		n++
+	}
+	if s.Flags&FIN != 0 {
+		n++
+	}
+	return n
+}
+
+// End returns the sequence number just behind the segment: SEG.SEQ+SEG.LEN.
+func (s *Segment) End() Seq { return s.Seq.Add(s.SeqLen()) }
+
+// ECN codepoints of the IP header (RFC 3168 §5).
+const (
+	ECNNot  = 0b00 // the transport does not understand ECN
+	ECNECT1 = 0b01 // ECN-capable, codepoint 1
+	ECNECT0 = 0b10 // ECN-capable, codepoint 0: what TCP sends
+	ECNCE   = 0b11 // congestion experienced
+)
+
+// Cause says why a segment was sent, for observers, traces and counters.
+type Cause uint8
+
+// The causes.
+const (
+	CauseNone           Cause = iota // not said
+	CauseSYN                         // active open
+	CauseSYNACK                      // answer to a SYN
+	CauseNewData                     // data, or a FIN, sent for the first time
+	CauseRetransmitSYN               // SYN or SYN-ACK again
+	CauseRetransmitRTO               // retransmission timer expired (RFC 6298 §5.4)
+	CauseRetransmitFast              // fast retransmit or recovery (RFC 6675, RFC 8985)
+	CauseRetransmitTLP               // tail loss probe (RFC 8985 §7)
+	CauseProbe                       // zero-window probe (RFC 9293 §3.8.6.1)
+	CauseKeepalive                   // keep-alive probe (RFC 9293 §3.8.4)
+	CauseAck                         // immediate acknowledgment
+	CauseDelayedAck                  // delayed acknowledgment timer expired
+	CauseDupAck                      // out-of-order or duplicate data came (RFC 5681 §4.2)
+	CauseChallengeAck                // RFC 5961 challenge ACK
+	CauseWindowUpdate                // the reader made room
+	CauseReset                       // connection aborted, or a segment without a connection
+	CauseTimeWait                    // acknowledgment from TIME-WAIT
+	numCauses
+)
+
+var causeNames = [numCauses]string{
+	"none", "syn", "syn-ack", "new-data", "retransmit-syn", "retransmit-rto", "retransmit-fast",
+	"retransmit-tlp", "probe", "keepalive", "ack", "delayed-ack", "dup-ack", "challenge-ack",
+	"window-update", "reset", "time-wait",
+}
+
+// String returns a short lower-case name such as "retransmit-fast".
+func (c Cause) String() string {
+	if c < numCauses {
+		return causeNames[c]
+	}
+	return "cause(?)"
+}
