@@ -1,0 +1,85 @@
+package device
+
+import "sync/atomic"
+
+// Counters are the interface's counters as ifconfig prints them. Bytes are IP bytes, as Linux counts
+// them on lo.
+type Counters struct {
+	RX RXCounters
+	TX TXCounters
+}
+
+// RXCounters count what came in.
+type RXCounters struct {
+	Packets, Bytes uint64 // delivered to the stack
+	Errors         uint64 // malformed: the sum of the kinds of errors below
+	Dropped        uint64 // lost for any reason but errors: ring full, down, filtered
+	Overruns       uint64 // of Dropped, those lost because the RX ring was full
+	Frame          uint64 // no packet at all: empty or too long
+	Filtered       uint64 // of Dropped, those the filter rejected
+}
+
+// TXCounters count what went out.
+type TXCounters struct {
+	Packets, Bytes uint64 // given to the link
+	Errors         uint64 // the sum of the kinds of errors below
+	Dropped        uint64 // lost on the way to or on the link
+	Overruns       uint64 // of Dropped, those lost because the wire's queue was full
+	Carrier        uint64 // refused because the NIC was down
+	Collisions     uint64 // always 0: no medium is shared
+	Busy           uint64 // refused because the TX ring was full; the sender kept the packet
+}
+
+// traffic counts one queue's packets. Only the holder of the queue's baton writes it, and seldom: it
+// sums in local variables and adds once for each batch.
+type traffic struct {
+	packets, bytes atomic.Uint64
+}
+
+func (t *traffic) add(packets, bytes uint64) {
+	t.packets.Add(packets)
+	t.bytes.Add(bytes)
+}
+
+// account adds a batch to a queue's counters. On the perfect wire what is sent is received at once,
+// so the usual batch is the same in both directions and costs one addition, not two.
+func (q *queue) account(txPackets, txBytes, rxPackets, rxBytes uint64) {
+	if txPackets == rxPackets && txBytes == rxBytes {
+		if txPackets != 0 {
+			q.both.add(txPackets, txBytes)
+		}
+		return
+	}
+	if txPackets != 0 {
+		q.tx.add(txPackets, txBytes)
+	}
+	if rxPackets != 0 {
+		q.rx.add(rxPackets, rxBytes)
+	}
+}
+
+// Counters returns a snapshot of the counters. Safe for concurrent use; while packets move, the
+// counters of one snapshot may be a batch apart.
+func (n *NIC) Counters() Counters {
+	var c Counters
+	for i := range n.queues {
+		q := &n.queues[i]
+		packets, bytes := q.both.packets.Load(), q.both.bytes.Load()
+		c.RX.Packets += packets + q.rx.packets.Load()
+		c.RX.Bytes += bytes + q.rx.bytes.Load()
+		c.TX.Packets += packets + q.tx.packets.Load()
+		c.TX.Bytes += bytes + q.tx.bytes.Load()
+	}
+	d := n.Drops()
+	c.RX.Frame = d[DropRxEmpty] + d[DropRxLength]
+	c.RX.Errors = c.RX.Frame
+	c.RX.Overruns = d[DropRxFull]
+	c.RX.Filtered = d[DropFiltered]
+	c.RX.Dropped = d[DropRxFull] + d[DropFiltered] + d[DropRxDown]
+	c.TX.Carrier = n.refusedDown.Load()
+	c.TX.Errors = c.TX.Carrier
+	c.TX.Overruns = d[DropWireFull]
+	c.TX.Dropped = d[DropTxDown] + d[DropUnreachable] + d[DropWireFull] + d[DropLink]
+	c.TX.Busy = n.refusedFull.Load()
+	return c
+}

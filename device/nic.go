@@ -1,0 +1,324 @@
+package device
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultMTU is the loopback device's MTU in bytes: 16 KiB of data, and the headers of TCP over IPv4
+// with timestamps (20 + 20 + 12).
+const DefaultMTU = (16 * 1024) + 20 + 20 + 12
+
+// Limits and defaults of Config.
+const (
+	DefaultRingSize = 256
+	MaxRingSize     = 1 << 16
+	MaxQueues       = 256
+	MinMTU          = 68    // RFC 791 §3.2: what every IPv4 link carries
+	MaxMTU          = 65536 // what newer Linux gives lo
+)
+
+// Config describes a NIC. The zero value gives lo as Linux has it, on the loopback wire.
+type Config struct {
+	// Name is the interface's name; "lo" if empty.
+	Name string
+	// MTU in bytes, MinMTU to MaxMTU; DefaultMTU if 0.
+	MTU int
+	// Metric is what ifconfig shows; 1 if 0.
+	Metric int
+	// TxQueueLen is what ifconfig and ip show as the length of the queue before the device. Nothing
+	// queues there; old Linux shows 0 for lo, newer 1000.
+	TxQueueLen int
+	// Queues is the number of pairs of RX and TX rings, 1 to MaxQueues; 1 if 0.
+	Queues int
+	// RingSize is the number of descriptors of each ring, rounded up to a power of two, at most
+	// MaxRingSize; DefaultRingSize if 0. A ring's memory is allocated when it is first used.
+	RingSize int
+	// Link is what the NIC is plugged into; Loopback if nil.
+	Link Link
+	// FillChecksum completes the partial checksum of the packet b: the sum covers b[start:], the
+	// field is at start+offset and holds the folded pseudo-header sum. If nil, partial checksums stay.
+	FillChecksum func(b []byte, start, offset int)
+	// Interrupt, if not nil, is called when packets were put on RX ring q from outside a poll while
+	// nobody held the queue's baton. The baton is the callee's: it must see to it that Poll is called
+	// until Rest returns true.
+	Interrupt func(q int)
+	// Pool is where copies of packets get their memory; the NIC has its own if nil.
+	Pool *Pool
+}
+
+// fill replaces what is unset by the defaults, and what is out of range by the nearest in range.
+func (c *Config) fill() {
+	if c.Name == "" {
+		c.Name = "lo"
+	}
+	if c.MTU == 0 {
+		c.MTU = DefaultMTU
+	}
+	c.MTU = min(max(c.MTU, MinMTU), MaxMTU)
+	if c.Metric <= 0 {
+		c.Metric = 1
+	}
+	c.TxQueueLen = max(c.TxQueueLen, 0)
+	c.Queues = min(max(c.Queues, 1), MaxQueues)
+	if c.RingSize <= 0 {
+		c.RingSize = DefaultRingSize
+	}
+	c.RingSize = min(c.RingSize, MaxRingSize)
+	if c.Link == nil {
+		c.Link = Loopback{}
+	}
+	if c.Pool == nil {
+		c.Pool = new(Pool)
+	}
+}
+
+// A Link is what a NIC's TX ring empties into.
+type Link interface {
+	// Send takes ownership of the packets ps, drained in order from TX ring q of n, and delivers
+	// them, now or later, by NIC.Receive or in other ways, or drops them by NIC.Drop. It must not keep
+	// ps. It is called by the holder of queue q's baton: one call at a time for each queue of a NIC,
+	// but for different queues and NICs concurrently.
+	Send(n *NIC, q int, now time.Duration, ps []*Packet)
+}
+
+// A TxResult says what became of a packet given to Transmit.
+type TxResult uint8
+
+const (
+	// TxOK: the NIC owns the packet.
+	TxOK TxResult = iota
+	// TxFull: the TX ring is full; the caller keeps the packet and may try again after a poll.
+	TxFull
+	// TxDown: the NIC is down; the caller keeps the packet.
+	TxDown
+)
+
+// String returns the result's name.
+func (r TxResult) String() string {
+	switch r {
+	case TxOK:
+		return "TxOK"
+	case TxFull:
+		return "TxFull"
+	case TxDown:
+		return "TxDown"
+	}
+	return "TxUnknown"
+}
+
+// A NIC is a virtual network interface: TX and RX rings in pairs (queues), a link between them,
+// counters, addresses, taps and a filter.
+//
+// All methods are safe for concurrent use, except that Poll and Rest of a queue belong to the holder
+// of its baton (see Ring).
+type NIC struct {
+	name       string
+	txQueueLen int
+	metric     int
+	ringSize   int
+	fillSum    func(b []byte, start, offset int)
+	interrupt  func(q int)
+	pool       *Pool
+
+	up     atomic.Bool
+	mtu    atomic.Int64
+	link   atomic.Pointer[Link]
+	taps   atomic.Pointer[[]*tap]
+	filter atomic.Pointer[func([]byte) int]
+	addrs  atomic.Pointer[addrTable]
+
+	mu sync.Mutex // guards changes of taps and addrs
+
+	refusedDown, refusedFull atomic.Uint64
+	drops                    [NumDropReasons]atomic.Uint64
+
+	queues []queue
+}
+
+// NewNIC returns a NIC that is up and running, with the addresses 127.0.0.1/8 and ::1/128. Values of
+// cfg that are out of range are replaced by the nearest in range.
+func NewNIC(cfg Config) *NIC {
+	cfg.fill()
+	n := &NIC{
+		name:       cfg.Name,
+		txQueueLen: cfg.TxQueueLen,
+		metric:     cfg.Metric,
+		ringSize:   cfg.RingSize,
+		fillSum:    cfg.FillChecksum,
+		interrupt:  cfg.Interrupt,
+		pool:       cfg.Pool,
+		queues:     make([]queue, cfg.Queues),
+	}
+	n.up.Store(true)
+	n.mtu.Store(int64(cfg.MTU))
+	n.link.Store(&cfg.Link)
+	n.addrs.Store(loopbackAddrs())
+	return n
+}
+
+// Name returns the interface's name.
+func (n *NIC) Name() string { return n.name }
+
+// MTU returns the longest IP packet in bytes that the interface carries.
+func (n *NIC) MTU() int { return int(n.mtu.Load()) }
+
+// SetMTU changes the MTU. It returns ErrMTU when mtu is not within MinMTU and MaxMTU.
+func (n *NIC) SetMTU(mtu int) error {
+	if mtu < MinMTU || mtu > MaxMTU {
+		return ErrMTU
+	}
+	n.mtu.Store(int64(mtu))
+	return nil
+}
+
+// Queues returns the number of queues.
+func (n *NIC) Queues() int { return len(n.queues) }
+
+// Pool returns the pool from which the NIC takes memory.
+func (n *NIC) Pool() *Pool { return n.pool }
+
+// SetLink plugs the NIC into another link (Loopback if nil), from the next batch on. What the old link
+// still holds stays with it.
+func (n *NIC) SetLink(l Link) {
+	if l == nil {
+		l = Loopback{}
+	}
+	n.link.Store(&l)
+}
+
+// Up reports whether the NIC is up.
+func (n *NIC) Up() bool { return n.up.Load() }
+
+// SetUp brings the NIC up or down. While it is down Transmit refuses and arriving packets are dropped;
+// what was on the rings is dropped, by SetUp itself where nobody holds the baton, else by the holder's
+// next poll. Addresses stay.
+func (n *NIC) SetUp(up bool) {
+	if n.up.Swap(up) == up || up {
+		return
+	}
+	for q := range n.queues {
+		if !n.Ring(q) {
+			continue
+		}
+		for {
+			n.Poll(q, 0, 1, func(p *Packet) { n.Drop(p, DropRxDown) })
+			if n.Rest(q) {
+				break
+			}
+		}
+	}
+}
+
+// queueOf returns the number of the queue that carries a flow.
+func (n *NIC) queueOf(hash uint32) int {
+	if len(n.queues) == 1 {
+		return 0
+	}
+	return int(hash % uint32(len(n.queues)))
+}
+
+// Transmit puts p on the TX ring of its flow's queue. TxOK: the NIC owns p, and the caller must ring
+// that queue's bell (Ring) before it forgets about it; the packet moves when the queue is polled.
+// Otherwise the caller keeps p, and the refusal is counted.
+func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
+	if !n.up.Load() {
+		n.refusedDown.Add(1)
+		return TxDown
+	}
+	q := n.queueOf(p.Hash)
+	p.Queue = uint8(q)
+	p.At = now
+	if !n.queues[q].open(n).tx.Put(p) {
+		n.refusedFull.Add(1)
+		return TxFull
+	}
+	return TxOK
+}
+
+// TxRoom returns about how many packets of the flow Transmit would take now.
+func (n *NIC) TxRoom(hash uint32) int {
+	r := n.queues[n.queueOf(hash)].rings.Load()
+	if r == nil {
+		return n.ringSize
+	}
+	return r.tx.Room()
+}
+
+// Receive puts p on the RX ring of its flow's queue; links call it. It takes ownership in any case: if
+// the ring is full or the NIC down, the packet is counted and released, and Receive returns false. It
+// does not ring the bell: who delivers from outside a poll calls Kick afterwards.
+func (n *NIC) Receive(now time.Duration, p *Packet) bool {
+	if !n.up.Load() {
+		n.Drop(p, DropRxDown)
+		return false
+	}
+	q := n.queueOf(p.Hash)
+	p.Queue = uint8(q)
+	if !n.queues[q].open(n).rx.Put(p) {
+		n.Drop(p, DropRxFull)
+		return false
+	}
+	return true
+}
+
+// ReceiveBatch is Receive for packets that all belong to queue q. It takes ownership of the packets,
+// not of ps, and returns how many the RX ring took.
+func (n *NIC) ReceiveBatch(q int, now time.Duration, ps []*Packet) int {
+	taken, why := 0, DropRxDown
+	if n.up.Load() {
+		taken, why = n.queues[q].open(n).rx.PutBatch(ps), DropRxFull
+	}
+	for _, p := range ps[taken:] {
+		n.Drop(p, why)
+	}
+	return taken
+}
+
+// Inject delivers raw, an IP packet from outside, as if it had come in by the wire: it is copied,
+// marked FlagFromWire and put on the RX ring, and whoever is needed is interrupted. The error is ErrEmpty,
+// ErrTooLong, ErrDown or ErrRingFull; each is counted.
+func (n *NIC) Inject(now time.Duration, raw []byte) error {
+	switch {
+	case len(raw) == 0:
+		n.drops[DropRxEmpty].Add(1)
+		return ErrEmpty
+	case len(raw) > MaxPacket:
+		n.drops[DropRxLength].Add(1)
+		return ErrTooLong
+	case !n.up.Load():
+		n.drops[DropRxDown].Add(1)
+		return ErrDown
+	}
+	p := n.copyIn(raw)
+	q := n.queueOf(p.Hash)
+	if !n.Receive(now, p) {
+		return ErrRingFull
+	}
+	n.Kick(q)
+	return nil
+}
+
+// copyIn makes a packet from outside.
+func (n *NIC) copyIn(raw []byte) *Packet {
+	p := n.pool.NewPacket()
+	if len(raw) > MaxHead {
+		p.HeadOwner = n.pool.Get(len(raw))
+		p.Head = p.HeadOwner.Bytes()[:0]
+	}
+	p.Head = append(p.Head, raw...)
+	p.Hash = FlowHash(p.Head)
+	p.Flags = FlagFromWire
+	return p
+}
+
+// AppendWire appends p's bytes to dst as they look on the wire: with a partial checksum filled in.
+func (n *NIC) AppendWire(dst []byte, p *Packet) []byte {
+	start := len(dst)
+	dst = p.AppendTo(dst)
+	if p.Flags&FlagCsumPartial != 0 && n.fillSum != nil {
+		n.fillSum(dst[start:], int(p.CsumStart), int(p.CsumOffset))
+	}
+	return dst
+}

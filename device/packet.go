@@ -1,0 +1,117 @@
+package device
+
+import "time"
+
+// MaxHead is the room in bytes that every Packet has for the headers of our own packets:
+// IPv6 (40) + fragment header (8) + TCP with options (60), or IPv4 with options (60) + TCP (60).
+const MaxHead = 128
+
+// MaxPacket is the length in bytes of the longest IP packet (RFC 791 §3.1: a 16 bit total length).
+const MaxPacket = 65535
+
+// A Piece is a part of a packet's payload: bytes, and the chunk of pool memory they lie in.
+// Owner is nil when B is ordinary memory that the garbage collector looks after.
+type Piece struct {
+	B     []byte
+	Owner *Buf
+}
+
+// PacketFlags say where a packet has been and what is left to do to it.
+type PacketFlags uint8
+
+const (
+	// FlagCsumPartial: the transport checksum was left to the device (checksum offload). The checksum
+	// field holds the folded pseudo-header sum, not complemented, as in virtio-net. It is trusted on
+	// receipt and filled in for taps and for packets that leave this computer.
+	FlagCsumPartial PacketFlags = 1 << iota
+	// FlagOutside: the packet is routed off this computer. It leaves by an open wire and is
+	// unreachable on the loopback wire.
+	FlagOutside
+	// FlagFromWire: the packet came in from outside or was injected. Verify everything; the rules
+	// about martian addresses apply.
+	FlagFromWire
+	// FlagImpaired: an impairing link touched the packet (copied it, perhaps corrupted it). Verify its
+	// checksums.
+	FlagImpaired
+)
+
+// A Packet is one IP packet and the descriptor that travels through the rings. The packet's bytes
+// are Head, then Frags[0], then Frags[1].
+//
+// A packet has one owner at a time, who alone may look at it or change it; passing it to
+// NIC.Transmit (when that says TxOK), NIC.Receive or a handler passes the ownership on. The last
+// owner calls Release once.
+type Packet struct {
+	// Head is the IP header and everything that follows it in one piece. For our own packets it is
+	// exactly the headers and lies in the packet itself (see SetHead); for packets from outside and
+	// reassembled ones it is the whole packet.
+	Head []byte
+	// HeadOwner owns Head's memory when that is pool memory outside the packet.
+	HeadOwner *Buf
+	// Frags is the payload after Head, in order. The packet holds one reference to each owner.
+	Frags [2]Piece
+	// At is when NIC.Transmit took the packet, since the stack's epoch.
+	At time.Duration
+	// Hash is the flow hash, equal for both directions of a flow (see FlowHash). It chooses the queue.
+	Hash uint32
+	// CsumStart and CsumOffset describe the checksum to fill in when FlagCsumPartial is set: it covers
+	// the bytes of the packet from CsumStart to its end and is stored, 16 bits, at CsumStart+CsumOffset.
+	CsumStart, CsumOffset uint16
+	// Flags say where the packet has been.
+	Flags PacketFlags
+	// Queue is the queue the packet travels on; the NIC sets it.
+	Queue uint8
+
+	pool   *Pool
+	live   uint32 // audit mode only: 1 while the packet is out of its pool
+	inline [MaxHead]byte
+}
+
+// Len returns the packet's length in bytes, IP header included.
+func (p *Packet) Len() int {
+	return len(p.Head) + len(p.Frags[0].B) + len(p.Frags[1].B)
+}
+
+// SetHead makes Head the first n bytes of the room inside the packet and returns it. The bytes are
+// not zeroed. It panics when n exceeds MaxHead.
+func (p *Packet) SetHead(n int) []byte {
+	p.Head = p.inline[:n]
+	return p.Head
+}
+
+// AppendTo appends the packet's bytes to dst, as they are: a partial checksum stays partial.
+// NIC.AppendWire gives the bytes with the checksum filled in.
+func (p *Packet) AppendTo(dst []byte) []byte {
+	dst = append(dst, p.Head...)
+	dst = append(dst, p.Frags[0].B...)
+	return append(dst, p.Frags[1].B...)
+}
+
+// Release gives up the packet: it releases HeadOwner and the owners of Frags, and returns the packet
+// to its pool. Its owner calls it exactly once and must not touch the packet afterwards.
+func (p *Packet) Release() {
+	if p.HeadOwner != nil {
+		p.HeadOwner.Release()
+	}
+	if p.Frags[0].Owner != nil {
+		p.Frags[0].Owner.Release()
+	}
+	if p.Frags[1].Owner != nil {
+		p.Frags[1].Owner.Release()
+	}
+	if p.pool != nil {
+		p.pool.putPacket(p)
+	}
+}
+
+// reset makes a packet as good as new, except for the bytes of the room inside it.
+func (p *Packet) reset() {
+	p.Head = p.inline[:0]
+	p.HeadOwner = nil
+	p.Frags = [2]Piece{}
+	p.At = 0
+	p.Hash = 0
+	p.CsumStart, p.CsumOffset = 0, 0
+	p.Flags = 0
+	p.Queue = 0
+}

@@ -1,0 +1,201 @@
+package device
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// batch is how many packets move from ring to ring at a time.
+const batch = 32
+
+// The states of a queue's bell.
+const (
+	idle   = 0 // nobody holds the baton
+	held   = 1 // somebody does, and has seen everything that was rung for
+	missed = 2 // somebody does, and must poll once more
+)
+
+// A queue is one TX ring, one RX ring, and the baton of whoever moves the packets.
+type queue struct {
+	bell  atomic.Uint32
+	_     [cacheLine - 4]byte
+	rings atomic.Pointer[rings]
+
+	tx, rx traffic // packets counted in one direction
+	both   traffic // packets that were sent and received in one go
+}
+
+// rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.
+type rings struct {
+	tx, rx   Ring[*Packet]
+	txb, rxb [batch]*Packet
+	tapTime  time.Duration // the latest time a tap was told
+	scratch  []byte        // room for the filter to see a packet in one piece
+}
+
+// open returns the queue's rings, and makes them at first use.
+func (q *queue) open(n *NIC) *rings {
+	if r := q.rings.Load(); r != nil {
+		return r
+	}
+	return q.openSlow(n)
+}
+
+func (q *queue) openSlow(n *NIC) *rings {
+	r := new(rings)
+	r.tx.Init(n.ringSize)
+	r.rx.Init(n.ringSize)
+	if q.rings.CompareAndSwap(nil, r) {
+		return r
+	}
+	return q.rings.Load()
+}
+
+// Ring rings the bell of queue q: there is something on its rings. If it returns true the caller now
+// holds the queue's baton and must call Poll, and then Rest until that returns true, polling again
+// each time it does not. If it returns false somebody else holds the baton and will see what the
+// caller put on the rings before.
+func (n *NIC) Ring(q int) bool {
+	bell := &n.queues[q].bell
+	for {
+		switch bell.Load() {
+		case missed: // the holder has yet to start the poll that will see it
+			return false
+		case held:
+			if bell.CompareAndSwap(held, missed) {
+				return false
+			}
+		default:
+			if bell.CompareAndSwap(idle, held) {
+				return true
+			}
+		}
+	}
+}
+
+// Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
+// left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
+func (n *NIC) Rest(q int) bool {
+	qu := &n.queues[q]
+	if r := qu.rings.Load(); r != nil && (r.rx.Ready() || r.tx.Ready()) {
+		return false
+	}
+	return qu.bell.CompareAndSwap(held, idle)
+}
+
+// Idle reports whether nobody holds queue q's baton and nothing waits on its rings.
+func (n *NIC) Idle(q int) bool {
+	qu := &n.queues[q]
+	if qu.bell.Load() != idle {
+		return false
+	}
+	r := qu.rings.Load()
+	return r == nil || r.tx.Len() == 0 && r.rx.Len() == 0
+}
+
+// Kick rings the bell of queue q on behalf of a link that put packets on the RX ring outside a poll,
+// and interrupts if nobody held the baton. Without Config.Interrupt it tells the holder of the baton, if
+// there is one, and otherwise leaves it to the NIC's owner to poll.
+func (n *NIC) Kick(q int) {
+	if n.interrupt != nil {
+		if n.Ring(q) {
+			n.interrupt(q)
+		}
+		return
+	}
+	bell := &n.queues[q].bell
+	for bell.Load() == held && !bell.CompareAndSwap(held, missed) {
+	}
+}
+
+// Poll moves packets: from queue q's TX ring to the link, and from its RX ring through the filter and
+// the taps to h, which owns them then. It goes on until both rings are empty or budget packets (a
+// batch if budget is 0 or less) were taken from either, and returns how many it took from the RX ring.
+// Only the holder of the baton may call it, and h must not call Poll or Rest for the same queue; h may
+// call everything else, Transmit and Ring above all.
+func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
+	qu := &n.queues[q]
+	if qu.bell.Load() == missed {
+		qu.bell.Store(held) // before looking at the rings: who rings from here on is seen by Rest
+	}
+	r := qu.rings.Load()
+	if r == nil {
+		return 0
+	}
+	if budget <= 0 {
+		budget = batch
+	}
+	sent, taken := 0, 0
+	for sent < budget && taken < budget {
+		s, packets, bytes := n.pollTX(r, qu, q, now, min(batch, budget-sent))
+		g := r.rx.GetBatch(r.rxb[:min(batch, budget-taken)])
+		n.pollRX(r, qu, now, r.rxb[:g], packets, bytes, h)
+		if s == 0 && g == 0 {
+			break
+		}
+		sent += s
+		taken += g
+	}
+	return taken
+}
+
+// pollTX sends a batch of at most limit packets, no more than the RX ring has room for, so that the
+// loopback wire loses nothing. It returns how many it took, and the packets and bytes that are still to
+// be added to the counters.
+func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (taken int, packets, bytes uint64) {
+	ps := r.txb[:r.tx.GetBatch(r.txb[:min(limit, r.rx.Room())])]
+	if len(ps) == 0 {
+		return 0, 0, 0
+	}
+	if !n.up.Load() {
+		for i, p := range ps {
+			n.Drop(p, DropTxDown)
+			ps[i] = nil
+		}
+		return len(ps), 0, 0
+	}
+	for _, p := range ps {
+		bytes += uint64(p.Len())
+	}
+	packets = uint64(len(ps))
+	if taps := n.taps.Load(); taps != nil {
+		for _, p := range ps {
+			n.tap(r, *taps, DirTX, p.At, p)
+		}
+	}
+	link := *n.link.Load()
+	if _, ok := link.(Loopback); !ok {
+		qu.account(packets, bytes, 0, 0) // before anyone can see the packets elsewhere
+		packets, bytes = 0, 0
+	}
+	link.Send(n, q, now, ps)
+	clear(ps)
+	return len(ps), packets, bytes
+}
+
+// pollRX receives a batch. The counters are right before h sees the first packet.
+func (n *NIC) pollRX(r *rings, qu *queue, now time.Duration, ps []*Packet, txPackets, txBytes uint64, h func(*Packet)) {
+	if len(ps) > 0 && !n.up.Load() {
+		for i, p := range ps {
+			n.Drop(p, DropRxDown)
+			ps[i] = nil
+		}
+		ps = ps[:0]
+	}
+	if filter := n.filter.Load(); filter != nil {
+		ps = n.filterBatch(r, *filter, ps)
+	}
+	var bytes uint64
+	for _, p := range ps {
+		bytes += uint64(p.Len())
+	}
+	qu.account(txPackets, txBytes, uint64(len(ps)), bytes)
+	taps := n.taps.Load()
+	for i, p := range ps {
+		ps[i] = nil
+		if taps != nil {
+			n.tap(r, *taps, DirRX, now, p)
+		}
+		h(p)
+	}
+}
