@@ -39,7 +39,10 @@ type netSpec struct {
 // colon and the name or number of a protocol. Errors: net.UnknownNetworkError, and *net.AddrError for an unknown
 // protocol.
 func parseNetwork(network string) (netSpec, error) {
-	name, protocol, hasProtocol := strings.Cut(network, ":")
+	name, protocol, hasProtocol := network, "", false
+	if i := strings.LastIndexByte(network, ':'); i >= 0 {
+		name, protocol, hasProtocol = network[:i], network[i+1:], true
+	}
 	var n netSpec
 	if name != "" {
 		switch last := len(name) - 1; name[last] {
