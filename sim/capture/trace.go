@@ -4,7 +4,10 @@ import (
 	"io"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
+
+	"example.com/loopback/device"
 )
 
 // TimeStyle chooses how a trace line begins; the names of tcpdump's options are in parentheses.
@@ -32,8 +35,9 @@ type TraceOptions struct {
 
 // A Printer prints packets as text, one line a packet, in the words of `tcpdump -n`. It remembers the initial
 // sequence numbers of the conversations it saw, at most maxConversations of them, to print relative ones.
-// A Printer is not safe for concurrent use; the function that Tap returns is.
+// A Printer is not safe for concurrent use, except for the functions that Tap returns.
 type Printer struct {
+	mu    sync.Mutex // held by taps
 	w     io.Writer
 	opt   TraceOptions
 	err   error
@@ -63,6 +67,27 @@ func (p *Printer) Print(now time.Duration, raw []byte) error {
 	}
 	p.buf = append(p.AppendPacket(p.buf[:0], now, raw), '\n')
 	_, p.err = p.w.Write(p.buf)
+	return p.err
+}
+
+// Tap returns a tap that prints the packets of a NIC in the directions that the options say.
+func (p *Printer) Tap() device.Tap {
+	return func(dir device.Direction, now time.Duration, n *device.NIC, pkt *device.Packet) {
+		if !p.opt.Directions.has(dir) {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.raw = n.AppendWire(p.raw[:0], pkt)
+		// The error stays: Err gives it.
+		_ = p.Print(now, p.raw)
+	}
+}
+
+// Err returns the first error of the writer.
+func (p *Printer) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.err
 }
 

@@ -1,6 +1,9 @@
 package capture
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // httpMethods are the first words of HTTP requests, each between spaces.
 const httpMethods = " GET PUT COPY HEAD LOCK MOVE POLL POST BCOPY BMOVE MKCOL TRACE LABEL MERGE DELETE SEARCH UNLOCK " +
@@ -31,7 +34,7 @@ func (p *Printer) ssh(b []byte, whole bool) {
 	if !end && !whole {
 		p.cut("ssh")
 	}
-	if !end || !strings.HasPrefix(string(line), "SSH-") {
+	if !end || !bytes.HasPrefix(line, []byte("SSH-")) || bytes.IndexByte(line, '\t') >= 0 {
 		return
 	}
 	p.str(": SSH: ")
