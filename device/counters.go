@@ -30,15 +30,51 @@ type TXCounters struct {
 	Busy           uint64 // refused because the TX ring was full; the sender kept the packet
 }
 
-// traffic counts one queue's packets. Only the holder of the queue's baton writes it, and seldom: it
-// sums in local variables and adds once for each batch.
+// traffic counts one queue's packets and their bytes, with one atomic addition for each batch and so that
+// whoever reads gets a number of packets and the bytes of just these. Only the holder of the queue's
+// baton adds.
 type traffic struct {
-	packets, bytes atomic.Uint64
+	sum  atomic.Uint64 // packets<<packetShift + bytes, modulo 1<<64
+	mark uint64        // the holder's: base.sum
+	base atomic.Pointer[trafficBase]
 }
 
+// trafficBase is what the counts were when sum had a certain value. What sum gained since is small
+// enough to be told apart: a new base is made before it no longer is.
+type trafficBase struct{ sum, packets, bytes uint64 }
+
+const (
+	packetShift = 44
+	// newBase is how far sum may get from its base: half a million packets, which are at most 1<<35
+	// bytes, and room for the largest batch by far.
+	newBase = 1 << 63
+)
+
+// add counts packets and bytes.
 func (t *traffic) add(packets, bytes uint64) {
-	t.packets.Add(packets)
-	t.bytes.Add(bytes)
+	if sum := t.sum.Add(packets<<packetShift + bytes); sum-t.mark >= newBase {
+		base := &trafficBase{sum: sum}
+		base.packets, base.bytes = t.load()
+		t.mark = sum
+		t.base.Store(base)
+	}
+}
+
+// load returns the counts.
+func (t *traffic) load() (packets, bytes uint64) {
+	for {
+		old := t.base.Load()
+		sum := t.sum.Load()
+		if t.base.Load() != old {
+			continue // sum may belong to the new base
+		}
+		var base trafficBase
+		if old != nil {
+			base = *old
+		}
+		gain := sum - base.sum
+		return base.packets + gain>>packetShift, base.bytes + gain&(1<<packetShift-1)
+	}
 }
 
 // account adds a batch to a queue's counters. On the perfect wire what is sent is received at once,
@@ -64,11 +100,13 @@ func (n *NIC) Counters() Counters {
 	var c Counters
 	for i := range n.queues {
 		q := &n.queues[i]
-		packets, bytes := q.both.packets.Load(), q.both.bytes.Load()
-		c.RX.Packets += packets + q.rx.packets.Load()
-		c.RX.Bytes += bytes + q.rx.bytes.Load()
-		c.TX.Packets += packets + q.tx.packets.Load()
-		c.TX.Bytes += bytes + q.tx.bytes.Load()
+		packets, bytes := q.both.load()
+		rxPackets, rxBytes := q.rx.load()
+		txPackets, txBytes := q.tx.load()
+		c.RX.Packets += packets + rxPackets
+		c.RX.Bytes += bytes + rxBytes
+		c.TX.Packets += packets + txPackets
+		c.TX.Bytes += bytes + txBytes
 	}
 	d := n.Drops()
 	c.RX.Frame = d[DropRxEmpty] + d[DropRxLength]

@@ -28,9 +28,9 @@ type queue struct {
 // rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.
 type rings struct {
 	tx, rx   Ring[*Packet]
-	txb, rxb [batch]*Packet
-	tapTime  time.Duration // the latest time a tap was told
-	scratch  []byte        // room for the filter to see a packet in one piece
+	txb, rxb [batch]*Packet // the batches at hand; they keep what a few past packets are made of alive
+	tapTime  time.Duration  // the latest time a tap was told
+	scratch  []byte         // room for the filter to see a packet in one piece
 }
 
 // open returns the queue's rings, and makes them at first use.
@@ -73,25 +73,25 @@ func (n *NIC) Ring(q int) bool {
 	}
 }
 
+// work reports whether a poll would move something. A full RX ring whose oldest packet is still being
+// put there is no work, even with packets waiting to be sent: who puts it rings the bell afterwards.
+func (r *rings) work() bool {
+	return r.rx.Ready() || r.tx.Ready() && r.rx.Room() > 0
+}
+
 // Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
 // left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
 func (n *NIC) Rest(q int) bool {
 	qu := &n.queues[q]
-	if r := qu.rings.Load(); r != nil && (r.rx.Ready() || r.tx.Ready()) {
+	if r := qu.rings.Load(); r != nil && r.work() {
 		return false
 	}
 	return qu.bell.CompareAndSwap(held, idle)
 }
 
-// Idle reports whether nobody holds queue q's baton and nothing waits on its rings.
-func (n *NIC) Idle(q int) bool {
-	qu := &n.queues[q]
-	if qu.bell.Load() != idle {
-		return false
-	}
-	r := qu.rings.Load()
-	return r == nil || r.tx.Len() == 0 && r.rx.Len() == 0
-}
+// Idle reports whether nobody holds queue q's baton: all that was rung for has been handled. A packet
+// whose sender has yet to ring does not count.
+func (n *NIC) Idle(q int) bool { return n.queues[q].bell.Load() == idle }
 
 // Kick rings the bell of queue q on behalf of a link that put packets on the RX ring outside a poll,
 // and interrupts if nobody held the baton. Without Config.Interrupt it tells the holder of the baton, if
@@ -127,12 +127,18 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	}
 	sent, taken := 0, 0
 	for sent < budget && taken < budget {
-		s, packets, bytes := n.pollTX(r, qu, q, now, min(batch, budget-sent))
-		g := r.rx.GetBatch(r.rxb[:min(batch, budget-taken)])
-		n.pollRX(r, qu, now, r.rxb[:g], packets, bytes, h)
+		var s, g int
+		var packets, bytes uint64
+		if r.tx.Ready() {
+			s, packets, bytes = n.pollTX(r, qu, q, now, min(batch, budget-sent))
+		}
+		if r.rx.Ready() {
+			g = r.rx.GetBatch(r.rxb[:min(batch, budget-taken)])
+		}
 		if s == 0 && g == 0 {
 			break
 		}
+		n.pollRX(r, qu, now, r.rxb[:g], packets, bytes, h)
 		sent += s
 		taken += g
 	}
@@ -148,9 +154,8 @@ func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (
 		return 0, 0, 0
 	}
 	if !n.up.Load() {
-		for i, p := range ps {
+		for _, p := range ps {
 			n.Drop(p, DropTxDown)
-			ps[i] = nil
 		}
 		return len(ps), 0, 0
 	}
@@ -169,16 +174,14 @@ func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (
 		packets, bytes = 0, 0
 	}
 	link.Send(n, q, now, ps)
-	clear(ps)
 	return len(ps), packets, bytes
 }
 
 // pollRX receives a batch. The counters are right before h sees the first packet.
 func (n *NIC) pollRX(r *rings, qu *queue, now time.Duration, ps []*Packet, txPackets, txBytes uint64, h func(*Packet)) {
 	if len(ps) > 0 && !n.up.Load() {
-		for i, p := range ps {
+		for _, p := range ps {
 			n.Drop(p, DropRxDown)
-			ps[i] = nil
 		}
 		ps = ps[:0]
 	}
@@ -191,8 +194,7 @@ func (n *NIC) pollRX(r *rings, qu *queue, now time.Duration, ps []*Packet, txPac
 	}
 	qu.account(txPackets, txBytes, uint64(len(ps)), bytes)
 	taps := n.taps.Load()
-	for i, p := range ps {
-		ps[i] = nil
+	for _, p := range ps {
 		if taps != nil {
 			n.tap(r, *taps, DirRX, now, p)
 		}

@@ -19,21 +19,18 @@ const cacheLine = 128
 // finds nothing, although later Puts have returned. Those items appear as soon as the suspended Put
 // ends. Who tells the consumer of every item after Put returns therefore never leaves one unseen.
 //
-// Full: Put takes nothing and returns false, and PutBatch takes what there is room for. The consumer
-// gives places back in bursts: after every Cap/8 items (Cap below 8: after each item), and whenever it
-// finds the ring empty. So a Put may be refused while the ring holds only more than Cap - Cap/8 items,
-// and never while it holds fewer; it never holds more than Cap.
+// Full: Put takes nothing and returns false, and PutBatch takes what there is room for. The ring never
+// holds more than Cap items. The consumer gives places back in bursts, of Cap/8 at the latest (Cap below
+// 16: at once) and whenever Get or GetBatch finds the ring empty. So a Put is refused only if the ring
+// held more than Cap - Cap/8 items (Cap below 16: Cap) at some time during the call.
 //
 // Put, PutBatch, Len, Room and Cap are safe for concurrent use. Get, GetBatch and Ready are for the
 // consumer; the consumer's role may pass from one goroutine to another by anything that
 // synchronises the two.
 type Ring[T any] struct {
-	vals []T
-	// ends[pos%cap] is end+1 of the run of filled places that starts at position pos; a value not
-	// above pos belongs to an earlier lap. One store publishes a whole batch.
-	ends []atomic.Uint64
-	mask uint64
-	lag  uint64
+	slots []slot[T]
+	mask  uint64 // len(slots) - 1
+	lag   uint64 // how many places the consumer may owe to the producers
 
 	_    [cacheLine]byte
 	tail atomic.Uint64 // the next position to claim
@@ -49,32 +46,36 @@ type Ring[T any] struct {
 	_     [cacheLine - 24]byte
 }
 
+// A slot is one place. Value and mark share a cache line, so that a lone item costs one transfer from
+// core to core.
+type slot[T any] struct {
+	// end, if above the position the place has in this lap, says that the places from here up to
+	// position end are filled: one store publishes a whole batch. Lower values are of earlier laps.
+	end atomic.Uint64
+	v   T
+}
+
 // Init makes r an empty ring for at least n items, rounded up to a power of two.
 func (r *Ring[T]) Init(n int) {
 	size := uint64(1)
 	for size < uint64(max(n, 1)) {
 		size *= 2
 	}
-	*r = Ring[T]{
-		vals: make([]T, size),
-		ends: make([]atomic.Uint64, size),
-		mask: size - 1,
-		lag:  max(size/8, 1),
-	}
+	*r = Ring[T]{slots: make([]slot[T], size), mask: size - 1, lag: max(size/8, 1)}
 }
 
 // Cap returns the number of items the ring can hold.
-func (r *Ring[T]) Cap() int { return len(r.vals) }
+func (r *Ring[T]) Cap() int { return len(r.slots) }
 
 // Len returns the number of places that are claimed and not yet given back. It is exact when nobody
-// else uses the ring and the consumer found it empty or full, else up to Cap/8 too high.
+// else uses the ring and Get has found it empty, else up to Cap/8 - 1 too high.
 func (r *Ring[T]) Len() int {
 	h := r.head.Load() // first: tail only grows, so the difference cannot be negative
-	return min(int(r.tail.Load()-h), len(r.vals))
+	return min(int(r.tail.Load()-h), len(r.slots))
 }
 
-// Room returns the number of items that Put would take now, under the same conditions as Len.
-func (r *Ring[T]) Room() int { return len(r.vals) - r.Len() }
+// Room returns how many items Put would take now, under the same conditions as Len.
+func (r *Ring[T]) Room() int { return len(r.slots) - r.Len() }
 
 // room returns how many places from position t on are free, or a negative number when t is no longer
 // the tail.
@@ -84,7 +85,7 @@ func (r *Ring[T]) room(t uint64) int64 {
 	if h > t {
 		return -1
 	}
-	return int64(uint64(len(r.vals)) - (t - h))
+	return int64(r.mask + 1 - (t - h))
 }
 
 // Put puts v into the ring and returns true, or returns false when the ring is full.
@@ -99,11 +100,12 @@ func (r *Ring[T]) Put(v T) bool {
 			}
 		}
 		if r.tail.CompareAndSwap(t, t+1) {
-			i := t & r.mask
-			r.vals[i] = v
-			r.ends[i].Store(t + 1)
+			s := &r.slots[t&r.mask]
+			s.v = v
+			s.end.Store(t + 1)
 			return true
 		}
+		pause()
 	}
 }
 
@@ -112,7 +114,7 @@ func (r *Ring[T]) Put(v T) bool {
 func (r *Ring[T]) PutBatch(vs []T) int {
 	for {
 		t := r.tail.Load()
-		n := int64(len(r.vals)) - int64(t-r.seen.Load())
+		n := int64(r.mask+1) - int64(t-r.seen.Load())
 		if n < int64(len(vs)) {
 			if n = r.room(t); n < 0 {
 				continue
@@ -123,38 +125,26 @@ func (r *Ring[T]) PutBatch(vs []T) int {
 			return 0
 		}
 		if r.tail.CompareAndSwap(t, t+uint64(n)) {
-			i := t & r.mask
-			m := copy(r.vals[i:], vs[:n])
-			copy(r.vals, vs[m:n])
-			r.ends[i].Store(t + uint64(n))
+			for i, v := range vs[:n] {
+				r.slots[(t+uint64(i))&r.mask].v = v
+			}
+			r.slots[t&r.mask].end.Store(t + uint64(n))
 			return int(n)
 		}
+		pause()
+	}
+}
+
+// pause lets about a cache line's journey pass. A producer that lost a race waits it out, so that the
+// winner can put some more before the line with the tail leaves its core.
+func pause() {
+	for range 300 {
 	}
 }
 
 // Ready reports whether Get would find an item.
 func (r *Ring[T]) Ready() bool {
-	return r.pos < r.ready || r.look()
-}
-
-// look finds out how far the ring is filled. It gives all places back when there is nothing.
-func (r *Ring[T]) look() bool {
-	end := r.ready // where a run begins: never inside one of which a part was taken
-	for end-r.pos <= r.mask {
-		e := r.ends[end&r.mask].Load()
-		if e <= end {
-			break
-		}
-		end = e
-	}
-	r.ready = end
-	if end > r.pos {
-		return true
-	}
-	if r.freed != r.pos {
-		r.giveBack()
-	}
-	return false
+	return r.pos < r.ready || r.slots[r.pos&r.mask].end.Load() > r.pos
 }
 
 // giveBack lets producers have the places of all items taken so far.
@@ -165,35 +155,48 @@ func (r *Ring[T]) giveBack() {
 
 // Get takes the oldest item out of the ring; ok is false when there is none.
 func (r *Ring[T]) Get() (v T, ok bool) {
-	if r.pos == r.ready && !r.look() {
-		return v, false
+	pos := r.pos
+	s := &r.slots[pos&r.mask]
+	if pos == r.ready {
+		end := s.end.Load()
+		if end <= pos {
+			if r.freed != pos {
+				r.giveBack()
+			}
+			return v, false
+		}
+		r.ready = end
 	}
-	slot := &r.vals[r.pos&r.mask]
-	v = *slot
 	var zero T
-	*slot = zero
-	r.pos++
-	if r.pos-r.freed >= r.lag {
+	v, s.v = s.v, zero
+	r.pos = pos + 1
+	if pos+1-r.freed >= r.lag {
 		r.giveBack()
 	}
 	return v, true
 }
 
-// GetBatch takes the oldest items out of the ring and puts them into vs. It returns how many.
+// GetBatch takes the oldest items out of the ring, as many as there are and vs has room for, and puts
+// them into vs in order. It returns how many.
 func (r *Ring[T]) GetBatch(vs []T) int {
-	if r.ready-r.pos < uint64(len(vs)) && !r.look() {
-		return 0
+	n, pos := 0, r.pos
+	for n < len(vs) {
+		if pos == r.ready {
+			end := r.slots[pos&r.mask].end.Load()
+			if end <= pos {
+				break
+			}
+			r.ready = end
+		}
+		var zero T
+		for end := pos + min(r.ready-pos, uint64(len(vs)-n)); pos < end; pos++ {
+			s := &r.slots[pos&r.mask]
+			vs[n], s.v = s.v, zero
+			n++
+		}
 	}
-	n := min(len(vs), int(r.ready-r.pos))
-	i := r.pos & r.mask
-	m := copy(vs[:n], r.vals[i:])
-	clear(r.vals[i : i+uint64(m)])
-	if m < n {
-		copy(vs[m:n], r.vals)
-		clear(r.vals[:n-m])
-	}
-	r.pos += uint64(n)
-	if r.pos-r.freed >= r.lag {
+	r.pos = pos
+	if owed := pos - r.freed; owed >= r.lag || n == 0 && len(vs) > 0 && owed > 0 {
 		r.giveBack()
 	}
 	return n

@@ -92,6 +92,5 @@ func (n *NIC) filterBatch(r *rings, filter func([]byte) int, ps []*Packet) []*Pa
 		}
 		kept = append(kept, p)
 	}
-	clear(ps[len(kept):])
 	return kept
 }
