@@ -1,3 +1,5 @@
+//go:build linux
+
 package socket_test
 
 import (
@@ -76,7 +78,7 @@ var dialSituations = []situation{
 		s.outcome("DialTimeout", err)
 	}},
 	{name: "nobody answers", config: socket.Config{SoMaxConn: 1}, play: func(s *scene) {
-		l := must(s.ListenBacklog("tcp", s.host()+":0"))
+		l := must(listenBacklog(s.netAPI, s.host()+":0"))
 		defer l.Close()
 		for range 2 {
 			guarded(s, must(s.Dial("tcp", l.Addr().String())))

@@ -64,11 +64,6 @@ func (a stackAPI) ListenUDP(network string, laddr *net.UDPAddr) (udpConn, error)
 	return some[udpConn](a.s.ListenUDP(network, laddr))
 }
 
-// ListenBacklog expects the Stack to have been made with SoMaxConn 1.
-func (a stackAPI) ListenBacklog(network, address string) (net.Listener, error) {
-	return a.s.Listen(network, address)
-}
-
 func (a stackAPI) ZeroConns() (tcpConn, tcpListener, udpConn) {
 	return new(socket.TCPConn), new(socket.TCPListener), new(socket.UDPConn)
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -65,8 +64,6 @@ type netAPI interface {
 	ListenTCP(network string, laddr *net.TCPAddr) (tcpListener, error)
 	DialUDP(network string, laddr, raddr *net.UDPAddr) (udpConn, error)
 	ListenUDP(network string, laddr *net.UDPAddr) (udpConn, error)
-	// ListenBacklog listens with room for one connection to wait, as Linux counts: there may be one more.
-	ListenBacklog(network, address string) (net.Listener, error)
 	// ZeroConns are zero values of the concrete types, which nobody opened.
 	ZeroConns() (tcpConn, tcpListener, udpConn)
 }
@@ -121,18 +118,6 @@ func (kernel) DialUDP(network string, laddr, raddr *net.UDPAddr) (udpConn, error
 
 func (kernel) ListenUDP(network string, laddr *net.UDPAddr) (udpConn, error) {
 	return some[udpConn](net.ListenUDP(network, laddr))
-}
-
-func (kernel) ListenBacklog(network, address string) (net.Listener, error) {
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := l.(*net.TCPListener).SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { _ = syscall.Listen(int(fd), 1) }) // a second listen changes the backlog
-	}
-	return l, err
 }
 
 func (kernel) ZeroConns() (tcpConn, tcpListener, udpConn) {

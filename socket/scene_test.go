@@ -1,3 +1,5 @@
+//go:build linux
+
 package socket_test
 
 import (
@@ -19,10 +21,11 @@ import (
 // A situation is something that can happen to a program that uses the network, told as calls. It is played on the
 // kernel and on a Stack, and every result is written down; the two records have to be equal, byte for byte.
 type situation struct {
-	name   string
-	only   int           // 4 or 6: the situation has one family only
-	config socket.Config // of the Stack
-	play   func(s *scene)
+	name     string
+	only     int           // 4 or 6: the situation has one family only
+	config   socket.Config // of the Stack
+	isolated bool          // the kernel plays on a computer that has lo and nothing else
+	play     func(s *scene)
 }
 
 // scene is one performance of a situation.
@@ -59,7 +62,7 @@ func compareWithKernel(t *testing.T, situations []situation) {
 				got := perform(sit, newStackAPI(t, sit.config), family)
 				var want string
 				for range 5 {
-					if want = perform(sit, kernel{}, family); want == got {
+					if want = performOnKernel(t, sit, family); want == got {
 						t.Log("\n" + got) // -v shows what happens
 						return
 					}
@@ -68,6 +71,15 @@ func compareWithKernel(t *testing.T, situations []situation) {
 			})
 		}
 	}
+}
+
+// performOnKernel plays a situation on this machine, or in a network namespace.
+func performOnKernel(t *testing.T, sit situation, family int) (record string) {
+	if !sit.isolated {
+		return perform(sit, kernel{}, family)
+	}
+	isolate(t, sit.config.EphemeralPorts, func() { record = perform(sit, kernel{}, family) })
+	return record
 }
 
 // tell writes a remark into the record.
@@ -151,7 +163,7 @@ func describeAddr(a net.Addr) string {
 // isDialTimeout: package net has two errors for this, and which one it gives is a matter of luck. Ours is both.
 func isDialTimeout(err error) bool {
 	op, ok := err.(*net.OpError)
-	return ok && op.Op == "dial" && op.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
+	return ok && op.Op == "dial" && op.Timeout() && !errors.Is(err, syscall.ETIMEDOUT) && !errors.Is(err, syscall.EAGAIN)
 }
 
 // timeouts are the targets of which package net's dials satisfy one or the other.
