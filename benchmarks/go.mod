@@ -1,0 +1,22 @@
+module example.com/loopback/benchmarks
+
+go 1.26.0
+
+require (
+	github.com/google/gopacket v1.1.19
+	github.com/pion/transport/v4 v4.1.3
+	github.com/stretchr/testify v1.12.1
+	github.com/valyala/fasthttp v1.77.0
+	google.golang.org/grpc v1.85.0
+	gvisor.dev/gvisor v0.0.0-20250503011706-39ed1f5ac29c
+)
+
+require (
+	github.com/google/btree v1.1.2 // indirect
+	github.com/pion/logging v0.2.4 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/time v0.14.0 // indirect
+)
+
+replace example.com/loopback => ../
