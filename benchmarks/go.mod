@@ -3,8 +3,10 @@ module example.com/loopback/benchmarks
 go 1.26.0
 
 require (
+	example.com/loopback v0.0.0-00010101000000-000000000000
 	github.com/google/gopacket v1.1.19
 	github.com/pion/transport/v4 v4.1.3
+	github.com/puzpuzpuz/xsync/v4 v4.5.0
 	github.com/stretchr/testify v1.12.1
 	github.com/valyala/fasthttp v1.77.0
 	google.golang.org/grpc v1.85.0
