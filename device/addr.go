@@ -27,7 +27,7 @@ func loopbackAddrs() *addrTable {
 
 // checkPrefix returns ErrPrefix for what cannot be an interface's address.
 func checkPrefix(p netip.Prefix) error {
-	if a := p.Addr(); !p.IsValid() || a.Is4In6() || a.Zone() != "" {
+	if a := p.Addr(); !p.IsValid() || a.Is4In6() || a.IsUnspecified() && p.IsSingleIP() || a.IsMulticast() {
 		return ErrPrefix
 	}
 	return nil

@@ -17,7 +17,7 @@ const (
 	ErrRingFull = Error("device: ring full")
 	// ErrMTU: an MTU is out of range.
 	ErrMTU = Error("device: MTU out of range")
-	// ErrPrefix: an address or prefix is invalid, has a zone, or is an IPv4-mapped IPv6 one.
+	// ErrPrefix: a prefix is invalid, or no unicast address has it: multicast, unspecified, IPv4-mapped.
 	ErrPrefix = Error("device: invalid prefix")
 	// ErrExists: the address is there already.
 	ErrExists = Error("device: address exists")

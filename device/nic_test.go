@@ -40,3 +40,15 @@ func TestLoopbackDeliversInOrder(t *testing.T) {
 	require.True(t, n.Idle(0))
 	require.Zero(t, pool.Stats().PacketsOut)
 }
+
+// sendLocal sends count packets of size bytes over the wire of n and wants all of them back.
+func sendLocal(t *testing.T, n *NIC, count, size int) {
+	t.Helper()
+	for range count {
+		p := n.Pool().NewPacket()
+		p.SetHead(size)
+		require.Equal(t, TxOK, n.Transmit(0, p))
+	}
+	require.True(t, n.Ring(0))
+	require.Equal(t, count, drain(n, 0, (*Packet).Release))
+}
