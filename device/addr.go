@@ -25,9 +25,9 @@ func loopbackAddrs() *addrTable {
 	}
 }
 
-// checkPrefix returns ErrPrefix for what cannot be an interface's address.
+// checkPrefix returns ErrPrefix for what is no prefix of the stack's addresses.
 func checkPrefix(p netip.Prefix) error {
-	if a := p.Addr(); !p.IsValid() || a.Is4In6() || a.IsUnspecified() && p.IsSingleIP() || a.IsMulticast() {
+	if !p.IsValid() || p.Addr().Is4In6() {
 		return ErrPrefix
 	}
 	return nil
@@ -37,8 +37,8 @@ func checkPrefix(p netip.Prefix) error {
 // becomes local, not the whole prefix: only within 127.0.0.0/8 a prefix is local as a whole, and see
 // AddPrefix. The error is ErrPrefix or ErrExists.
 func (n *NIC) AddAddr(p netip.Prefix) error {
-	if err := checkPrefix(p); err != nil {
-		return err
+	if err := checkPrefix(p); err != nil || p.Addr().IsMulticast() || p.Addr().IsUnspecified() {
+		return ErrPrefix
 	}
 	return n.changeAddrs(func(t *addrTable) error {
 		i, found := slices.BinarySearchFunc(t.locals, p.Addr(), netip.Addr.Compare)

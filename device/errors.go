@@ -17,7 +17,7 @@ const (
 	ErrRingFull = Error("device: ring full")
 	// ErrMTU: an MTU is out of range.
 	ErrMTU = Error("device: MTU out of range")
-	// ErrPrefix: a prefix is invalid, or no unicast address has it: multicast, unspecified, IPv4-mapped.
+	// ErrPrefix: a prefix is invalid or IPv4-mapped, or the address to add is multicast or unspecified.
 	ErrPrefix = Error("device: invalid prefix")
 	// ErrExists: the address is there already.
 	ErrExists = Error("device: address exists")

@@ -74,15 +74,6 @@ func (c *Config) fill() {
 	}
 }
 
-// A Link is what a NIC's TX ring empties into.
-type Link interface {
-	// Send takes ownership of the packets ps, drained in order from TX ring q of n, and delivers
-	// them, now or later, by NIC.Receive or in other ways, or drops them by NIC.Drop. It must not keep
-	// ps. It is called by the holder of queue q's baton: one call at a time for each queue of a NIC,
-	// but for different queues and NICs concurrently.
-	Send(n *NIC, q int, now time.Duration, ps []*Packet)
-}
-
 // A TxResult says what became of a packet given to Transmit.
 type TxResult uint8
 
@@ -179,15 +170,6 @@ func (n *NIC) Queues() int { return len(n.queues) }
 // Pool returns the pool from which the NIC takes memory.
 func (n *NIC) Pool() *Pool { return n.pool }
 
-// SetLink plugs the NIC into another link (Loopback if nil), from the next batch on. What the old link
-// still holds stays with it.
-func (n *NIC) SetLink(l Link) {
-	if l == nil {
-		l = Loopback{}
-	}
-	n.link.Store(&l)
-}
-
 // Up reports whether the NIC is up.
 func (n *NIC) Up() bool { return n.up.Load() }
 
@@ -199,14 +181,8 @@ func (n *NIC) SetUp(up bool) {
 		return
 	}
 	for q := range n.queues {
-		if !n.Ring(q) {
-			continue
-		}
-		for {
-			n.Poll(q, 0, 1, func(p *Packet) { n.Drop(p, DropRxDown) })
-			if n.Rest(q) {
-				break
-			}
+		if n.Ring(q) {
+			n.discard(q)
 		}
 	}
 }

@@ -108,6 +108,34 @@ func (n *NIC) Kick(q int) {
 	}
 }
 
+// hear takes note of all that was rung for so far, before the holder of the baton looks at the rings: who
+// rings from here on is seen by Rest.
+func (q *queue) hear() {
+	if q.bell.Load() == missed {
+		q.bell.Store(held)
+	}
+}
+
+// discard drops what is on queue q's rings, because the NIC went down, and gives the baton back, which
+// the caller holds.
+func (n *NIC) discard(q int) {
+	qu := &n.queues[q]
+	for {
+		qu.hear()
+		if r := qu.rings.Load(); r != nil {
+			for p, ok := r.tx.Get(); ok; p, ok = r.tx.Get() {
+				n.Drop(p, DropTxDown)
+			}
+			for p, ok := r.rx.Get(); ok; p, ok = r.rx.Get() {
+				n.Drop(p, DropRxDown)
+			}
+		}
+		if n.Rest(q) {
+			return
+		}
+	}
+}
+
 // Poll moves packets: from queue q's TX ring to the link, and from its RX ring through the filter and
 // the taps to h, which owns them then. It goes on until both rings are empty or budget packets (a
 // batch if budget is 0 or less) were taken from either, and returns how many it took from the RX ring.
@@ -115,9 +143,7 @@ func (n *NIC) Kick(q int) {
 // call everything else, Transmit and Ring above all.
 func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	qu := &n.queues[q]
-	if qu.bell.Load() == missed {
-		qu.bell.Store(held) // before looking at the rings: who rings from here on is seen by Rest
-	}
+	qu.hear()
 	r := qu.rings.Load()
 	if r == nil {
 		return 0
