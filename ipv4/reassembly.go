@@ -41,7 +41,7 @@ type Reassembler struct {
 }
 
 // Input takes one fragment: its header, and its payload in any number of
-// pieces, which are copied. When it completes its datagram, that is returned
+// pieces, which are copied, as far as the header's total length goes. When it completes its datagram, that is returned
 // whole: the header of the first fragment, its options included, with total
 // length, flags, ECN and checksum brought up to date, and the payload. Otherwise
 // datagram is nil, and why is OK when the fragment is kept for later. A packet
@@ -51,6 +51,7 @@ func (r *Reassembler) Input(now time.Duration, h Header, payload ...[]byte) (dat
 	for _, p := range payload {
 		f.Len += len(p)
 	}
+	f.Len = max(min(f.Len, h.PayloadLen()), 0)
 	switch {
 	case len(h)+f.Offset+f.Len > MaxLen:
 		return nil, r.refuse(ReasonFragmentTooBig)
@@ -103,7 +104,7 @@ func (r *Reassembler) maxAge() time.Duration {
 func (r *Reassembler) whole(h Header, payload [][]byte, n int) []byte {
 	b := append(r.alloc(len(h) + n)[:0], h...)
 	for _, p := range payload {
-		b = append(b, p...)
+		b = append(b, p[:min(len(p), len(h)+n-len(b))]...)
 	}
 	return b
 }

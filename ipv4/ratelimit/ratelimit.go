@@ -12,7 +12,10 @@
 // runs must repeat exactly.
 package ratelimit
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Linux's defaults of icmp_msgs_per_sec and icmp_msgs_burst.
 const (
@@ -51,7 +54,8 @@ func (l *Limiter) Allow(now time.Duration) bool {
 		l.spent = max(l.spent-(now-l.last), 0)
 		l.last = now
 	}
-	if l.spent > token*time.Duration(max(burst, 1)-1) {
+	owed := min(time.Duration(max(burst, 1)-1), math.MaxInt64/2/token) // beyond, there is no limit to speak of
+	if l.spent > token*owed {
 		return false
 	}
 	l.spent += token

@@ -74,9 +74,9 @@ type Key struct {
 // Fragment is one to be placed.
 type Fragment struct {
 	Head   []byte   // of the fragment with Offset 0: its headers; else not looked at
-	Pieces [][]byte // its payload, in order; copied
+	Pieces [][]byte // its payload, in order; Len bytes are copied
 	Offset int      // bytes; Offset+Len is at most 65535
-	Len    int      // bytes in Pieces, at least 1
+	Len    int      // bytes of payload, at least 1 and at most what Pieces hold
 	More   bool     // others follow it
 	ECN    uint8    // codepoint of its header
 }
@@ -210,7 +210,7 @@ func (t *Table) begin(now time.Duration, key Key) *Datagram {
 func (t *Table) store(d *Datagram, at int, f *Fragment) {
 	buf := t.spares.buffer(f.Len)
 	for _, p := range f.Pieces {
-		buf = append(buf, p...)
+		buf = append(buf, p[:min(len(p), f.Len-len(buf))]...)
 	}
 	t.charge(d, fragmentCost+f.Len)
 	t.fragments++
