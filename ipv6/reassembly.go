@@ -43,7 +43,7 @@ type Reassembler struct {
 const maxUnfragmentable = 256
 
 // Input takes one fragment: its fixed header, and its payload in any number of
-// pieces, which are copied. The first piece holds all extension headers up to
+// pieces, which are copied as far as the payload length goes. The first piece holds all extension headers up to
 // the fragment header, which Walk has accepted. When the fragment completes its
 // datagram, that is returned whole: the headers of the first fragment without
 // the fragment header, payload length and ECN brought up to date, and the rest
@@ -64,7 +64,7 @@ func (r *Reassembler) Input(now time.Duration, h Header, payload ...[]byte) (dat
 	for _, p := range payload {
 		f.Len += len(p)
 	}
-	f.Len -= at + FragmentHeaderLen
+	f.Len = max(min(f.Len, h.PayloadLen())-at-FragmentHeaderLen, 0)
 	switch {
 	case at+f.Offset+f.Len > MaxPayloadLen:
 		return nil, r.refuse(ReasonFragmentTooBig)
