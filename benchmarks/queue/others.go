@@ -6,22 +6,28 @@ import (
 	"example.com/loopback/device"
 )
 
+// Size is the number of descriptors in the comparison: the NIC's default.
+const Size = device.DefaultRingSize
+
 // Kind is one way to queue descriptors.
 type Kind struct {
 	Name      string
 	Producers int // how many goroutines may put at once; 0: any number
 	New       func(size int) Queue
+	// Single puts and gets one item n times on one goroutine, calling the queue directly: through
+	// the interface two calls would be a good part of what is measured.
+	Single func(n int)
 }
 
 // Kinds returns every queue, in the order of the tables. Sizes are powers of two.
 func Kinds() []Kind {
 	return []Kind{
-		{Name: "channel", New: func(n int) Queue { return NewChannel(n) }},
-		{Name: "mutex", New: func(n int) Queue { return NewMutex(n) }},
-		{Name: "vyukov", New: func(n int) Queue { return NewVyukov(n) }},
-		{Name: "xsync", New: func(n int) Queue { return newXsync(n) }},
-		{Name: "lamport", Producers: 1, New: func(n int) Queue { return NewLamport(n) }},
-		{Name: "loopback", New: func(n int) Queue { return newDevice(n) }},
+		{Name: "channel", New: func(n int) Queue { return NewChannel(n) }, Single: singleChannel},
+		{Name: "mutex", New: func(n int) Queue { return NewMutex(n) }, Single: singleMutex},
+		{Name: "vyukov", New: func(n int) Queue { return NewVyukov(n) }, Single: singleVyukov},
+		{Name: "xsync", New: func(n int) Queue { return newXsync(n) }, Single: singleXsync},
+		{Name: "lamport", Producers: 1, New: func(n int) Queue { return NewLamport(n) }, Single: singleLamport},
+		{Name: "loopback", New: func(n int) Queue { return newDevice(n) }, Single: singleDevice},
 	}
 }
 
@@ -40,4 +46,52 @@ func newDevice(size int) *device.Ring[Item] {
 	r := new(device.Ring[Item])
 	r.Init(size)
 	return r
+}
+
+func singleChannel(n int) {
+	q, it := NewChannel(Size), new([64]byte)
+	for range n {
+		q.Put(it)
+		q.Get()
+	}
+}
+
+func singleMutex(n int) {
+	q, it := NewMutex(Size), new([64]byte)
+	for range n {
+		q.Put(it)
+		q.Get()
+	}
+}
+
+func singleVyukov(n int) {
+	q, it := NewVyukov(Size), new([64]byte)
+	for range n {
+		q.Put(it)
+		q.Get()
+	}
+}
+
+func singleXsync(n int) {
+	q, it := newXsync(Size).q, new([64]byte)
+	for range n {
+		q.TryEnqueue(it)
+		q.TryDequeue()
+	}
+}
+
+func singleLamport(n int) {
+	q, it := NewLamport(Size), new([64]byte)
+	for range n {
+		q.Put(it)
+		q.Get()
+	}
+}
+
+func singleDevice(n int) {
+	q, it := newDevice(Size), new([64]byte)
+	for range n {
+		q.Put(it)
+		q.Get()
+	}
 }

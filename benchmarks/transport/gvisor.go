@@ -96,6 +96,9 @@ func (g gvisor) Dial(l net.Listener, host int) (net.Conn, error) {
 	}, ipv4.ProtocolNumber)
 }
 
+// Packets counts what left the IP layer.
+func (g gvisor) Packets() uint64 { return g.stack.Stats().IP.PacketsSent.Value() }
+
 func (g gvisor) Close() error {
 	g.stack.Destroy()
 	return nil

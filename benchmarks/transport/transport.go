@@ -39,6 +39,9 @@ type Transport interface {
 	Close() error
 }
 
+// PacketCounter is what a Transport also is when it can tell how many IP packets it has sent.
+type PacketCounter interface{ Packets() uint64 }
+
 // Datagram is one end of a datagram socket. Send and Recv may run concurrently.
 type Datagram interface {
 	Send(p []byte) error
@@ -68,19 +71,23 @@ type Peer struct {
 	Name  string // as flags and tables spell it
 	About string // one sentence: what is measured
 	New   func(Options) (Transport, error)
+	// Outside says that its memory is not on this process's heap.
+	Outside bool
+	// Stack says that it makes a whole network stack, whose making is worth a measurement.
+	Stack bool
 }
 
 // Peers returns every peer, in the order of the tables.
 func Peers() []Peer {
 	return []Peer{
-		{"kernel", "the real loopback device, by package net", newKernel},
-		{"gvisor-65536", "gVisor netstack with a loopback link of MTU 65536, by gonet", newGVisor(65536)},
-		{"gvisor-16436", "gVisor netstack with a loopback link of MTU 16436, by gonet", newGVisor(16436)},
-		{"vnet", "pion's virtual network (UDP only), over its loopback interface", newVNet},
-		{"net.Pipe", "package net's synchronous pipe, no buffer", newPipe},
-		{"bufconn", "gRPC's in-memory listener with 256 KiB a direction", newBufconn},
-		{"fasthttputil", "fasthttp's in-memory listener", newFastHTTP},
-		{"floor", "one mutex, one ring buffer, two copies, no packets", newFloor},
+		{Name: "kernel", About: "the real loopback device, by package net", New: newKernel, Outside: true},
+		{Name: "gvisor-65536", About: "gVisor netstack with a loopback link of MTU 65536, by gonet", New: newGVisor(65536), Stack: true},
+		{Name: "gvisor-16436", About: "gVisor netstack with a loopback link of MTU 16436, by gonet", New: newGVisor(16436), Stack: true},
+		{Name: "vnet", About: "pion's virtual network (UDP only), over its loopback interface", New: newVNet, Stack: true},
+		{Name: "net.Pipe", About: "package net's synchronous pipe, no buffer", New: newPipe},
+		{Name: "bufconn", About: "gRPC's in-memory listener with 256 KiB a direction", New: newBufconn},
+		{Name: "fasthttputil", About: "fasthttp's in-memory listener", New: newFastHTTP},
+		{Name: "floor", About: "one mutex, one ring buffer, two copies, no packets", New: newFloor},
 	}
 }
 

@@ -1,0 +1,118 @@
+package workload
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"example.com/loopback/benchmarks/queue"
+	"example.com/loopback/benchmarks/transport"
+)
+
+// ringBatch is how many descriptors a batch has.
+const ringBatch = 32
+
+// rings compares queues, not transports.
+func rings() Workload {
+	return Workload{
+		Name: "ring", Title: "The descriptor ring and other queues",
+		About: "nanoseconds per descriptor that goes in and comes out, one by one and 32 at a time: on one " +
+			"goroutine, from one producer to a consumer on another core, from four producers to one consumer",
+		Procs: []int{2},
+		Peers: queueNames,
+		Once:  measureRings,
+	}
+}
+
+func measureRings(env *Env) ([]Result, error) {
+	kind, err := findQueue(env.Peer)
+	if err != nil {
+		return nil, err
+	}
+	share := env.Time / 2 // there are six of them
+	var results []Result
+	add := func(params string, run func(n int)) error {
+		s, err := timed(func(n int) error { run(n); return nil }, share)
+		results = append(results, Result{Params: params, N: s.N, Metrics: []Metric{{"ns/op", s.nanoseconds()}}})
+		return err
+	}
+	err = add("on=same/batch=1", kind.Single)
+	if err == nil {
+		err = add("on=same/batch=32", func(n int) { sameBatch(kind.New(queue.Size), n) })
+	}
+	for _, producers := range []int{1, 4} {
+		if kind.Producers != 0 && producers > kind.Producers {
+			continue
+		}
+		for _, batch := range []int{1, ringBatch} {
+			if err == nil {
+				err = add(fmt.Sprintf("on=%dP1C/batch=%d", producers, batch), func(n int) {
+					across(kind.New(queue.Size), producers, batch, n)
+				})
+			}
+		}
+	}
+	return results, err
+}
+
+func findQueue(name string) (queue.Kind, error) {
+	for _, k := range queue.Kinds() {
+		if k.Name == name {
+			return k, nil
+		}
+	}
+	return queue.Kind{}, fmt.Errorf("no queue named %q: %w", name, transport.ErrUnsupported)
+}
+
+func sameBatch(q queue.Queue, n int) {
+	in, out := descriptors(), make([]queue.Item, ringBatch)
+	for ; n > 0; n -= ringBatch {
+		q.PutBatch(in)
+		q.GetBatch(out)
+	}
+}
+
+func descriptors() []queue.Item {
+	in := make([]queue.Item, ringBatch)
+	for i := range in {
+		in[i] = new([64]byte)
+	}
+	return in
+}
+
+// across moves n descriptors from producers to this goroutine.
+func across(q queue.Queue, producers, batch, n int) {
+	var wg sync.WaitGroup
+	for i := range producers {
+		share := (n + i) / producers
+		wg.Go(func() { produce(q, batch, share) })
+	}
+	out := make([]queue.Item, batch)
+	for n > 0 {
+		got := 0
+		if batch > 1 {
+			got = q.GetBatch(out)
+		} else if _, ok := q.Get(); ok {
+			got = 1
+		}
+		if n -= got; got == 0 {
+			runtime.Gosched()
+		}
+	}
+	wg.Wait()
+}
+
+func produce(q queue.Queue, batch, n int) {
+	in := descriptors()
+	for n > 0 {
+		put := 0
+		if batch > 1 {
+			put = q.PutBatch(in[:min(n, batch)])
+		} else if q.Put(in[0]) {
+			put = 1
+		}
+		if n -= put; put == 0 {
+			runtime.Gosched()
+		}
+	}
+}
