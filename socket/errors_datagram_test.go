@@ -27,6 +27,10 @@ func (s *scene) readFrom(c net.PacketConn, size int) {
 func (s *scene) readMsg(c udpConn, size int) {
 	b := make([]byte, size)
 	n, oobn, flags, from, err := c.ReadMsgUDP(b, nil)
+	if err != nil {
+		// We differ: package net returns -1 and 0.0.0.0:0 here, ours 0 and nil as its other methods do.
+		n, from = 0, nil
+	}
 	s.tell("ReadMsgUDP(%d): n=%d oobn=%d flags=%#x %q from %v %s", size, n, oobn, flags, b[:max(n, 0)], from, describe(err))
 }
 

@@ -179,13 +179,14 @@ type endpoints struct {
 	local      netip.AddrPort // the unspecified address or port 0 where the stack may choose
 	remote     netip.AddrPort // never a wildcard: those mean this computer
 	family     int            // 4 or 6, of the socket
+	bind       bool           // the user chose local, or a part of it
 	connectErr error          // what connect is bound to fail with, once bind has succeeded
 }
 
 // dialEndpoints chooses family and addresses of a connecting socket as package net and Linux do.
 // Errors: *net.AddrError, and bind: EINVAL for a local IPv4 address on a network of IPv6 only.
 func dialEndpoints(n netSpec, local, remote inetAddr, haveLocal bool) (endpoints, error) {
-	e := endpoints{family: n.family}
+	e := endpoints{family: n.family, bind: haveLocal}
 	if e.family == 0 {
 		e.family = 6
 		if (!haveLocal || local.family() == 4) && remote.family() == 4 {

@@ -67,10 +67,42 @@ func compareWithKernel(t *testing.T, situations []situation) {
 						return
 					}
 				}
-				t.Errorf("the stack differs\n--- kernel\n%s\n+++ stack\n%s", want, got)
+				t.Errorf("the stack differs: - kernel, + stack\n%s", difference(want, got))
 			})
 		}
 	}
+}
+
+// difference shows two records as one, line by line: what only want has with a minus, what only got has with a plus.
+func difference(want, got string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	common := make([][]int, len(a)+1) // common[i][j]: lines that a[i:] and b[j:] share, in order
+	for i := range common {
+		common[i] = make([]int, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			if common[i][j] = max(common[i+1][j], common[i][j+1]); a[i] == b[j] {
+				common[i][j] = common[i+1][j+1] + 1
+			}
+		}
+	}
+	var out strings.Builder
+	i, j := 0, 0
+	for i < len(a) || j < len(b) {
+		switch {
+		case i < len(a) && j < len(b) && a[i] == b[j]:
+			out.WriteString("  " + a[i] + "\n")
+			i, j = i+1, j+1
+		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
+			out.WriteString("- " + a[i] + "\n")
+			i++
+		default:
+			out.WriteString("+ " + b[j] + "\n")
+			j++
+		}
+	}
+	return out.String()
 }
 
 // performOnKernel plays a situation on this machine, or in a network namespace.
