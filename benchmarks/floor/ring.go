@@ -4,7 +4,7 @@ package floor
 // until it holds maxCap bytes: an idle connection owns no buffer, a bulk transfer has one that
 // stays within a core's own cache.
 const (
-	firstCap = 4 << 10
+	firstCap = 64
 	maxCap   = 256 << 10
 )
 

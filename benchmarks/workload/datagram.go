@@ -59,7 +59,7 @@ func startDatagrams(env *Env, size int, run func(*socketPair, int) error) (*Loop
 		_ = tr.Close()
 		return nil, err
 	}
-	d := &socketPair{tr: tr, tx: tx, rx: rx, out: make([]byte, size), in: make([]byte, size)}
+	d := &socketPair{tr: tr, tx: tx, rx: rx, out: message(size), in: make([]byte, size)}
 	if err := d.fit(); err != nil {
 		d.close()
 		return nil, err

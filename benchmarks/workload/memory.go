@@ -327,7 +327,7 @@ func (c *crowd) beside(env *Env) ([]Metric, error) {
 	}
 	mbs := bulkMetrics(s, 64<<10)[0]
 	go echo(server, 64)
-	buf := make([]byte, 64)
+	buf := message(64)
 	s, err = timed(func(n int) error { return pingPong(client, buf, n) }, env.Time)
 	if err != nil {
 		return nil, err
