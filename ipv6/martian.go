@@ -36,6 +36,8 @@ func (a *AddrRules) Check(h Header) Reason {
 
 func (a *AddrRules) checkSource(src netip.Addr) Reason {
 	switch {
+	case src.Is4In6(): // first: what netip says of the others holds of the IPv4 address inside
+		return ReasonSourceMapped
 	case src.IsMulticast():
 		return ReasonSourceMulticast
 	case src.IsUnspecified(): // legal in neighbour discovery only, which lo has none of
@@ -44,8 +46,6 @@ func (a *AddrRules) checkSource(src netip.Addr) Reason {
 		if !a.Loopback {
 			return ReasonSourceLoopback
 		}
-	case src.Is4In6():
-		return ReasonSourceMapped
 	}
 	switch a.Source {
 	case SourceMustBeLocal:
@@ -64,6 +64,8 @@ func (a *AddrRules) checkSource(src netip.Addr) Reason {
 
 func (a *AddrRules) checkDest(dst netip.Addr) Reason {
 	switch {
+	case dst.Is4In6():
+		return ReasonDestMapped
 	case dst.IsUnspecified():
 		return ReasonDestUnspecified
 	case dst.IsMulticast():
@@ -79,8 +81,6 @@ func (a *AddrRules) checkDest(dst netip.Addr) Reason {
 		if !a.Loopback {
 			return ReasonDestLoopback
 		}
-	case dst.Is4In6():
-		return ReasonDestMapped
 	}
 	if !a.local(dst) {
 		return ReasonDestNotLocal
