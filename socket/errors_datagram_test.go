@@ -133,8 +133,8 @@ var datagramSituations = []situation{
 	}},
 	{name: "refused while a read waits", play: func(s *scene) {
 		c := s.connected(s.closedUDP())
-		join := s.aside(func() { s.read(c, 10) })
-		join2 := s.aside(func() { _, _ = c.Write([]byte("x")) })
+		join := s.aside(func(s *scene) { s.read(c, 10) })
+		join2 := s.aside(func(s *scene) { _, _ = c.Write([]byte("x")) })
 		join()
 		join2()
 	}},
@@ -260,7 +260,7 @@ var udpCloseSituations = []situation{
 	}},
 	{name: "UDP closed while a read waits", play: func(s *scene) {
 		c := s.bound()
-		join := s.aside(func() { s.readFrom(c, 10) })
+		join := s.aside(func(s *scene) { s.readFrom(c, 10) })
 		_ = c.Close()
 		join()
 	}},
@@ -279,7 +279,7 @@ var udpCloseSituations = []situation{
 		_ = a.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
 		s.readFrom(a, 10)
 		s.readFrom(a, 10)
-		join := s.aside(func() { s.readFrom(b, 10) })
+		join := s.aside(func(s *scene) { s.readFrom(b, 10) })
 		_ = b.SetReadDeadline(past())
 		join()
 	}},

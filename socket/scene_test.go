@@ -33,7 +33,7 @@ type scene struct {
 	netAPI
 	family int
 	record []string
-	ports  map[string]string // number → letter, in order of appearance
+	ports  map[string]string // number → letter, in order of appearance; nil aside
 	exits  []func()
 }
 
@@ -131,6 +131,9 @@ var portPattern = regexp.MustCompile(`([\]\d\s>]|^):(\d{4,5})\b`)
 
 // letters replaces port numbers by letters in order of appearance, so that different runs can be compared.
 func (s *scene) letters(text string) string {
+	if s.ports == nil {
+		return text // done when it is written into the record of the scene
+	}
 	return portPattern.ReplaceAllStringFunc(text, func(m string) string {
 		i := strings.LastIndexByte(m, ':')
 		letter, known := s.ports[m[i+1:]]
@@ -309,13 +312,18 @@ func (s *scene) write(c io.Writer, text string) {
 	s.tell("write(%q): n=%d %s", text, n, describe(err))
 }
 
-// aside runs f beside the scene; the function it returns waits for the end of it.
-func (s *scene) aside(f func()) (join func()) {
+// aside plays something beside the scene. The function it returns waits for the end of it, and writes into the record
+// what it has told.
+func (s *scene) aside(play func(s *scene)) (join func()) {
+	beside := &scene{netAPI: s.netAPI, family: s.family}
 	done := make(chan struct{})
-	go func() { defer close(done); f() }()
+	go func() { defer close(done); play(beside) }()
 	return func() {
 		select {
 		case <-done:
+			for _, line := range beside.record {
+				s.tell("%s", line)
+			}
 		case <-time.After(patience):
 			s.tell("HANGS")
 		}
