@@ -1,0 +1,152 @@
+package tcp
+
+import "time"
+
+// ICMPKind is what an ICMP or ICMPv6 error is about, whatever its numbers are.
+type ICMPKind uint8
+
+// The kinds.
+const (
+	ICMPNetUnreach      ICMPKind = iota + 1 // v4 type 3 code 0, 6, 11; v6 type 1 code 0
+	ICMPHostUnreach                         // v4 type 3 code 1, 5, 7, 12 and others; v6 type 1 code 3
+	ICMPProtoUnreach                        // v4 type 3 code 2; v6 type 4 code 1
+	ICMPPortUnreach                         // v4 type 3 code 3; v6 type 1 code 4
+	ICMPPacketTooBig                        // v4 type 3 code 4; v6 type 2: MTU says how much fits
+	ICMPAdminProhibited                     // v4 type 3 code 9, 10, 13; v6 type 1 code 1, 5, 6
+	ICMPTimeExceeded                        // v4 type 11; v6 type 3
+	ICMPParamProblem                        // v4 type 12; v6 type 4
+	ICMPSourceQuench                        // v4 type 4: ignored (RFC 6633)
+)
+
+// ICMPError is an ICMP error about a segment of ours, as far as it matters here.
+type ICMPError struct {
+	Kind ICMPKind
+	Code uint8 // as on the wire, for whoever wants to tell the user
+	MTU  int   // of ICMPPacketTooBig, bytes; 0: the router did not say
+	Seq  Seq   // sequence number quoted in the error
+}
+
+// errorOf maps kinds to errors.
+func (k ICMPKind) errorOf(v6 bool) Error {
+	switch k {
+	case ICMPNetUnreach:
+		return ErrNetUnreach
+	case ICMPHostUnreach, ICMPTimeExceeded:
+		return ErrHostUnreach
+	case ICMPProtoUnreach:
+		return ErrProtoUnreach
+	case ICMPPortUnreach:
+		return ErrRefused
+	case ICMPPacketTooBig:
+		return ErrMessageSize
+	case ICMPAdminProhibited:
+		if v6 {
+			return ErrAccess
+		}
+		return ErrHostUnreach
+	case ICMPParamProblem:
+		return ErrProto
+	}
+	return 0
+}
+
+// ICMP handles an ICMP error. One that quotes a segment not in flight is not believed (RFC 5927 §4.1). A
+// connection being opened ends; any other remembers the error (SoftErr) and goes on: like Linux, for hard
+// errors too, since nobody can tell who sent them (RFC 9293 §3.9.2.2, MUST-54 to MUST-56).
+func (t *TCB) ICMP(now time.Duration, e ICMPError) {
+	if t.state == StateClosed || t.state == StateTimeWait || e.Kind == ICMPSourceQuench {
+		return
+	}
+	if !e.Seq.Between(t.snd.una, t.snd.nxt) {
+		t.stats.OutOfWindowIcmps.Add(1)
+		return
+	}
+	why := e.Kind.errorOf(t.has(fIPv6))
+	if why == 0 {
+		return
+	}
+	if e.Kind == ICMPPacketTooBig {
+		t.pathMTU(now, e.MTU)
+		return
+	}
+	if t.state == StateSynSent || t.state == StateSynReceived && (e.Seq == t.snd.iss || !t.has(fPassive)) {
+		t.err = why
+		t.events |= EvError
+		t.toClosed(now)
+		return
+	}
+	if e.Kind == ICMPNetUnreach || e.Kind == ICMPHostUnreach {
+		t.revertBackoff(now, e.Seq)
+	}
+	t.softErr = why
+	t.events |= EvError
+}
+
+// Least path MTU believed: RFC 1191 §3 would take 68, which is an invitation to trouble; Linux takes 552
+// (min_pmtu). IPv6 guarantees 1280 (RFC 8201 §4).
+const (
+	minPMTU4 = 552
+	minPMTU6 = 1280
+)
+
+// pathMTU lowers the path MTU (RFC 1191, RFC 8201) and sends again at once what was too large.
+func (t *TCB) pathMTU(now time.Duration, mtu int) {
+	least := minPMTU4
+	if t.has(fIPv6) {
+		least = minPMTU6
+	}
+	mtu = max(mtu, least)
+	if mtu >= int(t.mtu) {
+		return
+	}
+	t.mtu = uint16(mtu)
+	t.softErr = ErrMessageSize
+	t.syncMSS()
+	if t.state == StateSynSent || t.state == StateSynReceived {
+		return
+	}
+	t.simpleRetransmit(now)
+}
+
+// simpleRetransmit marks segments that are larger than the MSS as lost, without any reduction of the window:
+// it was not congestion that lost them.
+func (t *TCB) simpleRetransmit(now time.Duration) {
+	mss := t.currentMSS()
+	q := t.rtx.all()
+	found := false
+	for i := range q {
+		n := int(q[i].end.Sub(q[i].seq))
+		if q[i].is(markFIN) {
+			n--
+		}
+		if n > mss && !q[i].is(markSACKed) {
+			t.markLostTx(now, &q[i])
+			found = true
+		}
+	}
+	if !found {
+		return
+	}
+	r := t.rec
+	if t.caState != CALoss {
+		r.high = t.snd.nxt
+		t.cong.Ssthresh = t.cong.CurrentSsthresh()
+		t.cong.Settled()
+		r.canUndo = false
+		t.setCA(now, CALoss)
+	}
+	r.rexmit = rexmitLost
+}
+
+// revertBackoff takes one doubling of the RTO back: the retransmission was lost because there was no route,
+// not because of congestion (RFC 6069).
+func (t *TCB) revertBackoff(now time.Duration, seq Seq) {
+	if seq != t.snd.una || t.retransmits == 0 || t.backoff == 0 || t.rtx.len() == 0 || t.timers[TimerRetransmit] == 0 {
+		return
+	}
+	t.backoff--
+	lim := t.cfg.rtoLimits()
+	t.rto = Backoff(t.rtt.RTO(lim), int(t.backoff), lim)
+	at := t.rtx.all()[0].sent + t.rto
+	t.armXmit(TimerRetransmit, max(at, now+1))
+}

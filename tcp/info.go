@@ -1,0 +1,117 @@
+package tcp
+
+import "time"
+
+// Info is a snapshot of a connection with the names of Linux's struct tcp_info. Times that Linux gives in
+// microseconds or milliseconds are durations; sizes are bytes; counts of segments say so.
+type Info struct {
+	State       State
+	CAState     CAState
+	Retransmits uint8 // timeouts in a row
+	Probes      uint8 // probes unanswered
+	Backoff     uint8
+	Options     uint8 // InfoOpt bits
+	SndWscale   uint8
+	RcvWscale   uint8
+
+	RTO, ATO       time.Duration
+	SndMSS, RcvMSS uint32
+
+	Unacked, Sacked, Lost, Retrans uint32 // segments
+	LastDataSent                   time.Duration
+	LastDataRecv                   time.Duration
+	LastAckRecv                    time.Duration
+
+	PMTU        uint32
+	RcvSsthresh uint32
+	RTT, RTTVar time.Duration
+	SndSsthresh uint32 // segments
+	SndCwnd     uint32 // segments
+	AdvMSS      uint32
+	Reordering  uint32 // segments
+	RcvRTT      time.Duration
+	RcvSpace    uint32
+
+	TotalRetrans  uint32 // segments
+	BytesAcked    uint64
+	BytesReceived uint64
+	SegsOut       uint32
+	SegsIn        uint32
+	NotsentBytes  uint32
+	MinRTT        time.Duration
+	DataSegsIn    uint32
+	DataSegsOut   uint32
+	Delivered     uint32 // segments
+	BytesSent     uint64 // with retransmissions
+	BytesRetrans  uint64
+	DsackDups     uint32
+	ReordSeen     uint32
+	RcvOoopack    uint32 // segments received out of order
+	SndWnd        uint32
+	RcvWnd        uint32
+	UserTimeout   time.Duration
+
+	// Beyond tcp_info: the variables of RFC 9293 §3.3.1.
+	SndUna, SndNxt, ISS Seq
+	RcvNxt, IRS         Seq
+	Congestion          string
+	SndBuf, RcvBuf      int
+	SndQueue, RcvQueue  int // bytes written and not acknowledged, received and not read
+}
+
+// Bits of Info.Options, as in tcpi_options.
+const (
+	InfoOptTimestamps = 1
+	InfoOptSACK       = 2
+	InfoOptWScale     = 4
+	InfoOptECN        = 8
+	InfoOptECNSeen    = 16
+)
+
+// Info returns a snapshot (TCP_INFO; the STATUS call of RFC 9293 §3.10.6) as of now.
+func (t *TCB) Info(now time.Duration) Info {
+	i := Info{
+		State: t.state, CAState: t.caState, Retransmits: t.retransmits, Probes: t.probesOut, Backoff: t.backoff,
+		Options: t.infoOptions(), RTO: t.rto, ATO: t.ack.ato, SndMSS: uint32(t.mss), RcvMSS: t.rcv.mss,
+		Unacked:      uint32(t.rtx.len()),
+		LastDataSent: now - t.lastSend, LastDataRecv: now - t.ack.lastData, LastAckRecv: now - t.lastRecv,
+		PMTU: uint32(t.mtu), RcvSsthresh: t.rcv.ssthresh, RTT: t.rtt.SRTT(), RTTVar: t.rtt.Var(),
+		SndSsthresh: t.cong.Ssthresh, SndCwnd: t.cong.Cwnd, AdvMSS: uint32(t.rcv.adv),
+		Reordering: uint32(t.reordering), RcvRTT: time.Duration(t.drs.rtt>>3) * time.Microsecond, RcvSpace: t.drs.space,
+		TotalRetrans: t.total.retrans, BytesAcked: t.total.bytesAcked, BytesReceived: t.total.bytesReceived,
+		SegsOut: t.total.segsOut, SegsIn: t.total.segsIn, NotsentBytes: uint32(t.Unsent()), MinRTT: t.minRTT.Get(),
+		DataSegsIn: t.total.dataIn, DataSegsOut: t.total.dataOut, Delivered: t.total.delivered,
+		BytesSent: t.total.bytesSent + t.total.bytesRetrans, BytesRetrans: t.total.bytesRetrans,
+		DsackDups: t.total.dsackDups, RcvOoopack: t.total.oooPackets,
+		SndWnd: t.snd.wnd, RcvWnd: t.rcv.wnd, UserTimeout: t.userTimeout(),
+		SndUna: t.snd.una, SndNxt: t.snd.nxt, ISS: t.snd.iss, RcvNxt: t.rcv.nxt, IRS: t.rcv.irs,
+		Congestion: t.Congestion(), SndBuf: int(t.sndLimit), RcvBuf: int(t.rcvLimit),
+		SndQueue: t.Unacked(), RcvQueue: t.rcvbuf.bytes,
+	}
+	if t.has(fWScale) {
+		i.SndWscale, i.RcvWscale = t.snd.scale, t.rcv.scale
+	}
+	if r := t.rec; r != nil {
+		i.Sacked, i.Lost, i.Retrans = uint32(r.sacked), uint32(r.lost), uint32(r.retrans)
+	}
+	if t.rack.reordSeen {
+		i.ReordSeen = 1
+	}
+	return i
+}
+
+func (t *TCB) infoOptions() uint8 {
+	var o uint8
+	for _, b := range [...]struct {
+		on  bool
+		bit uint8
+	}{
+		{t.has(fTS), InfoOptTimestamps}, {t.has(fSACK), InfoOptSACK}, {t.has(fWScale), InfoOptWScale},
+		{t.ecn&ecnOK != 0, InfoOptECN}, {t.ecn&ecnSeen != 0, InfoOptECNSeen},
+	} {
+		if b.on {
+			o |= b.bit
+		}
+	}
+	return o
+}

@@ -1,0 +1,300 @@
+package tcp
+
+import "time"
+
+// nagleFlags are what the user wants of small segments.
+type nagleFlags uint8
+
+const (
+	nagleOff  nagleFlags = 1 << iota // TCP_NODELAY
+	nagleCork                        // TCP_CORK
+	nagleMore                        // the latest write said that more follows (MSG_MORE)
+	naglePush                        // once: send what there is
+)
+
+// headFits reports whether the next segment fits into the peer's window.
+func (t *TCB) headFits() bool {
+	n := min(uint32(t.snd.end.Sub(t.snd.nxt)), uint32(t.currentMSS()))
+	return !t.snd.nxt.Add(n).After(t.snd.una.Add(t.snd.wnd))
+}
+
+// next works out the next new segment: its text length, and whether the FIN goes with it. ok is false when
+// nothing may be sent now.
+func (t *TCB) next() (n int, fin, ok bool) {
+	mss := t.currentMSS()
+	left := int(t.dataEnd().Sub(t.snd.nxt))
+	n = min(left, mss)
+	fin = t.has(fFinQueued) && n == left
+	end := t.snd.nxt.Add(uint32(n))
+	if fin {
+		end++
+	}
+	forced := t.force&forceNew != 0
+	if !forced && t.inFlight() >= int(t.cong.Cwnd) {
+		t.flags |= fCwndLimited
+		return 0, false, false
+	}
+	if wndEnd := t.snd.una.Add(t.snd.wnd); end.After(wndEnd) {
+		// Silly window avoidance (RFC 9293 §3.8.6.2.1, MUST-38): a full segment or nothing. But behind full
+		// segments of the same burst the rest of the window is used, as Linux does with segmentation offload.
+		room := int(wndEnd.Sub(t.snd.nxt))
+		if room <= 0 || t.snd.burst == 0 || left <= room || forced || t.nagleHolds() {
+			return 0, false, false
+		}
+		return room, false, true
+	}
+	if n < mss && !fin && !forced && t.nagleHolds() {
+		return 0, false, false
+	}
+	return n, fin, true
+}
+
+// nagleHolds reports whether a segment that is not full must wait: "If there is unacknowledged data (i.e.,
+// SND.NXT > SND.UNA), then the sending TCP endpoint buffers all user data (regardless of the PSH bit) until
+// the outstanding data has been acknowledged or until the TCP endpoint can send a full-sized segment" (RFC
+// 9293 §3.7.4, SHLD-7). We differ as Linux does, with Minshall's variant: only an unacknowledged small
+// segment holds another one back, so that the end of a large write does not wait.
+func (t *TCB) nagleHolds() bool {
+	if t.force&forceNagle != 0 || t.rec != nil && t.rec.rexmit == rexmitNew {
+		return false
+	}
+	if t.nonagle&(nagleCork|nagleMore) != 0 {
+		return true
+	}
+	if t.nonagle&nagleOff != 0 {
+		return false
+	}
+	return t.rtx.len() > 0 && t.snd.sml.After(t.snd.una) && !t.snd.sml.After(t.snd.nxt)
+}
+
+// outputNew gives the next segment of new data, or the FIN.
+func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
+	if t.rtx.len() == 0 && t.snd.burst == 0 {
+		t.restartAfterIdle(now)
+	}
+	n, fin, ok := t.next()
+	if !ok {
+		return false
+	}
+	probe := t.force&forceNew != 0
+	t.force &^= forceNew
+	t.sendNew(now, out, n, fin, CauseNewData)
+	if probe {
+		t.tlpSent(now, false)
+	}
+	return true
+}
+
+// restartAfterIdle shrinks the window of a connection that has been idle for longer than an RTO
+// (RFC 5681 §4.1).
+func (t *TCB) restartAfterIdle(now time.Duration) {
+	if t.cfg.SlowStartAfterIdle != On {
+		return
+	}
+	before := t.cong.Cwnd
+	t.cong.RestartAfterIdle(now, now-t.lastSend, t.rto)
+	if t.cong.Cwnd != before {
+		t.cwndChanged(now)
+	}
+}
+
+// sendNew builds the segment of the n bytes from SND.NXT on, enters it into the retransmission queue and
+// moves SND.NXT.
+func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Cause) {
+	seq := t.snd.nxt
+	var flags Flags
+	s := txSeg{sent: now, seq: seq, end: seq.Add(uint32(n))}
+	t.header(now, out, seq, 0, why)
+	if n > 0 {
+		t.dataSent(now)
+		if t.sndbuf.payload(t.alloc, seq, n, &out.Payload) || s.end == t.snd.psh {
+			flags |= PSH
+			s.marks |= markPSH
+		}
+		t.total.dataOut++
+		t.total.bytesSent += uint64(n)
+		t.ecnData(out)
+	}
+	if fin {
+		flags |= FIN
+		s.marks |= markFIN
+		s.end++
+		t.flags |= fFinSent
+	}
+	out.Flags |= flags
+	if n < t.currentMSS() && n > 0 {
+		t.snd.sml = s.end
+	}
+	first := t.rtx.len() == 0
+	t.rtx.push(s)
+	t.snd.nxt = s.end
+	if t.caState == CACWR || t.caState == CARecovery {
+		t.rec.out++
+	}
+	if first || t.timers[TimerLossProbe] != 0 {
+		t.rearmRTO(now)
+	}
+	t.snd.burst = min(t.snd.burst, 60000) + 1
+	t.flags |= fSentNew
+	t.endProbing()
+}
+
+// outputRetransmit gives the next segment to be sent again, if the window allows it or a timer demands it.
+func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
+	switch {
+	case t.rtx.len() == 0:
+		t.force &^= forceHead | forceTail
+		return false
+	case t.force&forceHead != 0:
+		t.force &^= forceHead
+		t.trimTx()
+		return t.retransmit(now, out, 0, CauseRetransmitRTO)
+	case t.force&forceTail != 0:
+		t.force &^= forceTail
+		ok := t.retransmit(now, out, t.rtx.len()-1, CauseRetransmitTLP)
+		if ok {
+			t.tlpSent(now, true)
+		} else {
+			t.rearmRTO(now)
+		}
+		return ok
+	}
+	r := t.rec
+	if r == nil || r.rexmit != rexmitLost || r.lost <= r.retrans || t.inFlight() >= int(t.cong.Cwnd) {
+		return false
+	}
+	t.trimTx()
+	i := t.nextLost()
+	if i < 0 {
+		return false
+	}
+	why := CauseRetransmitFast
+	if t.caState == CALoss {
+		why = CauseRetransmitRTO
+	}
+	if !t.retransmit(now, out, i, why) {
+		r.rexmit = rexmitNone
+		return false
+	}
+	if t.caState == CALoss {
+		t.stats.TCPSlowStartRetrans.Add(1)
+	} else {
+		t.stats.TCPFastRetrans.Add(1)
+	}
+	if t.inReduction() {
+		r.out++
+	}
+	if i == 0 && t.timers[TimerReorder] == 0 {
+		t.armXmit(TimerRetransmit, now+t.rto)
+	}
+	return true
+}
+
+// nextLost returns the index of the first lost entry not sent again, -1 if there is none.
+func (t *TCB) nextLost() int {
+	q := t.rtx.all()
+	r := t.rec
+	for i := t.findTx(r.hint.Max(t.snd.una)); i < len(q); i++ {
+		if q[i].marks&(markLost|markRetrans|markSACKed) == markLost {
+			r.hint = q[i].seq
+			return i
+		}
+	}
+	r.hint = t.snd.nxt
+	return -1
+}
+
+// retransmit builds the i-th entry of the retransmission queue again. It returns false when the peer's
+// window has shrunk so that the segment lies outside (RFC 9293 §3.8.6: SHLD-16, SHLD-17).
+func (t *TCB) retransmit(now time.Duration, out *Segment, i int, why Cause) bool {
+	s := &t.rtx.all()[i]
+	mss := t.currentMSS()
+	room := int(t.snd.una.Add(t.snd.wnd).Sub(s.seq))
+	if room <= 0 {
+		if s.seq != t.snd.una {
+			return false
+		}
+		room = mss // into a window of nothing: the segment is the probe
+	}
+	size := mss
+	if size > room {
+		size = room
+	}
+	n := int(s.end.Sub(s.seq))
+	text := n
+	if s.is(markFIN) {
+		text--
+	}
+	switch {
+	case text > size:
+		t.splitTx(i, s.seq.Add(uint32(size)))
+		text = size
+	case text < size && text > 0:
+		t.joinTx(i, size)
+	}
+	s = &t.rtx.all()[i]
+	text = int(s.end.Sub(s.seq))
+	if s.is(markFIN) {
+		text--
+	}
+	t.sendAgain(now, out, s, text, why)
+	return true
+}
+
+// sendAgain builds segment s with text bytes of payload and marks it as retransmitted.
+func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why Cause) {
+	t.header(now, out, s.seq, 0, why)
+	if text > 0 {
+		t.dataSent(now)
+		t.sndbuf.payload(t.alloc, s.seq, text, &out.Payload)
+		t.total.dataOut++
+	}
+	if s.is(markPSH) {
+		out.Flags |= PSH
+	}
+	if s.is(markFIN) {
+		out.Flags |= FIN
+	}
+	r := t.needRec()
+	if !s.is(markRetrans) {
+		r.retrans++
+	}
+	s.marks |= markRetrans | markEver
+	s.sent = now
+	s.tries = min(s.tries, 254) + 1
+	if !r.stamped {
+		r.stamped, r.rexmitAt = true, now
+	}
+	r.undoRetrans = max(r.undoRetrans, 0) + 1
+	t.total.retrans++
+	t.total.bytesRetrans += uint64(text)
+	t.stats.RetransSegs.Add(1)
+	t.tellRetransmit(now, why, Range{s.seq, s.end})
+}
+
+// outputProbe gives a zero-window probe or a keep-alive: new data if the window has a little room, else a
+// segment with an old sequence number and no text, which the peer must answer.
+func (t *TCB) outputProbe(now time.Duration, out *Segment) bool {
+	why := CauseProbe
+	if t.force&forceProbe == 0 {
+		why = CauseKeepalive
+		t.stats.TCPKeepAlive.Add(1)
+	} else {
+		t.stats.TCPWinProbe.Add(1)
+	}
+	t.force &^= forceProbe | forceKeepalive
+	room := int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt))
+	if t.snd.nxt != t.snd.end && room > 0 {
+		left := int(t.dataEnd().Sub(t.snd.nxt))
+		n := min(left, room, t.currentMSS())
+		t.sendNew(now, out, n, t.has(fFinQueued) && n == left && room > n, why)
+		if n > 0 {
+			out.Flags |= PSH
+			t.rtx.all()[t.rtx.len()-1].marks |= markPSH
+		}
+		t.probesOut, t.backoff = 0, 0
+		return true
+	}
+	t.header(now, out, t.snd.una-1, 0, why)
+	return true
+}

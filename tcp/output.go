@@ -1,0 +1,220 @@
+package tcp
+
+import "time"
+
+// Output gives the next segment to send, if there is one. The payload is retained for the caller, who
+// releases it. The order is that of Linux: resets, retransmissions, new data, probes, and a pure ACK if
+// nothing else carried it. Call it until it returns false; a caller that cannot send any more just now
+// stops and goes on later.
+func (t *TCB) Output(now time.Duration, out *Segment) bool {
+	if t.rst.flags != 0 {
+		t.outputReset(now, out)
+		return true
+	}
+	switch t.state {
+	case StateClosed, StateListen:
+		return false
+	case StateSynSent, StateSynReceived:
+		return t.outputSYN(now, out)
+	}
+	if t.rec != nil || t.force != 0 {
+		if t.outputRetransmit(now, out) {
+			return true
+		}
+	}
+	if t.snd.nxt != t.snd.end && t.outputNew(now, out) {
+		return true
+	}
+	if t.rec != nil && t.rec.rexmit == rexmitNew && t.newDataTried(now, out) {
+		return true
+	}
+	if t.force&(forceProbe|forceKeepalive) != 0 && t.outputProbe(now, out) {
+		return true
+	}
+	if t.ack.pending&ackNow != 0 {
+		t.outputAck(now, out)
+		return true
+	}
+	t.outputDone(now)
+	return false
+}
+
+// header fills in what every segment but a RST has, and notes that its ACK is under way.
+func (t *TCB) header(now time.Duration, out *Segment, seq Seq, flags Flags, why Cause) {
+	*out = Segment{
+		SrcPort: t.localPort, DstPort: t.remotePort,
+		Seq: seq, Ack: t.rcv.nxt, Flags: flags | ACK, Cause: why,
+	}
+	if t.has(fTS) {
+		out.Opts.HasTS = true
+		out.Opts.TSVal = t.tsNow(now)
+		out.Opts.TSEcr = t.ts.recent
+	}
+	if t.has(fDSACK) || t.ooo != nil && len(t.ooo.segs) > 0 {
+		t.fillSACK(&out.Opts)
+	}
+	out.Wnd = t.selectWindow()
+	if t.ecn&ecnDemandCWR != 0 && t.ecn&ecnOK != 0 {
+		out.Flags |= ECE
+	}
+	t.ackSent()
+	t.total.segsOut++
+	t.stats.OutSegs.add(t.localPort)
+}
+
+// outputSYN gives the SYN of SYN-SENT or the SYN-ACK of SYN-RECEIVED, or an ACK for a bad segment.
+func (t *TCB) outputSYN(now time.Duration, out *Segment) bool {
+	if t.force&forceSyn != 0 {
+		t.force &^= forceSyn
+		t.buildSYN(now, out)
+		return true
+	}
+	if t.ack.pending&ackNow != 0 && t.state == StateSynReceived {
+		t.outputAck(now, out)
+		return true
+	}
+	return false
+}
+
+// sendSYN makes Output give the first SYN or SYN-ACK and starts its timer.
+func (t *TCB) sendSYN(now time.Duration) {
+	t.snd.nxt = t.snd.iss.Add(1)
+	if t.rtx.len() == 0 {
+		t.rtx.push(txSeg{seq: t.snd.iss, end: t.snd.nxt, sent: now, marks: markSYN})
+	}
+	t.force |= forceSyn
+	t.armXmit(TimerRetransmit, now+t.rto)
+}
+
+// buildSYN writes SYN or SYN-ACK with our options: MSS always (RFC 9293 §3.7.1, MUST-14, SHLD-5), the others
+// if we want them and, in a SYN-ACK, the peer offered them.
+func (t *TCB) buildSYN(now time.Duration, out *Segment) {
+	synack := t.state == StateSynReceived
+	*out = Segment{
+		SrcPort: t.localPort, DstPort: t.remotePort, Seq: t.snd.iss, Flags: SYN,
+		Wnd: uint16(min(t.rcv.wnd, 65535)), Cause: CauseSYN,
+		Opts: Options{MSS: t.advMSS(), HasMSS: true},
+	}
+	out.Opts.SACKPermitted = t.cfg.SACK == On && (!synack || t.has(fSACK))
+	out.Opts.HasTS = t.cfg.Timestamps == On && (!synack || t.has(fTS))
+	out.Opts.HasWScale = t.cfg.WindowScaling == On && (!synack || t.has(fWScale))
+	out.Opts.WScale = t.rcv.scale
+	if out.Opts.HasTS {
+		out.Opts.TSVal, out.Opts.TSEcr = t.tsNow(now), t.ts.recent
+	} else {
+		out.Opts.TSVal = 0
+	}
+	if synack {
+		out.Flags |= ACK
+		out.Ack = t.rcv.nxt
+		out.Cause = CauseSYNACK
+		t.ackSent()
+	}
+	if t.ecn&ecnOK != 0 {
+		out.Flags |= ECE
+		if !synack {
+			out.Flags |= CWR
+		}
+	}
+	again := t.has(fSynRexmit)
+	if again {
+		out.Cause = CauseRetransmitSYN
+	}
+	if t.rtx.len() > 0 {
+		head := &t.rtx.all()[0]
+		head.sent = now
+		if again {
+			head.marks |= markEver
+		}
+	}
+	t.total.segsOut++
+	if again {
+		t.tellRetransmit(now, out.Cause, Range{t.snd.iss, t.snd.iss + 1})
+		return
+	}
+	t.stats.OutSegs.add(t.localPort)
+}
+
+func (t *TCB) tellRetransmit(now time.Duration, why Cause, r Range) {
+	if t.observer != nil {
+		t.observer.Event(t, Event{Kind: EventRetransmit, Now: now, Cause: why, Range: r})
+	}
+}
+
+// outputAck gives a pure ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>.
+func (t *TCB) outputAck(now time.Duration, out *Segment) {
+	why := t.ack.cause
+	if why == CauseNone {
+		why = CauseAck
+	}
+	t.ack.cause = CauseNone
+	t.header(now, out, t.acceptableSeq(), 0, why)
+}
+
+// acceptableSeq returns the sequence number for a segment without text: SND.NXT, but not beyond a window
+// that shrank, where the peer would refuse it.
+func (t *TCB) acceptableSeq() Seq {
+	end := t.snd.una.Add(t.snd.wnd)
+	if !end.Before(t.snd.nxt) || t.has(fWScale) && uint32(t.snd.nxt.Sub(end)) < 1<<t.rcv.scale {
+		return t.snd.nxt
+	}
+	return end
+}
+
+// queueReset makes Output give <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK> before anything else.
+func (t *TCB) queueReset() {
+	t.rst = pendingReset{seq: t.acceptableSeq(), ack: t.rcv.nxt, flags: RST | ACK}
+}
+
+// answerReset makes Output give the reset that answers in (RFC 9293 §3.10.7.1).
+func (t *TCB) answerReset(in *Segment) {
+	var out Segment
+	if Reset(in, &out) {
+		t.rst = pendingReset{seq: out.Seq, ack: out.Ack, flags: out.Flags}
+	}
+}
+
+func (t *TCB) outputReset(now time.Duration, out *Segment) {
+	*out = Segment{
+		SrcPort: t.localPort, DstPort: t.remotePort,
+		Seq: t.rst.seq, Ack: t.rst.ack, Flags: t.rst.flags, Cause: CauseReset,
+	}
+	t.rst = pendingReset{}
+	t.stats.OutRsts.Add(1)
+	t.total.segsOut++
+}
+
+// newDataTried is F-RTO's second half of step 2b: when no new data could be sent, retransmit after all.
+func (t *TCB) newDataTried(now time.Duration, out *Segment) bool {
+	r := t.rec
+	if t.snd.nxt.After(r.high) {
+		r.rexmit = rexmitNone
+		return false
+	}
+	r.frto = false
+	r.rexmit = rexmitLost
+	return t.outputRetransmit(now, out)
+}
+
+// outputDone is called when there is nothing more to send: it draws the conclusions of the burst.
+func (t *TCB) outputDone(now time.Duration) {
+	if t.rec != nil {
+		t.rec.rexmit = rexmitNone
+	}
+	t.force &^= forceNagle
+	t.snd.burst = 0
+	if t.has(fSentNew) && (!t.rack.tlp || t.timers[TimerRetransmit] == 0) {
+		t.scheduleTLP(now, false)
+	}
+	if t.has(fSentNew) || t.has(fCwndLimited) {
+		t.cong.Validate(Usage{
+			Now: now, RTO: t.rto, Una: t.snd.una, Nxt: t.snd.nxt, Out: uint32(t.packetsOut()),
+			Limited: t.has(fCwndLimited) || t.inFlight() >= int(t.cong.Cwnd),
+			Shrink:  t.cfg.SlowStartAfterIdle == On && t.caState == CAOpen && !t.has(fNoSpace),
+		})
+	}
+	t.flags &^= fCwndLimited | fSentNew
+	if t.snd.nxt != t.snd.end && t.rtx.len() == 0 {
+		t.needProbe(now)
+	}
+}

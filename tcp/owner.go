@@ -1,0 +1,36 @@
+package tcp
+
+// What the owner of a TCB asks besides the calls of RFC 9293 §3.10.
+
+// NeedsOutput reports whether Output may have something to send. It saves the owner from asking the clock
+// when it has not.
+func (t *TCB) NeedsOutput() bool {
+	return t.rst.flags != 0 || t.force != 0 || t.ack.pending&ackNow != 0 || t.snd.nxt != t.snd.end ||
+		t.rec != nil && t.rec.rexmit != rexmitNone || t.has(fSentNew)
+}
+
+// PeerClosed reports whether the peer's FIN has arrived in order: nothing will follow what is queued.
+func (t *TCB) PeerClosed() bool { return t.has(fFinRcvd) }
+
+// Inherit gives t, which must be in CLOSED, the options that the user has set on from: a connection that
+// comes of a listener has the listener's.
+func (t *TCB) Inherit(from *TCB) {
+	const userFlags = fSndLocked | fRcvLocked | fKeepalive
+	t.flags = t.flags&^userFlags | from.flags&userFlags
+	t.nonagle, t.caKind = from.nonagle, from.caKind
+	t.sndLimit, t.rcvLimit = from.sndLimit, from.rcvLimit
+	t.ack.pingpong = from.ack.pingpong
+	if from.opt != nil {
+		o := *from.opt
+		t.opt = &o
+	}
+}
+
+// CanSend reports whether the user may still send in the state: ESTABLISHED and CLOSE-WAIT.
+func (s State) CanSend() bool { return s.in(canSend) }
+
+// Unfinished reports whether, in the state, our data or FIN may still be unacknowledged: what a
+// lingering close waits for.
+func (s State) Unfinished() bool {
+	return s.in(1<<StateEstablished | 1<<StateFinWait1 | 1<<StateCloseWait | 1<<StateClosing | 1<<StateLastAck)
+}

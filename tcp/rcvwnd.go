@@ -1,0 +1,269 @@
+package tcp
+
+import (
+	"math/bits"
+	"time"
+)
+
+// The receive window: how much we let the peer send. Linux's way is followed closely, because window
+// values show in every segment: a buffer limit (SO_RCVBUF), of which a share may be offered; a slow
+// start of the offer (rcv.ssthresh); rounding; and never taking an offer back.
+
+// initWindow chooses the first window and the scale for a connection whose segments carry mss bytes.
+func (t *TCB) initWindow(scale bool, mss int) {
+	space := max(t.cfg.winFromSpace(int(t.rcvLimit)), 0)
+	clamp := 65535 << MaxWScale
+	if t.has(fRcvLocked) {
+		clamp = min(clamp, max(space, 1))
+	}
+	space = min(space, clamp)
+	if space > mss && mss > 0 {
+		space -= space % mss
+	}
+	t.rcv.wnd = uint32(min(space, 65535))
+	if n := t.cfg.InitRwnd; n > 0 {
+		t.rcv.wnd = min(t.rcv.wnd, uint32(n*mss))
+	}
+	t.rcv.scale = 0
+	if scale {
+		most := min(max(space, t.cfg.Rmem[2]), clamp)
+		t.rcv.scale = uint8(min(max(bits.Len32(uint32(most))-16, 0), MaxWScale))
+	}
+	t.rcv.clamp = uint32(min(clamp, 65535<<t.rcv.scale))
+	t.rcv.ssthresh = t.rcv.wnd
+}
+
+// noScale drops the scales, when the SYN-ACK did not have one.
+func (t *TCB) noScale() {
+	t.snd.scale, t.rcv.scale = 0, 0
+	t.rcv.clamp = min(t.rcv.clamp, 65535)
+	t.rcv.ssthresh = min(t.rcv.ssthresh, t.rcv.clamp)
+}
+
+// initBuffers sizes buffers and windows once the handshake is complete.
+func (t *TCB) initBuffers(now time.Duration) {
+	t.expandSndbuf()
+	most := uint32(t.fullSpace())
+	adv := uint32(t.rcv.adv)
+	if t.rcv.clamp >= most {
+		t.rcv.clamp = most
+		if t.cfg.AppWin > 0 && most > 4*adv {
+			t.rcv.clamp = max(most-most>>t.cfg.AppWin, 4*adv)
+		}
+	}
+	// One segment is kept in reserve, so that the window can close before the buffer is full.
+	if t.cfg.AppWin > 0 && t.rcv.clamp > 2*adv && t.rcv.clamp+adv > most {
+		t.rcv.clamp = uint32(max(2*int(adv), int(most)-int(adv)))
+	}
+	t.rcv.ssthresh = min(t.rcv.ssthresh, t.rcv.clamp)
+	t.drs = rcvSpace{
+		seq: t.rcv.read, at: now,
+		space: min(t.rcv.ssthresh, t.rcv.wnd, uint32(initialCwndForRcv)*adv),
+	}
+}
+
+// initialCwndForRcv is the initial window we suppose our peer has, in segments.
+const initialCwndForRcv = 10
+
+// charge returns how much of SO_RCVBUF is in use.
+func (t *TCB) charge() int {
+	n := t.rcvbuf.charge()
+	if t.ooo != nil {
+		n += t.ooo.charge()
+	}
+	return n
+}
+
+// fullSpace returns the window an empty buffer allows.
+func (t *TCB) fullSpace() int { return t.cfg.winFromSpace(int(t.rcvLimit)) }
+
+// space returns the window the buffer allows now; negative when it holds more than it should.
+func (t *TCB) space() int { return t.cfg.winFromSpace(int(t.rcvLimit) - t.charge()) }
+
+// receiveWindow returns what is left of the window advertised last.
+func (t *TCB) receiveWindow() uint32 {
+	return uint32(max(int64(t.rcv.wnd)-int64(t.rcv.nxt.Sub(t.rcv.wup)), 0))
+}
+
+// offer returns the window we would like to advertise, in bytes: receiver-side silly window avoidance
+// (RFC 9293 §3.8.6.2.2, MUST-39). Without scaling, the window moves in whole segments.
+func (t *TCB) offer() uint32 {
+	mss := int(t.rcv.mss)
+	free := t.space()
+	allowed := t.fullSpace()
+	full := min(int(t.rcv.clamp), allowed)
+	if mss > full {
+		if mss = full; mss <= 0 {
+			return 0
+		}
+	}
+	if free < full/2 {
+		t.ack.quick = 0
+		free = free >> t.rcv.scale << t.rcv.scale // scaling must not make the offer grow
+		if free < allowed>>4 || free < mss {
+			return 0
+		}
+	}
+	free = min(free, int(t.rcv.ssthresh))
+	if t.rcv.scale > 0 {
+		unit := 1 << t.rcv.scale
+		return uint32((free + unit - 1) / unit * unit)
+	}
+	wnd := int(t.rcv.wnd)
+	switch {
+	case wnd <= free-mss || wnd > free:
+		wnd = free - free%mss
+	case mss == full && free > wnd+full/2:
+		wnd = free
+	}
+	return uint32(max(wnd, 0))
+}
+
+// selectWindow decides on the window of the segment being sent and returns its window field. "The total of
+// RCV.NXT and RCV.WND should not be reduced" (RFC 9293 §3.10.7.4): an offer is not taken back (SHLD-14),
+// except that a segment for which there was no memory at all closes the window.
+func (t *TCB) selectWindow() uint16 {
+	old, left, wnd := t.rcv.wnd, t.receiveWindow(), t.offer()
+	if wnd < left {
+		if wnd == 0 {
+			t.stats.TCPWantZeroWindowAdv.Add(1)
+		}
+		unit := uint32(1) << t.rcv.scale
+		wnd = (left + unit - 1) / unit * unit
+	}
+	wnd = min(wnd, 65535<<t.rcv.scale)
+	t.rcv.wnd, t.rcv.wup = wnd, t.rcv.nxt
+	switch {
+	case wnd == 0 && old != 0:
+		t.stats.TCPToZeroWindowAdv.Add(1)
+	case wnd != 0 && old == 0:
+		t.stats.TCPFromZeroWindowAdv.Add(1)
+	}
+	return uint16(wnd >> t.rcv.scale)
+}
+
+// growWindow raises rcv.ssthresh after a segment with n bytes of text: by two segments when the buffer
+// will hold more segments like this one with their overhead, by less when it might not.
+func (t *TCB) growWindow(n int) {
+	room := min(int(t.rcv.clamp), t.space()) - int(t.rcv.ssthresh)
+	if room <= 0 {
+		return
+	}
+	incr := 0
+	size := n + pieceOverhead
+	if t.cfg.winFromSpace(size) <= n {
+		incr = 2 * int(t.rcv.adv)
+	} else {
+		incr = t.slowGrowth(size)
+	}
+	if incr > 0 {
+		incr = max(incr, 2*n)
+		t.rcv.ssthresh += uint32(min(room, incr))
+		t.ack.quick |= 1
+	}
+}
+
+// slowGrowth decides on growth for segments whose overhead outweighs their text: it is possible while the
+// buffer is much larger than the window.
+func (t *TCB) slowGrowth(size int) int {
+	truesize := t.cfg.winFromSpace(size) / 2
+	window := t.cfg.winFromSpace(t.cfg.Rmem[2]) / 2
+	for ; int(t.rcv.ssthresh) <= window; window /= 2 {
+		if truesize <= size-pieceOverhead {
+			return 2 * int(t.rcv.mss)
+		}
+		truesize /= 2
+		if truesize == 0 {
+			break
+		}
+	}
+	return 0
+}
+
+// rcvSpace is the state of dynamic right-sizing of the receive buffer.
+type rcvSpace struct {
+	at    time.Duration // when the present measurement began
+	seq   Seq           // rcv.read then
+	space uint32        // bytes read in the best round trip so far
+	rtt   uint32        // receiver's RTT estimate, µs × 8; 0: none
+	rttAt time.Duration // without timestamps: when the present window began,
+	rttTo Seq           // and where it ends
+}
+
+// measureRcvRTT estimates the RTT from the receiving side: with timestamps by the echo on a full
+// segment, otherwise by the time a whole window of data takes.
+func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
+	if t.has(fTS) {
+		if in.Opts.HasTS && in.Opts.TSEcr != 0 && in.Payload.N >= int(t.rcv.mss) {
+			if d := t.tsNow(now) - in.Opts.TSEcr; int32(d) >= 0 {
+				t.drs.sample(time.Duration(max(d, 1))*time.Millisecond, false)
+			}
+		}
+		return
+	}
+	if t.drs.rttAt != 0 {
+		if t.rcv.nxt.Before(t.drs.rttTo) {
+			return
+		}
+		t.drs.sample(max(now-t.drs.rttAt, time.Microsecond), true)
+	}
+	t.drs.rttTo = t.rcv.nxt.Add(t.rcv.wnd)
+	t.drs.rttAt = max(now, 1)
+}
+
+// sample takes a measurement. One made of whole windows overestimates, so of those the least counts.
+func (d *rcvSpace) sample(m time.Duration, window bool) {
+	us := micros(m)
+	switch {
+	case d.rtt == 0:
+		d.rtt = us << 3
+	case window:
+		d.rtt = min(d.rtt, us<<3)
+	default:
+		d.rtt = max(uint32(int64(d.rtt)+int64(us)-int64(d.rtt>>3)), 1)
+	}
+}
+
+// adjustRcvSpace is called when the user has read: once per round trip it compares what was read
+// with the best round trip before, and enlarges buffer and window to twice that and room for slow start.
+func (t *TCB) adjustRcvSpace(now time.Duration) {
+	rtt := time.Duration(t.drs.rtt>>3) * time.Microsecond
+	if rtt == 0 || now-t.drs.at < rtt {
+		return
+	}
+	copied := uint32(t.rcv.read.Sub(t.drs.seq))
+	if copied > t.drs.space {
+		if t.cfg.ModerateRcvbuf == On && !t.has(fRcvLocked) {
+			win := uint64(copied)*2 + 16*uint64(t.rcv.adv)
+			grow := win * uint64(copied-t.drs.space) / uint64(max(t.drs.space, 1))
+			win += grow * 2
+			size := min(t.cfg.spaceFromWin(int(min(win, 1<<30))), t.cfg.Rmem[2])
+			if size > int(t.rcvLimit) {
+				t.rcvLimit = int32(size)
+				t.rcv.clamp = uint32(min(t.cfg.winFromSpace(size), 65535<<t.rcv.scale))
+			}
+		}
+		t.drs.space = copied
+	}
+	t.drs.seq = t.rcv.read
+	t.drs.at = now
+}
+
+// expandSndbuf enlarges the send buffer so that it holds two congestion windows of segments.
+func (t *TCB) expandSndbuf() {
+	if t.has(fSndLocked) {
+		return
+	}
+	per := int(max(t.mssClamp, t.mss)) + 576 // what a segment costs Linux beside its text
+	per = 1 << bits.Len(uint(per-1))
+	n := max(initialCwndForRcv, int(t.cong.Cwnd), int(t.reordering)+1)
+	size := min(2*n*per, t.cfg.Wmem[2])
+	t.sndLimit = max(t.sndLimit, int32(size))
+}
+
+func (t *TCB) tsLenIfRecent() int {
+	if t.has(fTSRecent) {
+		return 12
+	}
+	return 0
+}

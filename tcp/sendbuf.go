@@ -1,0 +1,139 @@
+package tcp
+
+import "sort"
+
+// chunk is a run of the stream waiting to be sent or acknowledged, in memory of the Allocator.
+type chunk struct {
+	b     []byte // bytes written so far; there is room for more up to its capacity
+	owner Buffer
+	start Seq  // sequence number of b[0]
+	push  bool // its last byte was pushed (RFC 9293 §3.9.1.2) because much was written since the last push
+}
+
+func (c *chunk) end() Seq { return c.start.Add(uint32(len(c.b))) }
+
+// sendBuf is the send queue: every byte from SND.UNA to the last one written, in chunks. Segments
+// refer to chunks and never copy; a chunk goes back when all of it is acknowledged.
+type sendBuf struct {
+	chunks queue[chunk]
+	room   [1]chunk
+	cur    int32 // index of the chunk that the latest segment began in: where to look first
+}
+
+func (s *sendBuf) init() { s.chunks.begin(s.room[:0]) }
+
+// Sizes of chunks in bytes: small writes share a small chunk, so that a connection that carries little
+// holds little; bulk fills large ones.
+const (
+	minChunk = 512
+	maxChunk = 64 << 10
+)
+
+// write appends bytes of p behind what is there, as many as fit into the last chunk or one new one, and
+// returns how many and whether that filled the chunk. at is the sequence number of the next byte.
+// goal bounds the chunk's size, backlog is how much waits already: a queue that grows takes larger
+// chunks.
+func (s *sendBuf) write(alloc Allocator, at Seq, p []byte, goal, backlog int) (n int, full bool) {
+	if k := s.chunks.len(); k > 0 {
+		c := &s.chunks.all()[k-1]
+		if room := cap(c.b) - len(c.b); room > 0 {
+			n = min(room, len(p))
+			c.b = append(c.b, p[:n]...)
+			return n, n == room
+		}
+	}
+	size := min(max(len(p), backlog, minChunk), goal)
+	mem, owner := alloc.Get(size)
+	mem = mem[:0:min(len(mem), max(goal, minChunk))]
+	n = min(cap(mem), len(p))
+	s.chunks.push(chunk{b: append(mem, p[:n]...), owner: owner, start: at})
+	return n, n == cap(mem)
+}
+
+// pushLast marks the end of the last chunk as pushed.
+func (s *sendBuf) pushLast() {
+	if k := s.chunks.len(); k > 0 {
+		s.chunks.all()[k-1].push = true
+	}
+}
+
+// ack gives back the chunks all of whose bytes come before una.
+func (s *sendBuf) ack(una Seq) {
+	for s.chunks.len() > 0 {
+		c := &s.chunks.all()[0]
+		if c.end().After(una) {
+			return
+		}
+		if c.owner != nil {
+			c.owner.Release()
+		}
+		s.chunks.pop(s.room[:0])
+		s.cur = max(s.cur-1, 0)
+	}
+}
+
+// release gives everything back.
+func (s *sendBuf) release() {
+	for _, c := range s.chunks.all() {
+		if c.owner != nil {
+			c.owner.Release()
+		}
+	}
+	s.chunks.begin(s.room[:0])
+	s.cur = 0
+}
+
+// find returns the index of the chunk that holds seq, which is in the queue.
+func (s *sendBuf) find(seq Seq) int {
+	cs := s.chunks.all()
+	for i := int(s.cur); i < len(cs) && i < int(s.cur)+2; i++ {
+		if seq.InWindow(cs[i].start, uint32(len(cs[i].b))) {
+			return i
+		}
+	}
+	return sort.Search(len(cs)-1, func(i int) bool { return cs[i].end().After(seq) })
+}
+
+// payload fills out, which is empty, with the n > 0 bytes from seq on, which are in the queue. It takes
+// a reference for each piece. push tells that the end of a pushed chunk is among them. Bytes in more
+// than two chunks are gathered into a fresh one.
+func (s *sendBuf) payload(alloc Allocator, seq Seq, n int, out *Payload) (push bool) {
+	i := s.find(seq)
+	s.cur = int32(i)
+	cs := s.chunks.all()
+	c := &cs[i]
+	off := int(uint32(seq.Sub(c.start)))
+	if have := len(c.b) - off; have >= n {
+		out.Pieces[0] = Piece{B: c.b[off : off+n], Owner: c.owner}
+		out.N = n
+		if c.owner != nil {
+			c.owner.Retain()
+		}
+		return c.push && have == n && len(c.b) == cap(c.b)
+	}
+	return s.gather(alloc, cs[i:], off, n, out)
+}
+
+// gather is payload for bytes that lie in several chunks, beginning at off in the first.
+func (s *sendBuf) gather(alloc Allocator, cs []chunk, off, n int, out *Payload) (push bool) {
+	first := len(cs[0].b) - off
+	push = cs[0].push
+	if first+len(cs[1].b) >= n {
+		out.Append(Piece{B: cs[0].b[off:], Owner: cs[0].owner})
+		out.Append(Piece{B: cs[1].b[:n-first], Owner: cs[1].owner})
+		out.Retain()
+		return push || cs[1].push && n-first == len(cs[1].b)
+	}
+	mem, owner := alloc.Get(n)
+	mem = mem[:n:n]
+	got := copy(mem, cs[0].b[off:])
+	for _, c := range cs[1:] {
+		if got == n {
+			break
+		}
+		got += copy(mem[got:], c.b)
+		push = push || c.push
+	}
+	out.Append(Piece{B: mem, Owner: owner})
+	return push
+}

@@ -1,0 +1,177 @@
+package tcp
+
+import "time"
+
+// options are settings that most connections leave alone.
+type options struct {
+	keep        KeepAliveConfig
+	userTimeout time.Duration
+	linger2     time.Duration
+	probeSince  time.Duration // when zero-window probing began; 0: not probing
+	maxSeg      uint16
+	synRetries  uint8
+}
+
+func (t *TCB) needOpt() *options {
+	if t.opt == nil {
+		t.opt = new(options)
+	}
+	return t.opt
+}
+
+// SetNoDelay switches Nagle's algorithm off or on (TCP_NODELAY; RFC 9293 §3.7.4, MUST-17). Off sends what
+// waits.
+func (t *TCB) SetNoDelay(off bool) {
+	if off {
+		t.nonagle |= nagleOff
+		t.force |= forceNagle
+	} else {
+		t.nonagle &^= nagleOff
+	}
+}
+
+// NoDelay reports whether Nagle's algorithm is off.
+func (t *TCB) NoDelay() bool { return t.nonagle&nagleOff != 0 }
+
+// SetCork holds segments that are not full back until it is switched off (TCP_CORK).
+func (t *TCB) SetCork(on bool) {
+	if on {
+		t.nonagle |= nagleCork
+		return
+	}
+	if t.nonagle&nagleCork != 0 && t.nonagle&nagleOff != 0 {
+		t.force |= forceNagle
+	}
+	t.nonagle &^= nagleCork | nagleMore
+}
+
+// Cork reports whether SetCork is on.
+func (t *TCB) Cork() bool { return t.nonagle&nagleCork != 0 }
+
+// SetQuickAck switches quick acknowledgments on, which also sends what is owed now, or off (TCP_QUICKACK). Like
+// Linux's option it does not stick: the connection goes on deciding for itself.
+func (t *TCB) SetQuickAck(now time.Duration, on bool) {
+	if !on {
+		t.ack.pingpong = 255
+		return
+	}
+	t.ack.pingpong = 0
+	if t.state.in(canSend) && t.ack.pending&ackSched != 0 {
+		t.ack.pending |= ackPushed
+		if t.rcvbuf.bytes == 0 {
+			t.ack.now(CauseAck)
+		} else {
+			t.afterRead(0)
+		}
+	}
+}
+
+// QuickAck reports whether the connection is not in a dialogue in which ACKs wait for data.
+func (t *TCB) QuickAck() bool {
+	thr := 1
+	if t.cfg != nil {
+		thr = t.cfg.PingpongThr
+	}
+	return int(t.ack.pingpong) < thr
+}
+
+// SetUserTimeout limits how long sent data may stay unacknowledged, or probes unanswered, before the connection
+// ends (TCP_USER_TIMEOUT; RFC 5482, RFC 9293 §3.9.1). 0: by the number of retransmissions.
+func (t *TCB) SetUserTimeout(d time.Duration) {
+	if d != 0 || t.opt != nil {
+		t.needOpt().userTimeout = max(d, 0)
+	}
+}
+
+// UserTimeout returns what SetUserTimeout has set.
+func (t *TCB) UserTimeout() time.Duration { return t.userTimeout() }
+
+// SetLinger2 sets how long the connection stays in FIN-WAIT-2 once it is an orphan; negative: it does not, and
+// resets (TCP_LINGER2). 0: Config.FinTimeout. Linux caps it at 120 s, which is the caller's business.
+func (t *TCB) SetLinger2(d time.Duration) {
+	if d != 0 || t.opt != nil {
+		t.needOpt().linger2 = d
+	}
+}
+
+// SetSynRetries sets how often a SYN is retransmitted (TCP_SYNCNT). 0: by Config.
+func (t *TCB) SetSynRetries(n int) {
+	if n != 0 || t.opt != nil {
+		t.needOpt().synRetries = uint8(min(max(n, 0), 255))
+	}
+}
+
+// SetMaxSeg limits the MSS, announced and used (TCP_MAXSEG), bytes. It has an effect on the announcement only
+// before the connection begins. 0: no limit.
+func (t *TCB) SetMaxSeg(n int) {
+	if n == 0 && t.opt == nil {
+		return
+	}
+	t.needOpt().maxSeg = uint16(min(max(n, 0), 65535))
+	if t.state != StateClosed && t.opt.maxSeg != 0 {
+		t.mssClamp = min(t.mssClamp, t.opt.maxSeg)
+		t.syncMSS()
+	}
+}
+
+// SetSndBuf fixes the send buffer at n bytes, which ends autotuning (SO_SNDBUF; Linux doubles what the user
+// says, which is the caller's business). 0 gives it back to autotuning.
+func (t *TCB) SetSndBuf(n int) {
+	t.set(fSndLocked, n > 0)
+	if n > 0 {
+		t.sndLimit = int32(min(n, 1<<30))
+	} else if t.cfg != nil {
+		t.sndLimit = int32(t.cfg.Wmem[1])
+	}
+}
+
+// SndBuf returns the size of the send buffer in bytes.
+func (t *TCB) SndBuf() int { return int(t.sndLimit) }
+
+// SetRcvBuf fixes the receive buffer at n bytes, which ends autotuning (SO_RCVBUF; Linux doubles what the user
+// says, which is the caller's business). Half of it is offered as window. 0 gives it back to autotuning. A
+// smaller buffer does not take back window already offered.
+func (t *TCB) SetRcvBuf(n int) {
+	t.set(fRcvLocked, n > 0)
+	if n > 0 {
+		t.rcvLimit = int32(min(n, 1<<30))
+	} else if t.cfg != nil {
+		t.rcvLimit = int32(t.cfg.Rmem[1])
+	}
+}
+
+// RcvBuf returns the size of the receive buffer in bytes.
+func (t *TCB) RcvBuf() int { return int(t.rcvLimit) }
+
+// SetCongestion chooses the congestion control algorithm by name (TCP_CONGESTION; see Select). The empty name
+// chooses that of Config. The window stays.
+func (t *TCB) SetCongestion(name string) error {
+	if name == "" {
+		t.caKind, t.alg = 0, nil
+		return nil
+	}
+	alg, err := Select(name)
+	if err != nil {
+		return err
+	}
+	for i, n := range CongestionNames() {
+		if n == alg.Name() {
+			t.caKind = uint8(i + 1)
+		}
+	}
+	if t.alg != nil {
+		t.alg = alg
+	}
+	return nil
+}
+
+// Congestion returns the name of the congestion control algorithm.
+func (t *TCB) Congestion() string {
+	switch {
+	case t.caKind > 0:
+		return CongestionNames()[t.caKind-1]
+	case t.cfg != nil:
+		return t.cfg.CongestionControl
+	}
+	return CongestionNames()[0]
+}

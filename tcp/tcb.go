@@ -1,0 +1,326 @@
+package tcp
+
+import "time"
+
+// TCB is one connection: the transmission control block of RFC 9293 §3.3.1 and everything around it. The
+// zero value is in CLOSED; Connect, Passive or PassiveCookie starts a connection. A TCB may be part of a
+// larger struct but must not be copied once started, and must not be used by two goroutines at once.
+//
+// The owner calls Input for what arrives, Timeout at Deadline, and the user's verbs; after each it calls
+// Output until that returns false, sends what it got, and looks at TakeEvents.
+type TCB struct {
+	state   State
+	events  Events
+	err     Error // why it ended
+	softErr Error // the latest ICMP error that did not end it
+	caState CAState
+	flags   tcbFlags
+	nonagle nagleFlags
+	force   forceFlags
+	ecn     ecnFlags
+
+	caKind      uint8 // index into CongestionNames plus one; 0: that of Config
+	retransmits uint8 // timeouts in a row (icsk_retransmits)
+	backoff     uint8 // doublings of the probe interval
+	probesOut   uint8 // probes unanswered (icsk_probes_out)
+	totalRTO    uint8 // SYN timeouts, for linear timeouts
+
+	localPort, remotePort uint16
+	mtu                   uint16 // path MTU, IP header included
+	mss                   uint16 // eff.snd.MSS: payload of a segment with the usual options (RFC 9293 §3.7.1)
+	mssClamp              uint16 // SendMSS: what the peer announced
+	reordering            uint16 // segments of reordering expected
+
+	cfg      *Config
+	alloc    Allocator
+	stats    *Stats
+	observer Observer
+	opt      *options // what users rarely set; nil: defaults
+
+	snd sendVars
+	rcv recvVars
+	ts  tsVars
+	ack ackVars
+
+	rtt      RTT
+	minRTT   MinRTT
+	rto      time.Duration // retransmission timeout with backoff (RFC 6298)
+	cong     Window        // cwnd, ssthresh (RFC 5681)
+	alg      Congestion    // nil until it has something to do
+	rack     rackState
+	rec      *recovery     // scoreboard and recovery; nil while nothing is lost or SACKed
+	lastSend time.Duration // when data was last sent
+	lastRecv time.Duration // when an ACK was last received
+	lastOOW  time.Duration // when a bad segment was last answered (tcp_invalid_ratelimit)
+
+	rtx     queue[txSeg] // the retransmission queue
+	rtxRoom [2]txSeg
+	sndbuf  sendBuf
+	rcvbuf  recvBuf
+	ooo     *oooQueue // out-of-order segments; nil: none
+
+	sndLimit, rcvLimit int32 // SO_SNDBUF and SO_RCVBUF, bytes
+	timers             [numTimers]time.Duration
+	rst                pendingReset
+	tw                 *TimeWait
+	total              totals
+	drs                rcvSpace
+}
+
+// sendVars are the send sequence variables (RFC 9293 §3.3.1, figure 3).
+type sendVars struct {
+	una  Seq    // SND.UNA: oldest unacknowledged
+	nxt  Seq    // SND.NXT: next to be sent; never goes back, so it is also the highest sent
+	end  Seq    // behind everything written, and behind the FIN once the user closed
+	wl1  Seq    // SND.WL1: SEG.SEQ of the latest window update
+	wl2  Seq    // SND.WL2: SEG.ACK of the latest window update
+	iss  Seq    // ISS
+	sml  Seq    // end of the latest segment sent that was not full (Minshall's Nagle)
+	psh  Seq    // the segment that ends here carries PSH: end of the latest write
+	shov Seq    // up to here data was pushed (Linux's pushed_seq)
+	wnd  uint32 // SND.WND, bytes
+	max  uint32 // MAX.SND.WND (RFC 5961 §5)
+
+	burst uint16 // new segments since Output last said false
+	scale uint8  // Snd.Wind.Shift (RFC 7323 §2.2)
+}
+
+// recvVars are the receive sequence variables (RFC 9293 §3.3.1, figure 4).
+type recvVars struct {
+	nxt      Seq    // RCV.NXT
+	wup      Seq    // RCV.NXT when the window was last advertised
+	irs      Seq    // IRS
+	read     Seq    // next number the user reads
+	wnd      uint32 // RCV.WND as advertised at wup, bytes
+	ssthresh uint32 // the most we advertise now; grows as the peer proves to fill segments
+	clamp    uint32 // the most we ever advertise
+	mss      uint32 // size of the peer's full segments, as seen
+	lastSeg  uint32 // size of the latest odd segment
+	adv      uint16 // the MSS we announced, without the timestamps we send
+	scale    uint8  // Rcv.Wind.Shift
+}
+
+// tsVars are the timestamp variables (RFC 7323 §4.3).
+type tsVars struct {
+	recent   uint32        // TS.Recent
+	offset   uint32        // added to our clock
+	recentAt time.Duration // when TS.Recent was taken
+}
+
+// totals are for Info.
+type totals struct {
+	bytesAcked, bytesReceived, bytesSent, bytesRetrans uint64
+	segsIn, segsOut, dataIn, dataOut                   uint32
+	delivered, deliveredCE, retrans, lost, dsackDups   uint32
+	oooPackets                                         uint32
+}
+
+// tcbFlags are yes-or-no state of a connection.
+type tcbFlags uint32
+
+const (
+	fPassive     tcbFlags = 1 << iota // began in LISTEN (RFC 9293 MUST-11)
+	fIPv6                             // IP header of 40 bytes
+	fTS                               // timestamps on every segment (RFC 7323 §3)
+	fSACK                             // SACK permitted (RFC 2018)
+	fWScale                           // windows are scaled (RFC 7323 §2)
+	fFinQueued                        // the user closed the sending side: a FIN comes after the data
+	fFinSent                          // SND.NXT is beyond our FIN
+	fRcvShut                          // nobody will read (RCV_SHUTDOWN): the user, or the peer's FIN
+	fOrphan                           // the user closed the connection
+	fSndLocked                        // SO_SNDBUF was set: no autotuning
+	fRcvLocked                        // SO_RCVBUF was set: no autotuning
+	fNoSpace                          // a write did not fit: tell when there is room
+	fOOWSet                           // lastOOW means something
+	fCwndLimited                      // the congestion window stopped Output
+	fSentNew                          // new data went out since Output last said false
+	fDSACK                            // dsack is to be reported
+	fTSRecent                         // ts.recent means something
+	fHaveSack                         // our peer has sent SACK blocks
+	fFinRcvd                          // RCV.NXT is beyond the peer's FIN
+	fDetached                         // a stand-in took over in TIME-WAIT
+	fKeepalive                        // SO_KEEPALIVE
+	fSynRexmit                        // the SYN or SYN-ACK was sent more than once
+)
+
+func (t *TCB) has(f tcbFlags) bool { return t.flags&f != 0 }
+
+func (t *TCB) set(f tcbFlags, on bool) {
+	if on {
+		t.flags |= f
+	} else {
+		t.flags &^= f
+	}
+}
+
+// forceFlags are segments Output must send whatever the windows say.
+type forceFlags uint8
+
+const (
+	forceHead      forceFlags = 1 << iota // the head of the retransmission queue: its timer expired
+	forceTail                             // the last segment: tail loss probe
+	forceNew                              // one new segment: tail loss probe
+	forceProbe                            // zero-window probe
+	forceKeepalive                        // keep-alive probe
+	forceSyn                              // SYN or SYN-ACK
+	forceNagle                            // Nagle is off for what is queued now
+)
+
+// pendingReset is a RST that Output sends before anything else; flags 0: none.
+type pendingReset struct {
+	seq, ack Seq
+	flags    Flags
+}
+
+// init prepares t for a new connection. What the user has set on the TCB stays.
+func (t *TCB) init(now time.Duration, p *Params) {
+	const userFlags = fSndLocked | fRcvLocked | fKeepalive
+	*t = TCB{
+		flags: t.flags & userFlags, nonagle: t.nonagle, opt: t.opt, caKind: t.caKind,
+		sndLimit: t.sndLimit, rcvLimit: t.rcvLimit, ack: ackVars{pingpong: t.ack.pingpong},
+	}
+	t.cfg, t.alloc, t.stats, t.observer = p.Config, p.Alloc, p.Stats, p.Observer
+	if t.cfg == nil || !t.cfg.filled {
+		t.cfg = t.cfg.Defaults()
+	}
+	if t.alloc == nil {
+		t.alloc = HeapAllocator{}
+	}
+	if t.stats == nil {
+		t.stats = new(Stats)
+	}
+	t.localPort, t.remotePort = p.Local.Port(), p.Remote.Port()
+	t.set(fIPv6, !p.Remote.Addr().Unmap().Is4())
+	t.rtx.begin(t.rtxRoom[:0])
+	t.sndbuf.init()
+	t.rcvbuf.init()
+
+	t.mtu = uint16(min(max(p.MTU, 68), 65535))
+	t.mssClamp = defaultMSS(t.has(fIPv6))
+	t.reordering = uint16(t.cfg.Reordering)
+	t.rto = DefaultRTOInit
+	t.cong.Init(now, uint32(t.cfg.InitCwnd))
+	t.rack.steps = 1
+	if !t.has(fSndLocked) {
+		t.sndLimit = int32(t.cfg.Wmem[1])
+	}
+	if !t.has(fRcvLocked) {
+		t.rcvLimit = int32(t.cfg.Rmem[1])
+	}
+	t.ts = tsVars{offset: p.TSOffset, recent: p.TSRecent, recentAt: p.TSRecentAt}
+	t.set(fTSRecent, p.HasTSRecnt)
+
+	t.snd.iss, t.snd.una, t.snd.nxt = p.ISS, p.ISS, p.ISS
+	t.snd.end = p.ISS.Add(1)
+	t.snd.sml, t.snd.psh, t.snd.shov = p.ISS, p.ISS, p.ISS.Add(1)
+	t.rcv.adv = t.advMSS()
+	t.lastSend, t.lastRecv = now, now
+}
+
+// State returns the state of the connection.
+func (t *TCB) State() State { return t.state }
+
+// Err returns why the connection ended, an Error, or nil when it did not or ended normally.
+func (t *TCB) Err() error { return t.err.asError() }
+
+// SoftErr returns the latest error that ICMP reported and that did not end the connection, an Error, or
+// nil. It is forgotten when the peer acknowledges something.
+func (t *TCB) SoftErr() error { return t.softErr.asError() }
+
+// Connect is the active OPEN call (RFC 9293 §3.10.1): the state becomes SYN-SENT and Output gives the
+// SYN. t must be in CLOSED.
+func (t *TCB) Connect(now time.Duration, p *Params) {
+	t.init(now, p)
+	t.stats.ActiveOpens.Add(1)
+	t.setState(now, StateSynSent)
+	t.initWindow(t.cfg.WindowScaling == On, int(t.rcv.adv)-t.tsLenIfRecent())
+	t.syncMSS()
+	if t.cfg.ECN == ECNActive {
+		t.ecn |= ecnOK
+	}
+	t.sendSYN(now)
+}
+
+// Passive makes the connection that syn asks for: a listener got it (RFC 9293 §3.10.7.2). The state
+// becomes SYN-RECEIVED and Output gives the SYN-ACK. Text on the SYN is not taken: the peer sends it
+// again (no TCP Fast Open).
+func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
+	t.init(now, p)
+	t.flags |= fPassive
+	t.stats.PassiveOpens.Add(1)
+	t.total.segsIn++
+	t.setState(now, StateSynReceived)
+	t.takeSYNOptions(now, syn)
+	mss := int(t.rcv.adv) - t.tsLen()
+	t.initWindow(t.has(fWScale), mss)
+	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = syn.Seq, syn.Seq.Add(1), syn.Seq.Add(1), syn.Seq.Add(1)
+	t.takeSYNWindow(syn)
+	if t.cfg.ECN != ECNOff && syn.Flags.Has(ECE|CWR) && syn.ECN == ECNNot {
+		t.ecn |= ecnOK
+	}
+	t.syncMSS()
+	t.initRcvMSS()
+	t.sendSYN(now)
+}
+
+// PassiveCookie makes the connection whose SYN was answered with the cookie c, now that ack brought it
+// back (see CheckCookie). The state becomes ESTABLISHED; ack may carry text, which is taken.
+func (t *TCB) PassiveCookie(now time.Duration, p *Params, ack *Segment, c CookieState) {
+	q := *p
+	q.ISS = c.ISS
+	t.init(now, &q)
+	t.flags |= fPassive
+	t.stats.PassiveOpens.Add(1)
+	t.stats.SyncookiesRecv.Add(1)
+	t.setState(now, StateSynReceived)
+	syn := Segment{Seq: c.IRS, Flags: SYN, Wnd: ack.Wnd, Opts: Options{
+		MSS: c.MSS, HasMSS: true, WScale: c.WScale, HasWScale: c.HasWScale,
+		SACKPermitted: c.SACKPermitted, HasTS: c.HasTS, TSVal: ack.Opts.TSVal,
+	}}
+	t.takeSYNOptions(now, &syn)
+	t.initWindow(t.has(fWScale), int(t.rcv.adv)-t.tsLen())
+	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = c.IRS, c.IRS.Add(1), c.IRS.Add(1), c.IRS.Add(1)
+	t.takeSYNWindow(&syn)
+	if c.ECN && t.cfg.ECN != ECNOff {
+		t.ecn |= ecnOK
+	}
+	t.syncMSS()
+	t.initRcvMSS()
+	t.snd.nxt = t.snd.end
+	t.Input(now, ack)
+}
+
+// Release gives all memory back. The TCB can only be used for State, Err and Info afterwards.
+func (t *TCB) Release() {
+	t.sndbuf.release()
+	t.rcvbuf.release()
+	if t.ooo != nil {
+		t.ooo.release()
+		t.ooo = nil
+	}
+	t.rtx.begin(t.rtxRoom[:0])
+	t.rec, t.alg = nil, nil
+	t.timers = [numTimers]time.Duration{}
+	t.state = StateClosed
+}
+
+// dataEnd returns the sequence number behind the last byte written.
+func (t *TCB) dataEnd() Seq {
+	if t.has(fFinQueued) {
+		return t.snd.end - 1
+	}
+	return t.snd.end
+}
+
+// tsLen returns the bytes that timestamps take from each segment.
+func (t *TCB) tsLen() int {
+	if t.has(fTS) {
+		return 12
+	}
+	return 0
+}
+
+// tsNow returns our timestamp clock: milliseconds and the connection's offset (RFC 7323 §5.4).
+func (t *TCB) tsNow(now time.Duration) uint32 {
+	return uint32(now/time.Millisecond) + t.ts.offset
+}

@@ -1,0 +1,249 @@
+package tcp
+
+import "time"
+
+// TimeWait stands in for a connection whose work is done: one in TIME-WAIT, or an orphan in FIN-WAIT-2. It
+// remembers just enough to answer what still arrives (RFC 9293 §3.6.1, MUST-13; RFC 1122 §4.2.2.13).
+// It is not safe for concurrent use.
+type TimeWait struct {
+	expires  time.Duration
+	length   time.Duration // TIME-WAIT's
+	lastOOW  time.Duration
+	recentAt time.Duration
+	ratelim  time.Duration
+	stats    *Stats
+
+	sndNxt, rcvNxt        Seq
+	wnd                   uint32
+	tsRecent, tsOffset    uint32
+	localPort, remotePort uint16
+	scale                 uint8
+	finWait2              bool // FIN-WAIT-2: the peer's FIN is yet to come
+	hasTS                 bool
+	rfc1337               bool
+	oowSet                bool
+	dead                  bool
+}
+
+// Verdict is what TimeWait.Input says is to be done.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Drop      Verdict = iota // nothing
+	Reply                    // send the segment that was filled in
+	Recycle                  // a new connection may begin: hand the SYN to the listener, with the hint as ISS
+	Dead                     // the stand-in is done with: take it out of the tables
+	DeadReply                // both: send the segment and take the stand-in out of the tables
+)
+
+// TimeWait returns a stand-in for t, which must be in TIME-WAIT, or an orphan in FIN-WAIT-2, and have had its
+// Output drained. t itself becomes CLOSED, without an event; what it has received stays readable.
+func (t *TCB) TimeWait(now time.Duration) TimeWait {
+	w := t.standIn(now)
+	events := t.events
+	t.flags |= fDetached
+	t.timers = [numTimers]time.Duration{}
+	t.state = StateClosed
+	t.force, t.ack.pending = 0, 0
+	t.flags |= fRcvShut
+	t.sndbuf.release()
+	t.tw = nil
+	t.events = events &^ (EvTimeWait | EvClosed)
+	return w
+}
+
+func (t *TCB) standIn(now time.Duration) TimeWait {
+	return TimeWait{
+		expires: t.timers[TimerClose], length: t.cfg.TimeWaitLen, ratelim: t.cfg.InvalidRatelimit, stats: t.stats,
+		lastOOW: t.lastOOW, oowSet: t.has(fOOWSet),
+		sndNxt: t.snd.nxt, rcvNxt: t.rcv.nxt, wnd: t.receiveWindow(), scale: t.rcv.scale,
+		tsRecent: t.ts.recent, recentAt: t.ts.recentAt, tsOffset: t.ts.offset, hasTS: t.has(fTS),
+		localPort: t.localPort, remotePort: t.remotePort,
+		finWait2: t.state == StateFinWait2, rfc1337: t.cfg.RFC1337 == On,
+	}
+}
+
+// State returns StateTimeWait or StateFinWait2.
+func (w *TimeWait) State() State {
+	if w.finWait2 {
+		return StateFinWait2
+	}
+	return StateTimeWait
+}
+
+// Deadline returns when the stand-in ends: take it out of the tables then.
+func (w *TimeWait) Deadline() time.Duration { return w.expires }
+
+// Input processes an arriving segment. With Reply and DeadReply out is what to send; with Recycle the hint
+// returned is the ISS to give to the new connection: beyond all numbers of the old one.
+func (w *TimeWait) Input(now time.Duration, in *Segment, out *Segment) (v Verdict, hint Seq) {
+	w.stats.InSegs.add(w.localPort)
+	paws := w.hasTS && in.Opts.HasTS && w.pawsRejects(now, in)
+	if w.finWait2 {
+		return w.inputFinWait2(now, in, out, paws), 0
+	}
+	if !paws && in.Seq == w.rcvNxt && (in.SeqLen() == 0 || in.Flags&RST != 0) {
+		// "In window segment, it may be only reset or bare ack".
+		switch {
+		case in.Flags&RST == 0:
+			w.expires = now + w.length
+		case !w.rfc1337:
+			// "TIME-WAIT assassination" (RFC 1337 §2): Linux lets it happen unless told otherwise.
+			return Dead, 0
+		}
+		w.seenTS(now, in)
+		return Drop, 0
+	}
+	if w.startsAnew(in, paws) {
+		w.stats.TWRecycled.Add(1)
+		return Recycle, w.nextISS()
+	}
+	if paws {
+		w.stats.PAWSEstab.Add(1)
+	}
+	if in.Flags&RST != 0 {
+		return Drop, 0
+	}
+	// "The only thing that can arrive in this state is a retransmission of the remote FIN. Acknowledge it, and
+	// restart the 2 MSL timeout."
+	if paws || in.Flags&ACK != 0 {
+		w.expires = now + w.length
+	}
+	return w.ack(now, in, out, &w.stats.TCPACKSkippedTimeWait), 0
+}
+
+// startsAnew: "When a connection is ... on TIME-WAIT state ... [a TCP] MAY accept a new SYN from the remote TCP
+// endpoint to reopen the connection directly ... if it: (1) assigns its initial sequence number for the new
+// connection to be larger than the largest sequence number it used on the previous connection incarnation"
+// (RFC 9293 §3.6.1, MAY-2); timestamps make that safe for any sequence number (SHLD-4, RFC 6191).
+func (w *TimeWait) startsAnew(in *Segment, paws bool) bool {
+	if in.Flags&(SYN|RST|ACK) != SYN || paws {
+		return false
+	}
+	return in.Seq.After(w.rcvNxt) || w.hasTS && in.Opts.HasTS && int32(w.tsRecent-in.Opts.TSVal) < 0
+}
+
+// inputFinWait2 repeats the checks of the state.
+func (w *TimeWait) inputFinWait2(now time.Duration, in, out *Segment, paws bool) Verdict {
+	end := in.End()
+	if paws || !w.inWindow(in) {
+		if in.Flags&RST != 0 {
+			return Drop
+		}
+		return w.ack(now, in, out, &w.stats.TCPACKSkippedFinWait2)
+	}
+	switch {
+	case in.Flags&RST != 0:
+		return Dead
+	case in.Flags&SYN != 0 && !in.Seq.Before(w.rcvNxt):
+		return w.reset(in, out)
+	case in.Flags&ACK == 0 || !end.After(w.rcvNxt) || in.SeqLen() == 0:
+		return Drop
+	case in.Flags&FIN == 0 || end != w.rcvNxt+1:
+		// New text after the user has gone.
+		w.stats.TCPAbortOnData.Add(1)
+		return w.reset(in, out)
+	}
+	w.finWait2 = false
+	w.rcvNxt = end
+	w.stats.TW.Add(1)
+	w.seenTS(now, in)
+	w.expires = now + w.length
+	w.fill(now, out)
+	return Reply
+}
+
+func (w *TimeWait) inWindow(in *Segment) bool {
+	if in.Seq == w.rcvNxt {
+		return true
+	}
+	edge := w.rcvNxt.Add(w.wnd)
+	if in.End().After(w.rcvNxt) && in.Seq.Before(edge) {
+		return true
+	}
+	return in.Seq == edge && in.SeqLen() == 0
+}
+
+func (w *TimeWait) pawsRejects(now time.Duration, in *Segment) bool {
+	if int32(w.tsRecent-in.Opts.TSVal) <= 0 || w.tsRecent == 0 || now-w.recentAt >= pawsWrap {
+		return false
+	}
+	return in.Flags&RST == 0 || now-w.recentAt < time.Minute
+}
+
+func (w *TimeWait) seenTS(now time.Duration, in *Segment) {
+	if w.hasTS && in.Opts.HasTS {
+		w.tsRecent, w.recentAt = in.Opts.TSVal, now
+	}
+}
+
+// ack answers a segment out of the window, unless another was answered a moment ago.
+func (w *TimeWait) ack(now time.Duration, in, out *Segment, skipped counter) Verdict {
+	if in.SeqLen() == 0 || in.Flags&SYN != 0 {
+		if w.oowSet && now-w.lastOOW < w.ratelim {
+			skipped.Add(1)
+			return Drop
+		}
+		w.lastOOW, w.oowSet = now, true
+	}
+	w.fill(now, out)
+	return Reply
+}
+
+func (w *TimeWait) fill(now time.Duration, out *Segment) {
+	*out = Segment{
+		SrcPort: w.localPort, DstPort: w.remotePort, Seq: w.sndNxt, Ack: w.rcvNxt, Flags: ACK,
+		Wnd: uint16(min(w.wnd>>w.scale, 65535)), Cause: CauseTimeWait,
+	}
+	if w.hasTS {
+		out.Opts = Options{HasTS: true, TSVal: uint32(now/time.Millisecond) + w.tsOffset, TSEcr: w.tsRecent}
+	}
+	w.stats.OutSegs.add(w.localPort)
+}
+
+func (w *TimeWait) reset(in, out *Segment) Verdict {
+	if !Reset(in, out) {
+		return Dead
+	}
+	w.stats.OutRsts.Add(1)
+	return DeadReply
+}
+
+// nextISS is beyond everything the old connection can have sent.
+func (w *TimeWait) nextISS() Seq {
+	iss := w.sndNxt.Add(65535 + 2)
+	if iss == 0 {
+		iss++
+	}
+	return iss
+}
+
+// Reusable reports whether Connect may use the pair of sockets again now, while it is in TIME-WAIT: both ends
+// use timestamps and have been quiet for longer than after, so that the new connection's are later (RFC 6191;
+// tcp_tw_reuse, tcp_tw_reuse_delay). p gets the ISS and what PAWS needs to know.
+func (w *TimeWait) Reusable(now, after time.Duration, p *Params) bool {
+	if !w.hasTS || w.finWait2 || now-w.recentAt <= after {
+		return false
+	}
+	p.ISS = w.nextISS()
+	p.TSRecent, p.TSRecentAt, p.HasTSRecnt = w.tsRecent, w.recentAt, true
+	return true
+}
+
+// inputTimeWait handles segments for a TCB in TIME-WAIT that has not been replaced by its stand-in.
+func (t *TCB) inputTimeWait(now time.Duration, in *Segment) {
+	if t.tw == nil {
+		w := t.standIn(now)
+		t.tw = &w
+	}
+	var out Segment
+	v, _ := t.tw.Input(now, in, &out)
+	if v == Reply && out.Flags&RST == 0 {
+		t.ack.now(CauseTimeWait)
+	}
+	t.arm(TimerClose, t.tw.expires)
+	if v == Dead || v == Recycle {
+		t.toClosed(now)
+	}
+}

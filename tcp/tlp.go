@@ -1,0 +1,81 @@
+package tcp
+
+import "time"
+
+// Tail loss probes (RFC 8985 §7): when ACKs stop coming, a segment is sent before the retransmission timer
+// would expire, so that its SACK shows what was lost.
+
+// scheduleTLP sets the probe timer instead of the retransmission timer when a probe makes sense, and
+// reports whether it did. advancing tells that RTO counts from now, not from the head's transmission.
+func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
+	if t.cfg.EarlyRetrans < 3 || t.rtx.len() == 0 || !t.has(fSACK) ||
+		t.caState != CAOpen && t.caState != CACWR || t.rec != nil && t.rec.sacked > 0 {
+		return false
+	}
+	// "PTO = 2 * SRTT", plus the delayed ACK's worst case when a single segment is in flight.
+	pto := DefaultRTOInit
+	if t.rtt.Known() {
+		pto = 2 * t.rtt.SRTT()
+		if t.rtx.len() == 1 {
+			pto += t.cfg.RTOMin
+		} else {
+			pto += 2 * tick
+		}
+	}
+	left := t.rto
+	if !advancing {
+		left = t.rtx.all()[0].sent + t.rto - now
+	}
+	if left > 0 {
+		pto = min(pto, left)
+	}
+	t.armXmit(TimerLossProbe, now+pto)
+	return true
+}
+
+// tlpExpired sends the probe: new data if there is some and the peer's window has room, else the last
+// segment again (§7.3).
+func (t *TCB) tlpExpired(now time.Duration) {
+	if t.rtx.len() == 0 || t.rack.tlp {
+		t.rearmRTOFrom(now, true)
+		return
+	}
+	t.rack.tlpRetrans = false
+	if t.snd.nxt != t.snd.end && t.headFits() {
+		t.force |= forceNew
+		return
+	}
+	t.force |= forceTail
+}
+
+// tlpSent notes that the probe left.
+func (t *TCB) tlpSent(now time.Duration, retrans bool) {
+	t.rack.tlp = true
+	t.rack.tlpRetrans = retrans
+	t.rack.tlpEnd = t.snd.nxt
+	t.stats.TCPLossProbes.Add(1)
+	t.armXmit(TimerRetransmit, now+t.rto)
+}
+
+// tlpAck detects by an ACK whether the probe repaired a loss, which must count as congestion (§7.4).
+func (t *TCB) tlpAck(a *ackState) {
+	k := &t.rack
+	if t.snd.una.Before(k.tlpEnd) {
+		return
+	}
+	switch {
+	case !k.tlpRetrans, a.info&ackDSACKTLP != 0:
+		k.tlp = false
+	case t.snd.una.After(k.tlpEnd):
+		// The ACK goes beyond the probe and no duplicate was reported: the original was lost.
+		t.needRec()
+		t.beginReduction(a.now, CongestionLoss)
+		t.setCA(a.now, CACWR)
+		t.endReduction(a.now)
+		t.keepOpen(a.now)
+		t.stats.TCPLossProbeRecovery.Add(1)
+		k.tlp = false
+	case a.info&(ackAdvanced|ackNotDup|ackSACKed) == 0:
+		k.tlp = false // a pure duplicate ACK: original and probe arrived
+	}
+}

@@ -1,0 +1,148 @@
+package tcp
+
+import "time"
+
+// Write is the SEND call (RFC 9293 §3.10.2): it copies bytes of p into the send queue and returns how many
+// were accepted; less than len(p) when the queue is full, 0 when the connection cannot send. Data written
+// before the connection is established is queued. Every call ends with an implied PUSH (RFC 9293 §3.9.1.2,
+// MUST-61). Call Output afterwards.
+func (t *TCB) Write(now time.Duration, p []byte) int { return t.write(now, p, false) }
+
+// WriteMore is Write for a caller that will write more at once (MSG_MORE): a segment that is not full
+// waits for it.
+func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p, true) }
+
+func (t *TCB) write(now time.Duration, p []byte, more bool) int {
+	if !t.state.in(canSend|1<<StateSynSent|1<<StateSynReceived) || t.has(fFinQueued) || len(p) == 0 {
+		return 0
+	}
+	goal := t.sizeGoal()
+	n := 0
+	for n < len(p) {
+		queued := int(t.snd.end.Sub(t.snd.una))
+		if queued >= int(t.sndLimit) {
+			break
+		}
+		k, full := t.sndbuf.write(t.alloc, t.snd.end, p[n:], goal, int(t.snd.end.Sub(t.snd.nxt)))
+		n += k
+		t.snd.end = t.snd.end.Add(uint32(k))
+		if full && uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
+			// "forced push": the receiver should not wait for the end of a large write.
+			t.sndbuf.pushLast()
+			t.snd.shov = t.snd.end
+		}
+	}
+	if n < len(p) {
+		t.flags |= fNoSpace
+		t.force |= forceNagle // a writer that waits for room must not wait for Nagle
+		more = false
+	}
+	if n > 0 {
+		t.nonagle &^= nagleMore
+		if more {
+			t.nonagle |= nagleMore
+		} else {
+			t.snd.psh, t.snd.shov = t.snd.end, t.snd.end
+		}
+	}
+	return n
+}
+
+// WriteSpace returns how many bytes Write would take, when it is worth waking a writer: a third of the
+// send buffer must be free. Otherwise, and when the connection cannot send, it returns 0.
+func (t *TCB) WriteSpace() int {
+	if !t.state.in(canSend) || t.has(fFinQueued) {
+		return 0
+	}
+	used := int(t.snd.end.Sub(t.snd.una))
+	free := int(t.sndLimit) - used
+	if free <= 0 || free < used/2 {
+		return 0
+	}
+	return free
+}
+
+// Unsent returns how many bytes were written and not sent yet (SIOCOUTQNSD).
+func (t *TCB) Unsent() int {
+	if !t.state.in(synchronized) {
+		return 0
+	}
+	return max(int(t.dataEnd().Sub(t.snd.nxt)), 0)
+}
+
+// Unacked returns how many bytes were written and not acknowledged yet (SIOCOUTQ).
+func (t *TCB) Unacked() int {
+	if !t.state.in(synchronized) {
+		return 0
+	}
+	return max(int(t.dataEnd().Sub(t.snd.una)), 0)
+}
+
+// Read is the RECEIVE call (RFC 9293 §3.10.3): it copies up to len(p) bytes out of the receive queue. It
+// returns 0 when there are none; ReadEOF, Err tell why. Call Output afterwards: there may be a window
+// update to send.
+func (t *TCB) Read(now time.Duration, p []byte) int {
+	n := t.rcvbuf.read(p)
+	t.consumed(now, n)
+	return n
+}
+
+// Peek copies up to len(p) bytes from offset off of the receive queue on without taking them.
+func (t *TCB) Peek(p []byte, off int) int { return t.rcvbuf.peek(p, off) }
+
+// ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
+// valid until Discard or Read takes them: a copy less for WriteTo.
+func (t *TCB) ReadPiece() []byte {
+	if t.rcvbuf.pieces.len() == 0 {
+		return nil
+	}
+	return t.rcvbuf.pieces.all()[0].B
+}
+
+// TakePiece removes the first contiguous bytes from the receive queue, at most limit, and returns them with
+// a reference to their memory for the caller to release. ok is false when there are none.
+func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
+	if t.rcvbuf.pieces.len() == 0 || limit <= 0 {
+		return Piece{}, false
+	}
+	q = t.rcvbuf.pieces.all()[0]
+	q.B = q.B[:min(len(q.B), limit)]
+	if q.Owner != nil {
+		q.Owner.Retain()
+	}
+	t.rcvbuf.skip(len(q.B))
+	t.consumed(now, len(q.B))
+	return q, true
+}
+
+// Discard takes n bytes from the receive queue without copying them, and returns how many there were.
+func (t *TCB) Discard(now time.Duration, n int) int {
+	done := 0
+	for done < n && t.rcvbuf.pieces.len() > 0 {
+		k := min(n-done, len(t.rcvbuf.pieces.all()[0].B))
+		t.rcvbuf.skip(k)
+		done += k
+	}
+	t.consumed(now, done)
+	return done
+}
+
+// consumed notes that the user has taken n bytes.
+func (t *TCB) consumed(now time.Duration, n int) {
+	if n == 0 {
+		return
+	}
+	t.rcv.read = t.rcv.read.Add(uint32(n))
+	if !t.state.in(synchronized) || t.state == StateTimeWait {
+		return
+	}
+	t.adjustRcvSpace(now)
+	t.afterRead(n)
+}
+
+// Readable returns how many bytes Read can take now.
+func (t *TCB) Readable() int { return t.rcvbuf.bytes }
+
+// ReadEOF reports whether Read will never give anything more as things stand: the peer's FIN was reached,
+// or the receiving side was closed, and the queue is empty.
+func (t *TCB) ReadEOF() bool { return t.has(fRcvShut) && t.rcvbuf.bytes == 0 }
