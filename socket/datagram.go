@@ -1,0 +1,120 @@
+package socket
+
+import (
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
+	"example.com/loopback/ipv6"
+	"example.com/loopback/udp"
+)
+
+// sendDatagram sends b from k.local to k.remote by UDP, in fragments if it is
+// too long for the MTU, and returns the flow hash of what it sent. The payload
+// is copied once; fragments share the copy.
+func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16, outside bool) uint32 {
+	hash := k.hash(protoUDP)
+	length := udp.HeaderLen + len(b)
+	ipLen := ipv6.HeaderLen
+	if k.remote.is4() {
+		ipLen = ipv4.MinHeaderLen
+	}
+	if ipLen+length > s.nic.MTU() {
+		s.sendFragments(now, k, protoUDP, s.wholeDatagram(k, b), hash, id, outside)
+		return hash
+	}
+	p := s.pool.NewPacket()
+	p.Hash = hash
+	if outside {
+		p.Flags |= device.FlagOutside
+	}
+	head, at := s.ipHeader(p, k, protoUDP, udp.HeaderLen, length, 0, id, true)
+	udp.MarshalHeader(head[at:], k.lport, k.rport, len(b), 0)
+	s.attach(p, b)
+	s.checksum(p, k, protoUDP, at, udpCsumOffset)
+	s.send(now, p)
+	return hash
+}
+
+// attach makes a copy of b the payload of p.
+func (s *Stack) attach(p *device.Packet, b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	buf := s.pool.Get(len(b))
+	p.Frags[0] = device.Piece{B: buf.Bytes()[:copy(buf.Bytes(), b)], Owner: buf}
+}
+
+// wholeDatagram is a UDP datagram in one buffer, checksum computed: that of a
+// datagram in fragments cannot be left to the device.
+func (s *Stack) wholeDatagram(k *flowKey, b []byte) *device.Packet {
+	buf := s.pool.Get(udp.HeaderLen + len(b))
+	m := buf.Bytes()[:udp.HeaderLen+len(b)]
+	copy(m[udp.HeaderLen:], b)
+	udp.Marshal(m, k.localAddr(), k.remoteAddr(), m[udp.HeaderLen:])
+	p := s.pool.NewPacket()
+	p.Frags[0] = device.Piece{B: m, Owner: buf}
+	return p
+}
+
+// sendFragments sends the IP payload that lies in whole's Frags[0] in as many
+// fragments as the MTU makes it (RFC 791 §3.2, RFC 8200 §4.5), and releases whole.
+func (s *Stack) sendFragments(now time.Duration, k *flowKey, proto uint8, whole *device.Packet, hash uint32, id uint16, outside bool) {
+	defer whole.Release()
+	m, owner := whole.Frags[0].B, whole.Frags[0].Owner
+	v4 := k.remote.is4()
+	room := s.nic.MTU() - ipv4.MinHeaderLen
+	if !v4 {
+		room = s.nic.MTU() - ipv6.HeaderLen - ipv6.FragmentHeaderLen
+	}
+	room &^= 7
+	for off := 0; off < len(m); off += room {
+		part := m[off:min(off+room, len(m))]
+		more := off+len(part) < len(m)
+		p := s.pool.NewPacket()
+		p.Hash = hash
+		if outside {
+			p.Flags |= device.FlagOutside
+		}
+		// The transport header goes with the headers, where receivers look.
+		extra := 0
+		if off == 0 {
+			extra = min(udp.HeaderLen, len(part))
+		}
+		var rest []byte
+		if v4 {
+			rest = s.fragmentHeader4(p, k, proto, len(part), off, more, id, extra)
+		} else {
+			rest = s.fragmentHeader6(p, k, proto, len(part), off, more, uint32(id), extra)
+		}
+		part = part[copy(rest, part[:extra]):]
+		owner.Retain()
+		p.Frags[0] = device.Piece{B: part, Owner: owner}
+		s.count.fragCreates.Add(1)
+		if !s.send(now, p) {
+			return // the rest would be of no use
+		}
+	}
+}
+
+// fragmentHeader4 writes the header of a fragment of n bytes and returns the
+// room for extra bytes after it in the packet's head.
+func (s *Stack) fragmentHeader4(p *device.Packet, k *flowKey, proto uint8, n, off int, more bool, id uint16, extra int) []byte {
+	b := p.SetHead(ipv4.MinHeaderLen + extra)
+	h := ipv4.Repr{
+		TTL: defaultTTL, Protocol: proto, MoreFragments: more, FragmentOffset: off, ID: id,
+		PayloadLen: n, Src: k.local.addr(), Dst: k.remote.addr(),
+	}
+	return b[h.Marshal(b):]
+}
+
+// fragmentHeader6 is fragmentHeader4 for IPv6.
+func (s *Stack) fragmentHeader6(p *device.Packet, k *flowKey, proto uint8, n, off int, more bool, id uint32, extra int) []byte {
+	b := p.SetHead(ipv6.HeaderLen + ipv6.FragmentHeaderLen + extra)
+	h := ipv6.Repr{
+		HopLimit: defaultTTL, NextHeader: ipv6.ProtoFragment,
+		PayloadLen: ipv6.FragmentHeaderLen + n, Src: k.local.addr(), Dst: k.remote.addr(),
+	}
+	at := h.Marshal(b)
+	return b[at+ipv6.MarshalFragmentHeader(b[at:], proto, off, more, id):]
+}

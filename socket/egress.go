@@ -1,0 +1,111 @@
+package socket
+
+import (
+	"encoding/binary"
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
+	"example.com/loopback/ipv4/checksum"
+	"example.com/loopback/ipv6"
+	"example.com/loopback/tcp"
+)
+
+// defaultTTL is what Linux sends (net.ipv4.ip_default_ttl).
+const defaultTTL = 64
+
+// Offsets of the transport checksum fields.
+const (
+	tcpCsumOffset  = 16
+	udpCsumOffset  = 6
+	icmpCsumOffset = 2
+)
+
+// tcpPacket makes the packet of a segment of the flow that n names. The
+// payload's references pass to it.
+func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outside bool) *device.Packet {
+	k := &n.key
+	p := s.pool.NewPacket()
+	p.Hash = n.hash
+	if outside {
+		p.Flags |= device.FlagOutside
+	}
+	hlen := seg.HeaderLen()
+	b, at := s.ipHeader(p, k, protoTCP, hlen, hlen+seg.Payload.N, seg.ECN, id, true)
+	seg.SrcPort, seg.DstPort = k.lport, k.rport
+	seg.MarshalHeader(b[at:])
+	for i := range seg.Payload.Pieces {
+		piece := &seg.Payload.Pieces[i]
+		if len(piece.B) == 0 {
+			break
+		}
+		owner, _ := piece.Owner.(*device.Buf)
+		p.Frags[i] = device.Piece{B: piece.B, Owner: owner}
+	}
+	s.checksum(p, k, protoTCP, at, tcpCsumOffset)
+	return p
+}
+
+// ipHeader makes p's Head an IP header for hlen more bytes of header and a
+// payload of length bytes (those included), from k.local to k.remote. It
+// returns the head and where the transport header goes.
+func (s *Stack) ipHeader(p *device.Packet, k *flowKey, proto uint8, hlen, length int, tos uint8, id uint16, df bool) ([]byte, int) {
+	if k.remote.is4() {
+		b := p.SetHead(ipv4.MinHeaderLen + hlen)
+		h := ipv4.Repr{
+			TOS: tos, TTL: defaultTTL, Protocol: proto, DontFragment: df, ID: id,
+			PayloadLen: length, Src: k.local.addr(), Dst: k.remote.addr(),
+		}
+		return b, h.Marshal(b)
+	}
+	b := p.SetHead(ipv6.HeaderLen + hlen)
+	h := ipv6.Repr{
+		TrafficClass: tos, HopLimit: defaultTTL, NextHeader: proto,
+		PayloadLen: length, Src: k.local.addr(), Dst: k.remote.addr(),
+	}
+	return b, h.Marshal(b)
+}
+
+// checksum leaves the transport checksum of p, whose transport header is at
+// offset at, to the NIC, or computes it when the NIC does not offload.
+func (s *Stack) checksum(p *device.Packet, k *flowKey, proto uint8, at, offset int) {
+	length := p.Len() - at
+	sum := k.local.sum() + k.remote.sum() + uint64(proto) + uint64(length)
+	partial := checksum.Fold(foldTo32(sum))
+	field := p.Head[at+offset:]
+	if !s.cfg.VerifyChecksums {
+		binary.BigEndian.PutUint16(field, partial)
+		p.CsumStart, p.CsumOffset = uint16(at), uint16(offset)
+		p.Flags |= device.FlagCsumPartial
+		return
+	}
+	binary.BigEndian.PutUint16(field, 0)
+	c := ^checksum.Fold(checksum.SumPieces(uint32(partial), p.Head[at:], p.Frags[0].B, p.Frags[1].B))
+	if c == 0 {
+		c = 0xffff // the same number in one's complement; in UDP 0 means none
+	}
+	binary.BigEndian.PutUint16(field, c)
+}
+
+// foldTo32 folds a 64-bit one's-complement sum of 32-bit words.
+func foldTo32(sum uint64) uint32 {
+	sum = sum>>32 + sum&0xffffffff
+	return uint32(sum>>32 + sum&0xffffffff)
+}
+
+// sendSegment sends a segment for which there is no socket.
+func (s *Stack) sendSegment(now time.Duration, flow *flowKey, seg *tcp.Segment, outside bool) {
+	n := flowNode[tcpEnd]{key: *flow, hash: flow.hash(protoTCP)}
+	s.send(now, s.tcpPacket(&n, seg, 0, outside))
+}
+
+// send hands p to the NIC or counts its loss. The caller sees to the baton.
+func (s *Stack) send(now time.Duration, p *device.Packet) bool {
+	s.count.outRequests.Add(1)
+	if s.nic.Transmit(now, p) == device.TxOK {
+		return true
+	}
+	s.count.outDiscards.Add(1)
+	p.Release()
+	return false
+}

@@ -1,0 +1,390 @@
+package socket
+
+import (
+	"encoding/binary"
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
+	"example.com/loopback/ipv4/checksum"
+	"example.com/loopback/ipv6"
+	"example.com/loopback/tcp"
+	"example.com/loopback/udp"
+)
+
+// A receiver takes in what a queue of the NIC received. It is used by the
+// holder of the queue's baton alone and holds what one packet needs, so that
+// nothing is allocated for it.
+type receiver struct {
+	s      *Stack
+	now    time.Duration
+	handle func(*device.Packet)
+	seg    tcp.Segment
+	rules4 ipv4.AddrRules
+	rules6 ipv6.AddrRules
+}
+
+func (r *receiver) init(s *Stack) {
+	r.s = s
+	r.handle = r.input
+	r.rules4 = ipv4.AddrRules{IsLocal: s.nic.IsLocal}
+	r.rules6 = ipv6.AddrRules{IsLocal: s.nic.IsLocal}
+}
+
+// A datagram is what the IP layer found in a packet: who it is from and for,
+// and where the transport's part begins.
+type datagram struct {
+	src, dst ip
+	proto    uint8
+	ecn      uint8
+	ttl      uint8
+	trusted  bool   // checksums of packets that never left our hands are not verified
+	at       int    // offset of the transport header in the packet
+	head     []byte // what Head holds from there on; the packet's Frags follow
+	length   int    // of the transport's part
+	field    int    // IPv6: offset of the byte that names proto
+}
+
+// input is where every received packet begins.
+func (r *receiver) input(p *device.Packet) {
+	s := r.s
+	s.count.inReceives.Add(1)
+	if s.closed.Load() {
+		s.drop(p, DropStackClosed)
+		return
+	}
+	var d datagram
+	d.trusted = p.Flags&(device.FlagFromWire|device.FlagImpaired) == 0
+	switch version(p.Head) {
+	case 4:
+		if r.input4(p, &d) {
+			r.transport(p, &d)
+		}
+	case 6:
+		if r.input6(p, &d) {
+			r.transport(p, &d)
+		}
+	default:
+		s.drop(p, DropNotIP)
+	}
+}
+
+func version(b []byte) byte {
+	if len(b) == 0 {
+		return 0
+	}
+	return b[0] >> 4
+}
+
+// input4 is the IPv4 layer: it validates p and fills in d. It returns false
+// when p went no further.
+func (r *receiver) input4(p *device.Packet, d *datagram) bool {
+	h, rest, why := ipv4.ParseHead(p.Head, p.Len(), d.trusted)
+	if why != ipv4.OK {
+		r.s.count.ipv4[why].Add(1)
+		r.s.drop(p, DropIPv4Header)
+		return false
+	}
+	d.src, d.dst = ip4(h[12:]), ip4(h[16:])
+	d.proto, d.ecn, d.ttl = h.Protocol(), h.ECN(), h.TTL()
+	d.at, d.head, d.length = len(h), rest, h.PayloadLen()
+	if !d.trusted {
+		r.setRules(p)
+		if why := r.rules4.Check(h); why != ipv4.OK {
+			r.s.count.ipv4[why].Add(1)
+			r.s.drop(p, martianOrForeign(why == ipv4.ReasonDestNotLocal))
+			return false
+		}
+	}
+	if len(h) > ipv4.MinHeaderLen && !r.options4(p, h, d) {
+		return false
+	}
+	if h.IsFragment() {
+		r.fragment4(p, h, d)
+		return false
+	}
+	return true
+}
+
+// setRules says which addresses a packet from outside may have: on the
+// loopback wire only our own at either end; on an open wire no loopback
+// address, and none of ours as the source.
+func (r *receiver) setRules(p *device.Packet) {
+	inside := !r.s.nic.Open() || p.Flags&device.FlagFromWire == 0
+	r.rules4.Loopback, r.rules6.Loopback = inside, inside
+	r.rules4.Source, r.rules6.Source = ipv4.SourceMustNotBeLocal, ipv6.SourceMustNotBeLocal
+	if inside {
+		r.rules4.Source, r.rules6.Source = ipv4.SourceMustBeLocal, ipv6.SourceMustBeLocal
+	}
+}
+
+func martianOrForeign(foreign bool) Drop {
+	if foreign {
+		return DropNotLocal
+	}
+	return DropMartian
+}
+
+// options4 checks the options of a header that has some. A malformed one is
+// answered by a parameter problem, a source route refused.
+func (r *receiver) options4(p *device.Packet, h ipv4.Header, d *datagram) bool {
+	set, pointer, why := h.CheckOptions()
+	if why == ipv4.OK && set.SourceRoute {
+		why = ipv4.ReasonSourceRoute
+	}
+	if why == ipv4.OK {
+		return true
+	}
+	r.s.count.ipv4[why].Add(1)
+	if why == ipv4.ReasonOption {
+		r.icmpError(p, d, icmpProblem{kind: problemParameter, pointer: uint32(pointer)})
+	}
+	r.s.drop(p, DropIPv4Header)
+	return false
+}
+
+// input6 is the IPv6 layer, extension headers included.
+func (r *receiver) input6(p *device.Packet, d *datagram) bool {
+	h, rest, why := ipv6.ParseHead(p.Head, p.Len())
+	if why != ipv6.OK {
+		r.s.count.ipv6[why].Add(1)
+		r.s.drop(p, DropIPv6Header)
+		return false
+	}
+	d.src, d.dst = ip6(h[8:]), ip6(h[24:])
+	d.proto, d.ecn, d.ttl = h.NextHeader(), h.ECN(), h.HopLimit()
+	d.at, d.head, d.length, d.field = len(h), rest, h.PayloadLen(), nextHeaderField
+	if !d.trusted {
+		r.setRules(p)
+		if why := r.rules6.Check(h); why != ipv6.OK {
+			r.s.count.ipv6[why].Add(1)
+			r.s.drop(p, martianOrForeign(why == ipv6.ReasonDestNotLocal))
+			return false
+		}
+	}
+	switch d.proto {
+	case protoTCP, protoUDP, protoICMPv6:
+		return true
+	}
+	return r.extensions6(p, h, rest, d)
+}
+
+// nextHeaderField is the offset of the next header value in the fixed header.
+const nextHeaderField = 6
+
+// extensions6 walks the extension headers; they all lie in Head, since only
+// fragments of ours and packets from outside have any.
+func (r *receiver) extensions6(p *device.Packet, h ipv6.Header, rest []byte, d *datagram) bool {
+	chain, problem, why := ipv6.ExtLimits{}.Walk(h, rest)
+	if why != ipv6.OK {
+		r.s.count.ipv6[why].Add(1)
+		if problem.Send {
+			r.icmpError(p, d, icmpProblem{kind: problemParameter, code: problem.Code, pointer: problem.Pointer})
+		}
+		r.s.drop(p, DropIPv6Header)
+		return false
+	}
+	d.proto, d.field = chain.Proto, chain.NextField
+	if chain.Fragment {
+		r.fragment6(p, h, d)
+		return false
+	}
+	d.length -= chain.Offset - d.at
+	d.at = chain.Offset
+	d.head = rest[chain.Offset-len(h):]
+	return true
+}
+
+// transport hands the packet to the protocol it carries.
+func (r *receiver) transport(p *device.Packet, d *datagram) {
+	r.s.raw.copy(p, d) // raw sockets see it as well
+	switch {
+	case d.proto == protoTCP:
+		r.inputTCP(p, d)
+	case d.proto == protoUDP:
+		r.inputUDP(p, d)
+	case d.proto == protoICMP && d.dst.is4():
+		r.inputICMP4(p, d)
+	case d.proto == protoICMPv6 && !d.dst.is4():
+		r.inputICMP6(p, d)
+	case d.proto == ipv6.ProtoNoNext && !d.dst.is4():
+		r.s.deliver() // RFC 8200 §4.7: nothing follows, and that is fine
+		p.Release()
+	default:
+		if !r.s.raw.wants(d.proto, d.dst) {
+			r.icmpError(p, d, icmpProblem{kind: problemProtocol, pointer: uint32(d.field)})
+		}
+		r.s.drop(p, DropUnknownProto)
+	}
+}
+
+// checksumOK verifies the transport checksum, unless it was left to the device
+// and thus never could be wrong.
+func (r *receiver) checksumOK(p *device.Packet, d *datagram) bool {
+	if p.Flags&device.FlagCsumPartial != 0 {
+		return true
+	}
+	sum := foldTo32(d.src.sum() + d.dst.sum() + uint64(d.proto) + uint64(d.length))
+	return checksum.Fold(checksum.SumPieces(sum, d.head, p.Frags[0].B, p.Frags[1].B)) == 0xffff
+}
+
+// inputTCP finds the connection of a segment.
+func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
+	s, seg := r.s, &r.seg
+	n, why := tcp.ParseHeader(d.head, seg)
+	if why != tcp.ReasonOK {
+		s.count.tcp[why].Add(1)
+		s.tcpStats.InErrs.Add(1)
+		s.drop(p, DropTCPHeader)
+		return
+	}
+	if !r.checksumOK(p, d) {
+		s.tcpStats.InCsumErrors.Add(1)
+		s.tcpStats.InErrs.Add(1)
+		s.drop(p, DropTCPChecksum)
+		return
+	}
+	seg.ECN = d.ecn
+	r.payload(p, d.head[n:])
+	flow := flowKey{local: d.dst, remote: d.src, lport: seg.DstPort, rport: seg.SrcPort}
+	hash := p.Hash
+	if !d.trusted {
+		hash = flow.hash(protoTCP)
+	}
+	if node := s.tcp.find(&flow, hash); node != nil {
+		node.val.receive(r, p, seg, &flow)
+		return
+	}
+	if l := s.findListener(&flow); l != nil {
+		l.receive(r, p, seg, &flow)
+		return
+	}
+	s.noSocket(r, p, seg)
+}
+
+// payload makes r.seg's payload of rest, what Head holds of it, and the
+// packet's Frags.
+func (r *receiver) payload(p *device.Packet, rest []byte) {
+	pl := &r.seg.Payload
+	*pl = tcp.Payload{}
+	if len(rest) > 0 {
+		if p.HeadOwner == nil {
+			// A small packet lies in its descriptor, which will be used
+			// again; what a receive queue may keep has to lie elsewhere.
+			b := r.s.pool.Get(len(rest))
+			rest = b.Bytes()[:copy(b.Bytes(), rest)]
+			p.HeadOwner = b
+		}
+		pl.Append(tcp.Piece{B: rest, Owner: p.HeadOwner})
+	}
+	for i := range p.Frags {
+		if f := &p.Frags[i]; len(f.B) > 0 {
+			piece := tcp.Piece{B: f.B}
+			if f.Owner != nil {
+				piece.Owner = f.Owner
+			}
+			pl.Append(piece)
+		}
+	}
+}
+
+// findListener returns the listener for segments of flow: one bound to the
+// very address before one bound to all of the family before one bound to all.
+func (s *Stack) findListener(flow *flowKey) *TCPListener {
+	k := flowKey{local: flow.local, lport: flow.lport}
+	for range 3 {
+		if node := s.tcp.find(&k, k.hash(protoTCP)); node != nil {
+			if l, ok := node.val.(*TCPListener); ok && !(l.how.only6 && flow.local.is4()) {
+				return l
+			}
+		}
+		switch {
+		case k.local == anyV6:
+			return nil
+		case k.local.is4() && k.local != anyV4:
+			k.local = anyV4
+		default:
+			k.local = anyV6
+		}
+	}
+	return nil
+}
+
+// noSocket answers a segment that nobody has a socket for (RFC 9293
+// §3.10.7.1): with a reset, unless it is one itself.
+func (s *Stack) noSocket(r *receiver, p *device.Packet, seg *tcp.Segment) {
+	var out tcp.Segment
+	if tcp.Reset(seg, &out) {
+		s.tcpStats.OutRsts.Add(1)
+		src, dst := packetEnds(p)
+		flow := flowKey{local: dst, remote: src, lport: seg.DstPort, rport: seg.SrcPort}
+		s.sendSegment(r.now, &flow, &out, !s.nic.IsLocal(src.addr()))
+	}
+	s.drop(p, DropTCPNoSocket)
+}
+
+// packetEnds returns the addresses in an IP header that has been validated.
+func packetEnds(p *device.Packet) (src, dst ip) {
+	if version(p.Head) == 4 {
+		return ip4(p.Head[12:]), ip4(p.Head[16:])
+	}
+	return ip6(p.Head[8:]), ip6(p.Head[24:])
+}
+
+// inputUDP queues a datagram on the socket it is for.
+func (r *receiver) inputUDP(p *device.Packet, d *datagram) {
+	s := r.s
+	h, rest, why := udp.ParseHead(d.head, d.length)
+	if why != udp.OK {
+		s.count.udp[why].Add(1)
+		s.drop(p, DropUDPHeader)
+		return
+	}
+	length := int(binary.BigEndian.Uint16(h[4:]))
+	switch {
+	case h.Checksum() == 0 && d.dst.is4() && p.Flags&device.FlagCsumPartial == 0: // none was computed
+	case h.Checksum() == 0 && !d.dst.is4() && p.Flags&device.FlagCsumPartial == 0: // RFC 8200 §8.1
+		s.count.udp[udp.ReasonNoChecksum].Add(1)
+		s.drop(p, DropUDPHeader)
+		return
+	default:
+		d.length = length
+		if !r.checksumOK(p, d) {
+			s.count.udp[udp.ReasonChecksum].Add(1)
+			s.drop(p, DropUDPChecksum)
+			return
+		}
+	}
+	flow := flowKey{local: d.dst, remote: d.src, lport: h.DstPort(), rport: h.SrcPort()}
+	u := s.findUDP(&flow)
+	if u == nil {
+		r.icmpError(p, d, icmpProblem{kind: problemPort})
+		s.drop(p, DropUDPNoSocket)
+		return
+	}
+	p.Head = rest // what is left of it is payload
+	u.receive(r, p, flow.remoteAddr())
+}
+
+// findUDP returns the socket for datagrams of flow: a connected one before one
+// bound to the very address before one bound to all.
+func (s *Stack) findUDP(flow *flowKey) *UDPConn {
+	if node := s.udp.find(flow, flow.hash(protoUDP)); node != nil {
+		return node.val
+	}
+	k := flowKey{local: flow.local, lport: flow.lport}
+	for range 3 {
+		if node := s.udp.find(&k, k.hash(protoUDP)); node != nil && !(node.val.how.only6 && flow.local.is4()) {
+			return node.val
+		}
+		switch {
+		case k.local == anyV6:
+			return nil
+		case k.local.is4() && k.local != anyV4:
+			k.local = anyV4
+		default:
+			k.local = anyV6
+		}
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package socket
+
+import (
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"example.com/loopback/tcp"
+)
+
+// ports keeps who uses which port, for bind's questions: may this address and
+// port be taken, and which port is free? Packets are steered by the flowTable
+// alone.
+type ports struct {
+	mu    sync.Mutex
+	first uint16
+	last  uint16
+	byNum map[uint16]*port
+	// next counts the draws of each local address, so that hosts that draw at
+	// the same instant do not race for a common counter (RFC 6056 §3.3.3 has
+	// one counter; we keep one for each local address).
+	next map[ip]uint32
+	// rest is the counter of addresses beyond maxCounters.
+	rest uint32
+}
+
+const maxCounters = 1 << 16
+
+// A port is what is known of one port number: its users, summed up.
+type port struct{ users []portUser }
+
+// A portUser counts the sockets that hold a port in the same way.
+type portUser struct {
+	addr ip
+	how  hold
+	n    int
+}
+
+// hold is how a socket came by its port.
+type hold struct {
+	listening bool // no second bind to an overlapping address
+	reuse     bool // SO_REUSEADDR, as package net sets it on listeners and they leave to what they accept
+	auto      bool // drawn by connect: other destinations may share it
+	only6     bool // an IPv6 wildcard that leaves IPv4 alone
+}
+
+func newPorts(r [2]uint16) *ports {
+	return &ports{first: r[0], last: r[1], byNum: map[uint16]*port{}, next: map[ip]uint32{}}
+}
+
+// overlap reports whether sockets bound to a and b would both be asked for
+// some packet. The IPv6 wildcard covers IPv4 as well unless it is only6.
+func overlap(a ip, aOnly6 bool, b ip, bOnly6 bool) bool {
+	covers := func(wild ip, only6 bool, x ip) bool {
+		switch wild {
+		case anyV6:
+			return !only6 || !x.is4()
+		case anyV4:
+			return x.is4()
+		}
+		return wild == x
+	}
+	return covers(a, aOnly6, b) || covers(b, bOnly6, a)
+}
+
+// conflict reports whether a socket that wants addr and num in the manner how
+// has to be refused: inet_csk_bind_conflict's rule.
+func (p *ports) conflict(addr ip, num uint16, how hold) bool {
+	e := p.byNum[num]
+	if e == nil {
+		return false
+	}
+	for _, u := range e.users {
+		if !overlap(addr, how.only6, u.addr, u.how.only6) {
+			continue
+		}
+		if !how.reuse || !u.how.reuse || u.how.listening {
+			return true
+		}
+	}
+	return false
+}
+
+// bind takes port num at addr, or draws one when num is 0.
+func (p *ports) bind(addr ip, num uint16, how hold, offset uint32) (uint16, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if num != 0 {
+		if p.conflict(addr, num, how) {
+			return 0, syscall.EADDRINUSE
+		}
+		p.add(addr, num, how)
+		return num, nil
+	}
+	num, ok := p.draw(addr, offset, func(n uint16) bool {
+		e := p.byNum[n]
+		return e == nil || !p.conflict(addr, n, hold{only6: how.only6})
+	})
+	if !ok {
+		return 0, syscall.EADDRINUSE
+	}
+	p.add(addr, num, how)
+	return num, nil
+}
+
+// connect draws a port for a connection from addr: one that nobody has bound
+// and for which take (which enters the 4-tuple into the demultiplexer) succeeds.
+func (p *ports) connect(addr ip, offset uint32, take func(num uint16) bool) (uint16, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	num, ok := p.draw(addr, offset, func(n uint16) bool {
+		if e := p.byNum[n]; e != nil && !e.onlyAuto() {
+			return false
+		}
+		return take(n)
+	})
+	if !ok {
+		return 0, syscall.EADDRNOTAVAIL
+	}
+	p.add(addr, num, hold{auto: true})
+	return num, nil
+}
+
+func (e *port) onlyAuto() bool {
+	for _, u := range e.users {
+		if !u.how.auto {
+			return false
+		}
+	}
+	return true
+}
+
+// draw tries the ephemeral ports in the order of RFC 6056's algorithm 3: from
+// a start that depends on the destination by a keyed hash, onwards by one at
+// every draw.
+func (p *ports) draw(addr ip, offset uint32, ok func(uint16) bool) (uint16, bool) {
+	size := uint32(p.last) - uint32(p.first) + 1
+	start := p.counter(addr)
+	for i := range size {
+		num := p.first + uint16((offset+start+i)%size)
+		if ok(num) {
+			p.setCounter(addr, start+i+1)
+			return num, true
+		}
+	}
+	return 0, false
+}
+
+func (p *ports) counter(addr ip) uint32 {
+	if n, ok := p.next[addr]; ok {
+		return n
+	}
+	return p.rest
+}
+
+func (p *ports) setCounter(addr ip, n uint32) {
+	if _, ok := p.next[addr]; ok || len(p.next) < maxCounters {
+		p.next[addr] = n
+		return
+	}
+	p.rest = n
+}
+
+// hold notes one more socket that uses a port somebody else has bound: what a
+// listener accepted.
+func (p *ports) hold(addr ip, num uint16, how hold) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.add(addr, num, how)
+}
+
+func (p *ports) add(addr ip, num uint16, how hold) {
+	e := p.byNum[num]
+	if e == nil {
+		e = &port{}
+		p.byNum[num] = e
+	}
+	for i := range e.users {
+		if u := &e.users[i]; u.addr == addr && u.how == how {
+			u.n++
+			return
+		}
+	}
+	e.users = append(e.users, portUser{addr, how, 1})
+}
+
+// release undoes one bind, connect or hold.
+func (p *ports) release(addr ip, num uint16, how hold) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(addr, num, how)
+}
+
+// drop is release with the lock held.
+func (p *ports) drop(addr ip, num uint16, how hold) {
+	e := p.byNum[num]
+	if e == nil {
+		return
+	}
+	for i := range e.users {
+		u := &e.users[i]
+		if u.addr != addr || u.how != how {
+			continue
+		}
+		if u.n--; u.n == 0 {
+			e.users = append(e.users[:i], e.users[i+1:]...)
+			if len(e.users) == 0 {
+				delete(p.byNum, num)
+			}
+		}
+		return
+	}
+}
+
+// portOffset is RFC 6056's F: where the search for a port to a destination begins.
+func (s *Stack) portOffset(local, remote netip.AddrPort) uint32 {
+	return tcp.PortOffset(s.secret, local.Addr(), remote)
+}

@@ -1,0 +1,86 @@
+package socket
+
+import (
+	"net/netip"
+	"syscall"
+
+	"example.com/loopback/device"
+)
+
+// A route says how a packet to some address leaves.
+type route struct {
+	src     netip.Addr
+	outside bool // by the open wire, not to this computer
+}
+
+var (
+	loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	loopback6 = netip.IPv6Loopback()
+
+	loopbackBroadcast = netip.AddrFrom4([4]byte{127, 255, 255, 255}) // of 127/8, which Linux knows as one
+)
+
+// route finds the way to dst and the source address a socket without one of
+// its own gets: 127.0.0.1 for all of 127/8, as Linux's local table prefers it;
+// a local address itself for itself; the first address of the family for what
+// lies outside.
+func (s *Stack) route(dst netip.Addr) (route, error) {
+	if !s.nic.Up() {
+		return route{}, syscall.ENETUNREACH
+	}
+	if s.nic.IsLocal(dst) {
+		if dst.Is4() && dst.IsLoopback() {
+			return route{src: loopback4}, nil
+		}
+		return route{src: dst}, nil
+	}
+	if !s.nic.Open() {
+		return route{}, syscall.ENETUNREACH
+	}
+	src, ok := s.outsideSource(dst)
+	if !ok {
+		return route{}, syscall.ENETUNREACH
+	}
+	return route{src: src, outside: true}, nil
+}
+
+// outsideSource is the local address whose prefix covers dst, or else the
+// first of dst's family that means something to others.
+func (s *Stack) outsideSource(dst netip.Addr) (netip.Addr, bool) {
+	var first netip.Addr
+	for _, p := range s.nic.Addrs() {
+		a := p.Addr()
+		if a.Is4() != dst.Is4() || a.IsLoopback() {
+			continue
+		}
+		if p.Contains(dst) {
+			return a, true
+		}
+		if !first.IsValid() {
+			first = a
+		}
+	}
+	return first, first.IsValid()
+}
+
+// routeFrom is route for a socket that has bound src already.
+func (s *Stack) routeFrom(src, dst netip.Addr) (route, error) {
+	r, err := s.route(dst)
+	if err != nil {
+		return r, err
+	}
+	if src.IsValid() && !src.IsUnspecified() {
+		r.src = src
+	}
+	if r.outside && r.src.IsLoopback() {
+		return r, syscall.EINVAL // Linux: a loopback source does not leave the computer
+	}
+	return r, nil
+}
+
+func (r route) flags() device.PacketFlags {
+	if r.outside {
+		return device.FlagOutside
+	}
+	return 0
+}

@@ -1,0 +1,296 @@
+package socket
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
+	"example.com/loopback/ipv4/checksum"
+	"example.com/loopback/ipv4/ratelimit"
+	"example.com/loopback/ipv6"
+	"example.com/loopback/tcp"
+)
+
+// Protocol numbers of the IP header.
+const (
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
+)
+
+// A Stack is one simulated computer: the interface lo, IP, TCP, UDP and the
+// sockets of its users. All methods are safe for concurrent use.
+//
+// A Stack has no goroutine. Whoever puts a packet on a ring of the NIC works
+// until the rings are empty, unless somebody is at it already (see package
+// device on the baton). One that is dropped is collected; Close is for those
+// who want the connections on it to fail now.
+type Stack struct {
+	cfg    Config
+	epoch  time.Time
+	clock  Clock // nil: package time
+	parker Parker
+	serial bool // the clock hands out one event at a time
+	secret [16]byte
+	nic    *device.NIC
+	pool   device.Pool
+
+	receivers []receiver // one for each queue, used by the holder of its baton
+	lastNow   atomic.Int64
+	stalledMu sync.Mutex
+	stalled   []*TCPConn // wait for room on a TX ring
+	anyStall  atomic.Bool
+	closed    atomic.Bool
+
+	tcp       flowTable[tcpEnd]
+	udp       flowTable[*UDPConn]
+	raw       rawTable
+	ports     map[uint8]*ports // by protocol; never changed
+	timeWaits twList
+	timers    timerQueue
+	reasm     reassembly
+
+	tcpConfig atomic.Pointer[tcp.Config]
+	tcpStats  tcp.Stats
+	count     counters
+	icmpLimit struct {
+		mu sync.Mutex
+		ratelimit.Limiter
+	}
+
+	hosts    Hosts
+	resolver *Resolver
+	errs     func() *netErrors
+}
+
+// New makes a computer that is up and running. It starts no goroutine and
+// needs no privileges. It panics when cfg.Hosts does not parse or cfg.TCP names
+// a congestion control that does not exist; NewChecked returns an error instead.
+func New(cfg Config) *Stack {
+	s, err := NewChecked(cfg)
+	if err != nil {
+		panic("socket: " + err.Error())
+	}
+	return s
+}
+
+// NewChecked is New for a configuration that comes from a user.
+func NewChecked(cfg Config) (*Stack, error) {
+	cfg.fill()
+	tcpConfig, err := fillTCP(cfg.TCP)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{cfg: cfg, clock: cfg.Clock, parker: cfg.Parker, serial: cfg.Clock != nil}
+	s.tcpConfig.Store(tcpConfig)
+	s.epoch = s.wallNow()
+	s.secret = newSecret(cfg.Seed)
+	s.timers.at = never
+	s.tcp.proto, s.udp.proto = protoTCP, protoUDP
+	s.ports = map[uint8]*ports{protoTCP: newPorts(cfg.EphemeralPorts), protoUDP: newPorts(cfg.EphemeralPorts)}
+	// UDP begins elsewhere: the ports of one protocol do not tell those of the other.
+	s.ports[protoUDP].rest = s.portOffset(netip.AddrPortFrom(loopback4, 0), netip.AddrPortFrom(loopback4, protoUDP))
+	s.nic = device.NewNIC(device.Config{
+		MTU: cfg.MTU, Queues: cfg.Queues, RingSize: cfg.RingSize, Link: cfg.Link, Pool: &s.pool,
+		FillChecksum: checksum.Fill,
+		Interrupt:    func(q int) { s.run(q, s.now()) },
+	})
+	s.receivers = make([]receiver, s.nic.Queues())
+	for q := range s.receivers {
+		s.receivers[q].init(s)
+	}
+	s.errs = newNetErrors()
+	s.resolver = newResolver(&s.hosts, s.errs, s.sourceOf)
+	if err := s.hosts.Parse(defaultHosts + cfg.Hosts); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// fillTCP completes the parameters of TCP.
+func fillTCP(c *tcp.Config) (*tcp.Config, error) {
+	if c == nil {
+		c = &tcp.Config{}
+	}
+	c = c.Defaults()
+	if _, err := tcp.Select(c.CongestionControl); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// defaultHosts is what Debian's /etc/hosts has for the loopback interface.
+const defaultHosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+
+// newSecret is the key of everything drawn at random.
+func newSecret(seed uint64) (key [16]byte) {
+	if seed == 0 {
+		crand.Read(key[:]) // never fails
+		return key
+	}
+	binary.BigEndian.PutUint64(key[:], seed)
+	binary.BigEndian.PutUint64(key[8:], ^seed*0x9e3779b97f4a7c15)
+	return key
+}
+
+// NIC returns the interface lo, for its counters, addresses, taps and filter,
+// and to bring it up and down.
+func (s *Stack) NIC() *device.NIC { return s.nic }
+
+// Hosts returns the hosts table.
+func (s *Stack) Hosts() *Hosts { return &s.hosts }
+
+// Resolver answers questions about names, as net.Resolver does.
+func (s *Stack) Resolver() *Resolver { return s.resolver }
+
+// MTU returns the MTU of lo in bytes.
+func (s *Stack) MTU() int { return s.nic.MTU() }
+
+// SetTCP changes the parameters of TCP for connections that begin from now on.
+// c must not be changed afterwards.
+func (s *Stack) SetTCP(c *tcp.Config) error {
+	filled, err := fillTCP(c)
+	if err != nil {
+		return err
+	}
+	s.tcpConfig.Store(filled)
+	return nil
+}
+
+// sourceOf is the source address for dst, invalid when there is no way to it.
+func (s *Stack) sourceOf(dst netip.Addr) netip.Addr {
+	r, err := s.route(dst)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return r.src
+}
+
+// Get implements tcp.Allocator with the NIC's pool.
+func (s *Stack) Get(n int) ([]byte, tcp.Buffer) {
+	b := s.pool.Get(n)
+	return b.Bytes(), b
+}
+
+// recent is the time of the latest poll or send: good enough where being a
+// little late does no harm, and cheaper than asking the clock.
+func (s *Stack) recent() time.Duration { return time.Duration(s.lastNow.Load()) }
+
+// kick makes sure that the packets on the rings of the queue that hash leads
+// to are taken care of: by us, if nobody is at it. No socket's lock is held.
+func (s *Stack) kick(hash uint32, now time.Duration) {
+	q := 0
+	if n := len(s.receivers); n > 1 {
+		q = int(hash % uint32(n))
+	}
+	if s.nic.Ring(q) {
+		s.run(q, now)
+	}
+}
+
+// Bounds on what one caller does before somebody else has to go on.
+const (
+	pollBatch  = 64   // packets between looks at the clock
+	pollBudget = 4096 // packets before the baton is handed on
+)
+
+// run polls queue q, whose baton we hold, until nothing is left to do. One who
+// has worked for others long enough hands the baton to a timer that is due at
+// once.
+func (s *Stack) run(q int, now time.Duration) {
+	r := &s.receivers[q]
+	done := 0
+	for {
+		s.lastNow.Store(int64(now))
+		r.now = now
+		n := s.nic.Poll(q, now, pollBatch, r.handle)
+		if s.anyStall.Load() {
+			s.resumeStalled(now)
+		}
+		if s.nic.Rest(q) {
+			return
+		}
+		if done += n; done >= pollBudget {
+			s.afterFunc(0, func() { s.run(q, s.now()) })
+			return
+		}
+		if n >= pollBatch {
+			now = s.now()
+		}
+	}
+}
+
+// stall notes that c waits for room on a TX ring; c's lock is held.
+func (s *Stack) stall(c *TCPConn) {
+	s.stalledMu.Lock()
+	defer s.stalledMu.Unlock()
+	s.stalled = append(s.stalled, c)
+	s.anyStall.Store(true)
+}
+
+// resumeStalled lets those go on that wait for room.
+func (s *Stack) resumeStalled(now time.Duration) {
+	s.stalledMu.Lock()
+	list := s.stalled
+	s.stalled = nil
+	s.anyStall.Store(false)
+	s.stalledMu.Unlock()
+	for _, c := range list {
+		c.resume(now)
+		s.kick(c.node.hash, now) // another queue's, perhaps; on ours it only rings
+	}
+}
+
+// Close ends every connection and every socket: users waiting on them return
+// net.ErrClosed, and nothing of the stack remains armed. It does not say
+// good-bye to peers beyond an open wire.
+func (s *Stack) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	for _, e := range sortedEnds(s.tcp.all()) {
+		switch e := e.(type) {
+		case *TCPListener:
+			e.Close()
+		case *TCPConn:
+			e.kill()
+		case *timeWait:
+			e.kill()
+		}
+	}
+	for _, u := range s.udp.all() {
+		u.close()
+	}
+	s.raw.closeAll()
+	s.timers.stop()
+	return nil
+}
+
+// kill closes c at once and in silence.
+func (c *TCPConn) kill() {
+	c.mu.Lock()
+	c.closed = true
+	c.detach()
+	c.rd.wakeAll()
+	c.wr.wakeAll()
+	c.mu.Unlock()
+}
+
+// firstIPID is where the IP identifications of a socket begin.
+func (s *Stack) firstIPID(k *flowKey) uint16 {
+	return uint16(tcp.TSOffset(s.secret, k.remoteAddr(), k.localAddr()))
+}
+
+// reassembly puts fragments together; one lock, as fragments are rare.
+type reassembly struct {
+	mu    sync.Mutex
+	v4    ipv4.Reassembler
+	v6    ipv6.Reassembler
+	timer timer
+}

@@ -1,0 +1,567 @@
+package socket
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"example.com/loopback/tcp"
+)
+
+// A Socket is the socket of the system calls: bind, listen, accept, connect,
+// send, recv, shutdown and close, none of which ever blocks. Where a call
+// would have to wait it returns EAGAIN, or EINPROGRESS for connect. It is for
+// those who drive a Stack from one goroutine, application and wire in exact
+// order: packet scripts, fuzzers, simulations. All others want Dial and Listen.
+//
+// Errors are syscall.Errno. Methods may be called concurrently, but only one
+// goroutine at a time may bind, listen or connect.
+type Socket struct {
+	s     *Stack
+	spec  netSpec
+	only6 bool
+	reuse bool
+
+	bound   binding // what bind was told
+	isBound bool
+	claimed ip // the address its port is held for, before listen or connect
+	claim   hold
+	late    bool // connect has said EINPROGRESS and not yet how it ended
+
+	tcp *TCPConn // from the start for TCP, so that options can be set
+	ln  *TCPListener
+	udp *UDPConn
+	raw *IPConn
+}
+
+// Flags of Send and Recv, with Linux's numbers.
+const (
+	MsgPeek  = 0x2    // leave what is read in the queue
+	MsgTrunc = 0x20   // TCP: discard instead of copying; UDP: return the true length
+	MsgMore  = 0x8000 // more is to come: hold back a partial segment
+)
+
+// Socket makes a socket of the network "tcp4", "tcp6", "udp4", "udp6" or
+// "ip4:icmp" and the like. One of the family 6 takes IPv4 as well, in IPv4-mapped
+// addresses, until SetOnly6.
+func (s *Stack) Socket(network string) (*Socket, error) {
+	spec, err := parseNetwork(network)
+	if err != nil || spec.family == 0 {
+		return nil, syscall.EAFNOSUPPORT
+	}
+	k := &Socket{s: s, spec: spec}
+	if spec.transport == transportTCP {
+		k.tcp = s.newTCPConn(networkOf(spec))
+	}
+	k.bound = binding{addr: netip.AddrPortFrom(k.any(), 0), family: spec.family}
+	return k, nil
+}
+
+// any is the wildcard address of the socket's family.
+func (k *Socket) any() netip.Addr {
+	if k.spec.family == 4 {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// SetOnly6 sets IPV6_V6ONLY.
+func (k *Socket) SetOnly6(on bool) { k.only6 = on }
+
+// SetReuse sets SO_REUSEADDR.
+func (k *Socket) SetReuse(on bool) { k.reuse = on }
+
+// inward makes an address of a system call one of the stack's.
+func (k *Socket) inward(a netip.AddrPort) (netip.AddrPort, error) {
+	addr := a.Addr().Unmap()
+	switch {
+	case k.spec.family == 4 && !addr.Is4():
+		return a, syscall.EAFNOSUPPORT
+	case k.spec.family == 6 && a.Addr().Is4():
+		return a, syscall.EAFNOSUPPORT
+	case addr.Is4() && k.only6:
+		return a, syscall.ENETUNREACH
+	}
+	return netip.AddrPortFrom(addr, a.Port()), nil
+}
+
+// outward is the inverse of inward.
+func (k *Socket) outward(a netip.AddrPort) netip.AddrPort {
+	if k.spec.family == 6 && a.Addr().Is4() {
+		if a.Addr().IsUnspecified() {
+			return netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port())
+		}
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr().As16()), a.Port())
+	}
+	return a
+}
+
+// Bind gives the socket a local address; port 0 draws one.
+func (k *Socket) Bind(a netip.AddrPort) error {
+	if k.isBound || k.ln != nil || k.tcp != nil && k.tcp.entered() {
+		return syscall.EINVAL
+	}
+	to, err := k.inward(a)
+	if err != nil {
+		return err
+	}
+	addr, err := k.s.bindable(to.Addr())
+	if err != nil {
+		return err
+	}
+	k.bound = binding{addr: to, family: k.spec.family, v6only: k.only6}
+	if k.spec.transport == transportTCP {
+		k.claim = hold{reuse: k.reuse, only6: k.only6}
+		num, err := k.s.ports[protoTCP].bind(addr, to.Port(), k.claim, k.s.portOffset(to, netip.AddrPort{}))
+		if err != nil {
+			return err
+		}
+		k.claimed = addr
+		k.bound.addr = netip.AddrPortFrom(to.Addr(), num)
+	}
+	k.isBound = true
+	if k.spec.transport == transportUDP {
+		return errno(k.openUDP(netip.AddrPort{}))
+	}
+	return nil
+}
+
+// unclaim gives back the port that bind took.
+func (k *Socket) unclaim() {
+	if k.isBound && k.spec.transport == transportTCP {
+		k.s.ports[protoTCP].release(k.claimed, k.bound.addr.Port(), k.claim)
+	}
+	k.isBound = false
+}
+
+// Listen makes a bound TCP socket a listener.
+func (k *Socket) Listen(backlog int) error {
+	if k.ln != nil {
+		k.ln.setBacklog(backlog)
+		return nil
+	}
+	if k.spec.transport != transportTCP {
+		return syscall.EOPNOTSUPP
+	}
+	if k.tcp.entered() {
+		return syscall.EINVAL
+	}
+	k.unclaim()
+	ln, err := k.s.bindTCP(networkOf(k.spec), k.bound)
+	if err != nil {
+		return err
+	}
+	ln.setBacklog(backlog)
+	ln.template = k.tcp
+	k.ln = ln
+	return nil
+}
+
+func (l *TCPListener) setBacklog(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.backlog = min(max(n, 0), l.s.cfg.SoMaxConn)
+}
+
+// Accept takes the next connection from a listener.
+func (k *Socket) Accept() (*Socket, netip.AddrPort, error) {
+	if k.ln == nil {
+		return nil, netip.AddrPort{}, syscall.EINVAL
+	}
+	k.ln.mu.Lock()
+	c := k.ln.take()
+	k.ln.mu.Unlock()
+	if c == nil {
+		return nil, netip.AddrPort{}, syscall.EAGAIN
+	}
+	c.mu.Lock()
+	c.ln = nil
+	c.mu.Unlock()
+	n := &Socket{s: k.s, spec: k.spec, only6: k.only6, tcp: c}
+	return n, n.outward(c.node.key.remoteAddr()), nil
+}
+
+// entered reports whether the connection has a name.
+func (c *TCPConn) entered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.node.key != flowKey{}
+}
+
+// Connect begins a connection and returns EINPROGRESS, then EALREADY while it
+// lasts, then how it ended, once, and EISCONN when it stands. For UDP it sets
+// the peer; the zero address dissolves that.
+func (k *Socket) Connect(a netip.AddrPort) error {
+	if k.spec.transport != transportTCP {
+		return errno(k.connectUDP(a))
+	}
+	switch {
+	case k.ln != nil:
+		return syscall.EISCONN
+	case k.tcp.entered():
+		return k.connecting()
+	}
+	to, err := k.inward(a)
+	if err != nil {
+		return err
+	}
+	remote := netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port())
+	if err := k.tcp.open(endpoints{local: k.bound.addr, remote: remote, family: k.spec.family}, k.isBound); err != nil {
+		return errno(err)
+	}
+	k.late = true
+	return k.connecting()
+}
+
+// connecting is what connect says on a socket that is at it already.
+func (k *Socket) connecting() error {
+	c := k.tcp
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.soErr != nil:
+		k.late = false
+		return c.takeError()
+	case c.connected && k.late:
+		k.late = false
+		return nil
+	case c.connected:
+		return syscall.EISCONN
+	case c.tcb.State() == tcp.StateSynSent && !c.asked:
+		c.asked = true
+		return syscall.EINPROGRESS
+	case c.tcb.State() == tcp.StateSynSent || c.tcb.State() == tcp.StateSynReceived:
+		return syscall.EALREADY
+	}
+	return syscall.ECONNABORTED
+}
+
+func (k *Socket) connectUDP(a netip.AddrPort) error {
+	if k.udp != nil {
+		k.bound.addr = k.udp.node.key.localAddr()
+		k.udp.close()
+		k.udp = nil
+	}
+	if !a.IsValid() {
+		return k.openUDP(netip.AddrPort{})
+	}
+	to, err := k.inward(a)
+	if err != nil {
+		return err
+	}
+	return k.openUDP(netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port()))
+}
+
+// openUDP makes the socket behind a UDP or raw descriptor, when it first needs
+// an address.
+func (k *Socket) openUDP(remote netip.AddrPort) error {
+	var err error
+	if k.spec.transport == transportIP {
+		k.raw, err = k.s.newIPConn(k.spec.transport.String(), k.spec.protocol, k.spec.family, k.bound.addr.Addr(), remote.Addr())
+		return err
+	}
+	var r route
+	if remote.IsValid() {
+		if r, err = k.s.routeFrom(k.bound.addr.Addr(), remote.Addr()); err != nil {
+			return err
+		}
+	}
+	k.udp, err = k.s.newUDP(networkOf(k.spec), k.bound, remote, r)
+	return err
+}
+
+// Send sends p, or the first part of it for which there is room (TCP). to is
+// the zero AddrPort on a socket with a peer.
+func (k *Socket) Send(p []byte, flags int, to netip.AddrPort) (int, error) {
+	if k.spec.transport == transportTCP {
+		return k.sendTCP(p, flags)
+	}
+	if k.udp == nil && k.raw == nil {
+		if err := k.openUDP(netip.AddrPort{}); err != nil {
+			return 0, errno(err)
+		}
+	}
+	if k.raw != nil {
+		return len(p), errno(k.raw.send(p, to.Addr().Unmap()))
+	}
+	if to.IsValid() {
+		var err error
+		if to, err = k.inward(to); err != nil {
+			return 0, err
+		}
+	} else if !k.udp.connected {
+		return 0, syscall.EDESTADDRREQ
+	}
+	if err := k.udp.sendTo(p, to); err != nil {
+		return 0, errno(err)
+	}
+	return len(p), nil
+}
+
+func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
+	c := k.tcp
+	c.mu.Lock()
+	if k.ln != nil || !c.connected && c.soErr == nil && !c.detached {
+		waiting := c.tcb.State() == tcp.StateSynSent || c.tcb.State() == tcp.StateSynReceived
+		c.mu.Unlock()
+		if waiting {
+			return 0, syscall.EAGAIN
+		}
+		return 0, syscall.EPIPE
+	}
+	now := c.s.now()
+	n, err := c.tryWriteMore(now, p, flags&MsgMore != 0)
+	w := c.settle(now)
+	hash := c.node.hash
+	c.mu.Unlock()
+	w.run()
+	c.s.kick(hash, now)
+	if err == nil && n == 0 && len(p) > 0 {
+		err = syscall.EAGAIN
+	}
+	return n, errno(err)
+}
+
+// Recv receives into p. At the end of the stream n is 0 and err nil. With
+// MsgTrunc on UDP n may be more than len(p). from is the sender of a datagram.
+func (k *Socket) Recv(p []byte, flags int) (n int, from netip.AddrPort, err error) {
+	switch {
+	case k.tcp != nil:
+		n, err = k.recvTCP(p, flags)
+		return n, from, errno(err)
+	case k.udp != nil:
+		n, from, err = k.udp.tryRecv(p, flags)
+		return n, k.outward(from), errno(err)
+	case k.raw != nil:
+		n, a, err := k.raw.tryRecv(p)
+		return n, netip.AddrPortFrom(a, 0), errno(err)
+	}
+	return 0, from, syscall.EAGAIN
+}
+
+func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
+	c := k.tcp
+	c.mu.Lock()
+	if k.ln != nil || c.node.key == (flowKey{}) {
+		c.mu.Unlock()
+		return 0, syscall.ENOTCONN
+	}
+	if flags&MsgPeek != 0 {
+		defer c.mu.Unlock()
+		if n := c.tcb.Peek(p, 0); n > 0 {
+			return n, nil
+		}
+		p = nil
+	}
+	if flags&MsgTrunc != 0 {
+		p = make([]byte, min(len(p), c.tcb.Readable()))
+	}
+	now := c.s.now()
+	c.s.lastNow.Store(int64(now))
+	n, done, err := c.tryRead(p)
+	if flags&MsgPeek != 0 {
+		if done && err == nil && !c.tcb.ReadEOF() && !c.detached {
+			return 0, syscall.EAGAIN
+		}
+		return n, err
+	}
+	n = c.afterRead(n)
+	if !done {
+		return 0, syscall.EAGAIN
+	}
+	return n, err
+}
+
+// Shutdown closes one direction, or both when both are set.
+func (k *Socket) Shutdown(read, write bool) error {
+	if k.tcp == nil || k.ln != nil {
+		return k.shutdownOther(read)
+	}
+	if !k.tcp.entered() {
+		return syscall.ENOTCONN
+	}
+	if read {
+		if err := k.tcp.shutdown(true); err != nil {
+			return errno(err)
+		}
+	}
+	if write {
+		return errno(k.tcp.shutdown(false))
+	}
+	return nil
+}
+
+// shutdownOther is shutdown of what is no connection: reading from a listener
+// stops it (Linux goes back to CLOSED).
+func (k *Socket) shutdownOther(read bool) error {
+	if k.ln == nil {
+		if k.udp == nil || !k.udp.connected {
+			return syscall.ENOTCONN
+		}
+		return nil
+	}
+	if read {
+		return errno(k.ln.Close())
+	}
+	return nil
+}
+
+// Close closes the socket.
+func (k *Socket) Close() error {
+	switch {
+	case k.ln != nil:
+		return errno(k.ln.Close())
+	case k.udp != nil:
+		return errno(k.udp.Close())
+	case k.raw != nil:
+		return errno(k.raw.Close())
+	case k.tcp != nil && !k.tcp.entered():
+		k.unclaim()
+		return nil
+	case k.tcp != nil:
+		return errno(k.tcp.Close())
+	}
+	return nil
+}
+
+// LocalAddr is getsockname.
+func (k *Socket) LocalAddr() netip.AddrPort {
+	switch {
+	case k.ln != nil:
+		return k.outward(netip.AddrPortFrom(k.bound.addr.Addr(), k.ln.node.key.lport))
+	case k.udp != nil:
+		return k.outward(k.udp.node.key.localAddr())
+	case k.tcp != nil && k.tcp.entered():
+		return k.outward(k.tcp.node.key.localAddr())
+	}
+	return k.outward(k.bound.addr)
+}
+
+// RemoteAddr is getpeername; ENOTCONN without a peer.
+func (k *Socket) RemoteAddr() (netip.AddrPort, error) {
+	switch {
+	case k.udp != nil && k.udp.connected:
+		return k.outward(k.udp.node.key.remoteAddr()), nil
+	case k.tcp != nil && k.tcp.isConnected():
+		return k.outward(k.tcp.node.key.remoteAddr()), nil
+	}
+	return netip.AddrPort{}, syscall.ENOTCONN
+}
+
+func (c *TCPConn) isConnected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connected && !c.detached
+}
+
+// Conn returns the connection behind a TCP socket, for its options and its
+// Info; options set before connect or listen hold for what comes of it.
+func (k *Socket) Conn() *TCPConn { return k.tcp }
+
+// Listener returns the listener behind the socket, nil if it is none.
+func (k *Socket) Listener() *TCPListener { return k.ln }
+
+// UDP returns the UDP socket behind it, nil before bind, connect and send.
+func (k *Socket) UDP() *UDPConn { return k.udp }
+
+// TakeError is SO_ERROR: the pending error, which it clears.
+func (k *Socket) TakeError() error {
+	switch {
+	case k.udp != nil:
+		k.udp.mu.Lock()
+		defer k.udp.mu.Unlock()
+		err := k.udp.soErr
+		k.udp.soErr = nil
+		return err
+	case k.tcp != nil:
+		k.tcp.mu.Lock()
+		defer k.tcp.mu.Unlock()
+		return k.tcp.takeError()
+	}
+	return nil
+}
+
+// SetOption runs f, which sets options, on the TCB of a TCP socket in any
+// state, and sends what becomes due by that.
+func (k *Socket) SetOption(f func(t *tcp.TCB, now time.Duration)) error {
+	if k.tcp == nil {
+		return syscall.ENOPROTOOPT
+	}
+	if !k.tcp.entered() {
+		k.tcp.mu.Lock()
+		defer k.tcp.mu.Unlock()
+		f(&k.tcp.tcb, k.s.now())
+		return nil
+	}
+	return errno(k.tcp.set(f))
+}
+
+// Ready says what a poll of the socket would report.
+func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
+	switch {
+	case k.ln != nil:
+		k.ln.mu.Lock()
+		defer k.ln.mu.Unlock()
+		return len(k.ln.queue) > 0, false, false, false
+	case k.udp != nil:
+		k.udp.mu.Lock()
+		defer k.udp.mu.Unlock()
+		return k.udp.first < len(k.udp.queue) || k.udp.soErr != nil, true, k.udp.soErr != nil, false
+	case k.tcp != nil:
+		return k.tcp.ready()
+	}
+	return false, true, false, false
+}
+
+func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dead := c.detached || c.node.key == flowKey{}
+	eof := c.tcb.ReadEOF()
+	readable = c.tcb.Readable() > 0 || eof || c.soErr != nil || dead
+	writable = dead || c.soErr != nil || c.connected && (c.wshut || c.tcb.WriteSpace() > 0)
+	return readable, writable, c.soErr != nil, dead || eof && c.wshut
+}
+
+// errno strips what package net wraps around an errno.
+func errno(err error) error {
+	for err != nil {
+		switch e := err.(type) {
+		case syscall.Errno:
+			return e
+		case *os.SyscallError:
+			err = e.Err
+		case *net.OpError:
+			err = e.Err
+		default:
+			switch err {
+			case io.EOF:
+				return nil
+			case net.ErrClosed:
+				return syscall.EBADF
+			case os.ErrDeadlineExceeded:
+				return syscall.EAGAIN
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// CloseNow is Close for who cannot wait: a linger time passes in the background.
+func (k *Socket) CloseNow() error {
+	if c := k.tcp; c != nil && k.ln == nil && c.entered() {
+		return errno(c.closeNow())
+	}
+	return k.Close()
+}
+
+// PeerClosed reports whether the peer has closed its side of the connection.
+func (k *Socket) PeerClosed() bool {
+	k.tcp.mu.Lock()
+	defer k.tcp.mu.Unlock()
+	return k.tcp.tcb.PeerClosed()
+}

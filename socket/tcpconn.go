@@ -1,0 +1,285 @@
+package socket
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/tcp"
+)
+
+// tcpEnd is what a TCP packet can be for: a connection, a listener, or what is
+// left of a connection in TIME-WAIT.
+type tcpEnd interface {
+	// receive handles one segment, p being its packet, which it takes over.
+	// flow names the receiver as the packet does.
+	receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey)
+	// timerKey is its name, for a stable order.
+	timerKey() flowKey
+}
+
+// TCPConn is a TCP connection, one end of it: a [net.Conn] with the methods of
+// *net.TCPConn. All methods may be called concurrently.
+//
+// It is also the socket itself: the TCB under its lock, its place in the
+// demultiplexer, its timer. Nobody ever holds the locks of two of them.
+type TCPConn struct {
+	s  *Stack
+	mu sync.Mutex
+
+	tcb   tcp.TCB
+	node  flowNode[tcpEnd] // its key is what the connection is called
+	timer timer
+
+	rd, wr     waitq         // readers; writers, dialers and lingering closers
+	rdue, wdue time.Duration // deadlines of the user
+	soErr      error         // told to the next caller, once (Linux's sk_err)
+
+	ln        *TCPListener   // while it waits to be accepted
+	pending   *device.Packet // cut from the TCB when the TX ring was full
+	how       hold           // its claim on the local port
+	bound     ip             // the address how was claimed for
+	prior     *tcp.Params    // what an earlier connection of this name left; nil: nothing
+	ipID      uint16         // next IP identification
+	network   network        // what it was dialled or listened as, for errors
+	linger    int32          // seconds; -1: the default
+	laddr     *net.TCPAddr   // made when first asked for
+	raddr     *net.TCPAddr
+	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes
+	outside   bool // the peer is beyond the open wire
+	closed    bool // by the user
+	wshut     bool // CloseWrite was called
+	writing   bool // a Write is under way; others wait for it
+	asked     bool // connect has said EINPROGRESS
+	connected bool // the handshake is done
+	detached  bool // out of the demultiplexer
+	stalled   bool // on the stack's list of those that wait for ring room
+}
+
+// wakes is whom to wake once the locks are given up.
+type wakes struct{ rd, wr, accept Cond }
+
+func (w wakes) run() {
+	if w.rd != nil {
+		w.rd.Broadcast()
+	}
+	if w.wr != nil {
+		w.wr.Broadcast()
+	}
+	if w.accept != nil {
+		w.accept.Signal()
+	}
+}
+
+// newTCPConn makes a socket without an address.
+func (s *Stack) newTCPConn(nw network) *TCPConn {
+	c := &TCPConn{s: s, network: nw, linger: -1, rdue: never, wdue: never}
+	c.timer.owner = c
+	c.node.val = c
+	return c
+}
+
+// params are what the TCB has to know about the connection c is to be.
+func (c *TCPConn) params(now time.Duration) tcp.Params {
+	s := c.s
+	local, remote := c.node.key.localAddr(), c.node.key.remoteAddr()
+	p := tcp.Params{
+		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
+		Local: local, Remote: remote, MTU: s.nic.MTU(),
+		ISS:      tcp.ISN(s.secret, now, local, remote),
+		TSOffset: tcp.TSOffset(s.secret, local, remote),
+	}
+	if c.prior != nil {
+		p.ISS = c.prior.ISS
+		p.TSRecent, p.TSRecentAt, p.HasTSRecnt = c.prior.TSRecent, c.prior.TSRecentAt, c.prior.HasTSRecnt
+	}
+	return p
+}
+
+// receive runs the TCB on a segment and sends what it answers.
+func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *flowKey) {
+	c.mu.Lock()
+	if c.detached {
+		// The look-up found it just before it left.
+		c.mu.Unlock()
+		r.s.noSocket(r, p, seg)
+		return
+	}
+	if c.ln != nil && !c.ln.admits(c, seg) {
+		c.mu.Unlock()
+		r.s.drop(p, DropTCPAcceptQueue)
+		return
+	}
+	c.tcb.Input(r.now, seg)
+	w := c.settle(r.now)
+	c.mu.Unlock()
+	r.s.deliver()
+	p.Release()
+	w.run()
+}
+
+// settle sends what the TCB has to send and acts on what happened to it. The
+// lock is held; the caller wakes w when it has given the lock up.
+func (c *TCPConn) settle(now time.Duration) (w wakes) {
+	c.output(now)
+	ev := c.tcb.TakeEvents()
+	if ev == 0 {
+		c.rearm()
+		return w
+	}
+	if ev&tcp.EvError != 0 {
+		c.soErr = errnoOf(c.tcb.Err())
+		w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
+	}
+	if ev&(tcp.EvReadable|tcp.EvPeerClosed) != 0 {
+		w.rd = c.rd.waiters()
+	}
+	if ev&(tcp.EvWritable|tcp.EvConnected|tcp.EvSent) != 0 {
+		w.wr = c.wr.waiters()
+	}
+	c.connected = c.connected || ev&tcp.EvConnected != 0
+	if ev&tcp.EvConnected != 0 && c.ln != nil {
+		w.accept = c.ln.ready(c)
+	}
+	if ev&tcp.EvTimeWait != 0 {
+		c.toTimeWait(now)
+	}
+	if ev&(tcp.EvClosed|tcp.EvTimeWait) != 0 {
+		c.detach()
+		w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
+	}
+	c.rearm()
+	return w
+}
+
+// output moves segments from the TCB to the TX ring. When the ring is full the
+// bytes stay where they are, and the stack comes back when there is room.
+func (c *TCPConn) output(now time.Duration) {
+	if c.pending != nil {
+		if !c.transmit(now, c.pending) {
+			return
+		}
+		c.pending = nil
+	}
+	var seg tcp.Segment
+	for c.tcb.Output(now, &seg) {
+		p := c.s.tcpPacket(&c.node, &seg, c.ipID, c.outside)
+		c.ipID++
+		if !c.transmit(now, p) {
+			c.pending = p
+			return
+		}
+	}
+}
+
+// transmit offers p to the NIC and reports whether it is off our hands.
+func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
+	switch c.s.nic.Transmit(now, p) {
+	case device.TxOK:
+		c.s.count.outRequests.Add(1)
+		return true
+	case device.TxFull:
+		if !c.stalled {
+			c.stalled = true
+			c.s.stall(c)
+		}
+		return false
+	default: // lo is down: lost, as on a dead wire; TCP will retransmit
+		c.s.count.outDiscards.Add(1)
+		p.Release()
+		return true
+	}
+}
+
+// rearm sees to it that expire is called when the TCB or a waiting user wants.
+func (c *TCPConn) rearm() {
+	due := c.tcb.Deadline()
+	if c.detached {
+		due = never
+	}
+	if c.rd.waiting > 0 {
+		due = min(due, c.rdue)
+	}
+	if c.wr.waiting > 0 {
+		due = min(due, c.wdue)
+	}
+	if due == never {
+		if c.detached {
+			c.s.disarm(&c.timer)
+		}
+		return
+	}
+	c.s.arm(&c.timer, due)
+}
+
+func (c *TCPConn) timerKey() flowKey { return c.node.key }
+
+// expire is the timer's call: protocol timers and users' deadlines.
+func (c *TCPConn) expire(now time.Duration) {
+	c.mu.Lock()
+	c.timer.set = false
+	var w wakes
+	if !c.detached && c.tcb.Deadline() <= now {
+		c.tcb.Timeout(now)
+	}
+	w = c.settle(now)
+	if c.rdue <= now {
+		w.rd = c.rd.waiters()
+	}
+	if c.wdue <= now {
+		w.wr = c.wr.waiters()
+	}
+	hash := c.node.hash
+	c.mu.Unlock()
+	w.run()
+	c.s.kick(hash, now)
+}
+
+// resume is called when the TX ring has room again.
+func (c *TCPConn) resume(now time.Duration) {
+	c.mu.Lock()
+	c.stalled = false
+	w := c.settle(now)
+	c.mu.Unlock()
+	w.run()
+}
+
+// detach takes the connection out of the demultiplexer and gives its port
+// back. What was received stays readable.
+func (c *TCPConn) detach() {
+	if c.detached {
+		return
+	}
+	c.detached = true
+	if c.s.tcp.remove(&c.node) {
+		c.s.ports[protoTCP].release(c.bound, c.node.key.lport, c.how)
+	}
+	if c.pending != nil {
+		// Its own last words (an RST, say) must still get out.
+		if c.s.nic.Transmit(c.s.now(), c.pending) != device.TxOK {
+			c.s.count.outDiscards.Add(1)
+			c.pending.Release()
+		}
+		c.pending = nil
+	}
+	c.s.disarm(&c.timer)
+	if c.ln != nil {
+		c.ln.gone(c)
+		c.ln = nil
+	}
+	if c.closed {
+		c.tcb.Release()
+	}
+}
+
+// toTimeWait leaves a compact stand-in in the connection's place.
+func (c *TCPConn) toTimeWait(now time.Duration) {
+	tw := &timeWait{s: c.s, tcb: c.tcb.TimeWait(now), how: c.how, bound: c.bound, outside: c.outside, ipID: c.ipID}
+	tw.node.val = tw
+	tw.timer.owner = tw
+	if !c.s.tcp.replace(&c.node, &tw.node) {
+		return
+	}
+	c.s.enterTimeWait(tw, now)
+}

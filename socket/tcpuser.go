@@ -1,0 +1,335 @@
+package socket
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"example.com/loopback/tcp"
+)
+
+// Read reads received data, waiting until there is some, the peer has closed
+// (io.EOF), or the read deadline passes (os.ErrDeadlineExceeded).
+func (c *TCPConn) Read(p []byte) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := c.read(p)
+	if err != nil && err != io.EOF {
+		err = c.opError("read", err)
+	}
+	return n, err
+}
+
+func (c *TCPConn) read(p []byte) (int, error) {
+	c.mu.Lock()
+	for {
+		n, done, err := c.tryRead(p)
+		if done {
+			return c.afterRead(n), err
+		}
+		if c.rdue != never {
+			c.s.arm(&c.timer, c.rdue)
+		}
+		c.rd.wait(c.s, &c.mu)
+	}
+}
+
+// tryRead is recv without waiting; done is false where a blocking socket
+// waits. The order of the checks is Linux's: data first, then the end, then
+// the error.
+func (c *TCPConn) tryRead(p []byte) (n int, done bool, err error) {
+	switch {
+	case c.closed:
+		return 0, true, net.ErrClosed
+	case len(p) == 0:
+		return 0, true, nil
+	case c.s.expired(c.rdue):
+		return 0, true, errDeadline
+	}
+	if n = c.tcb.Read(c.s.recent(), p); n > 0 {
+		return n, true, nil
+	}
+	if c.tcb.PeerClosed() {
+		return 0, true, io.EOF
+	}
+	if err := c.takeError(); err != nil {
+		return 0, true, os.NewSyscallError("read", err)
+	}
+	if c.tcb.ReadEOF() || c.detached || c.tcb.State() == tcp.StateClosed {
+		return 0, true, io.EOF
+	}
+	return 0, false, nil
+}
+
+// afterRead gives up the lock, having sent the window update that reading may
+// have made due.
+func (c *TCPConn) afterRead(n int) int {
+	if n == 0 || !c.tcb.NeedsOutput() {
+		c.mu.Unlock()
+		return n
+	}
+	now := c.s.now()
+	w := c.settle(now)
+	c.mu.Unlock()
+	w.run()
+	c.s.kick(c.node.hash, now)
+	return n
+}
+
+// takeError returns the pending error, once.
+func (c *TCPConn) takeError() error {
+	err := c.soErr
+	c.soErr = nil
+	return err
+}
+
+// Write sends p, waiting for room in the send buffer as needed. It returns
+// early with the number of bytes taken when the connection fails, is closed,
+// or the write deadline passes. Concurrent Writes are not interleaved.
+func (c *TCPConn) Write(p []byte) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := c.write(p)
+	if err != nil {
+		err = c.opError("write", err)
+	}
+	return n, err
+}
+
+func (c *TCPConn) write(p []byte) (n int, err error) {
+	c.mu.Lock()
+	for c.writing && !c.closed && !c.s.expired(c.wdue) {
+		c.waitWrite()
+	}
+	if c.writing {
+		err := errDeadline
+		if c.closed {
+			err = net.ErrClosed
+		}
+		c.mu.Unlock()
+		return 0, err
+	}
+	c.writing = true
+	now := c.s.now()
+	for {
+		k, err := c.tryWrite(now, p[n:])
+		n += k
+		if err != nil || n == len(p) {
+			c.writing = false
+			w := c.settle(now)
+			if w.wr == nil {
+				w.wr = c.wr.waiters()
+			}
+			c.mu.Unlock()
+			w.run()
+			c.s.kick(c.node.hash, now)
+			return n, err
+		}
+		if k > 0 {
+			// Deliver what there is: that may make room at once.
+			w := c.settle(now)
+			c.mu.Unlock()
+			w.run()
+			c.s.kick(c.node.hash, now)
+			c.mu.Lock()
+			continue
+		}
+		c.waitWrite()
+		now = c.s.now()
+	}
+}
+
+func (c *TCPConn) waitWrite() {
+	if c.wdue != never {
+		c.s.arm(&c.timer, c.wdue)
+	}
+	c.wr.wait(c.s, &c.mu)
+}
+
+// tryWrite is send without waiting: it returns 0 and no error where a blocking
+// socket waits.
+func (c *TCPConn) tryWrite(now time.Duration, p []byte) (int, error) {
+	return c.tryWriteMore(now, p, false)
+}
+
+// tryWriteMore is tryWrite; more says that the user is about to write more
+// (MSG_MORE).
+func (c *TCPConn) tryWriteMore(now time.Duration, p []byte, more bool) (int, error) {
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	if c.wdue != never && now >= c.wdue {
+		return 0, errDeadline
+	}
+	if err := c.takeError(); err != nil {
+		return 0, os.NewSyscallError("write", err)
+	}
+	if c.wshut || c.detached || !c.tcb.State().CanSend() {
+		return 0, os.NewSyscallError("write", syscall.EPIPE)
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if more {
+		return c.tcb.WriteMore(now, p), nil
+	}
+	return c.tcb.Write(now, p), nil
+}
+
+// Close ends the connection for its user: what was written is still sent,
+// followed by FIN, in the background. Data that came and was not read, or a
+// linger time of 0, make it a reset. A second Close returns net.ErrClosed.
+func (c *TCPConn) Close() error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	if err := c.closeNow(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	linger := c.linger
+	c.mu.Unlock()
+	if linger > 0 {
+		c.lingerFor(time.Duration(linger) * time.Second)
+	}
+	return nil
+}
+
+// closeNow is Close without lingering.
+func (c *TCPConn) closeNow() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return c.opError("close", net.ErrClosed)
+	}
+	c.closed = true
+	now := c.s.now()
+	if c.linger == 0 {
+		c.tcb.Abort(now)
+	} else {
+		c.tcb.Close(now)
+	}
+	w := c.settle(now)
+	if c.detached {
+		c.tcb.Release()
+	}
+	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
+	hash := c.node.hash
+	c.mu.Unlock()
+	w.run()
+	c.s.kick(hash, now)
+	return nil
+}
+
+// lingerFor waits until the peer has acknowledged everything, or for d.
+func (c *TCPConn) lingerFor(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wdue = c.s.now() + d
+	for !c.detached && c.tcb.State().Unfinished() && !c.s.expired(c.wdue) {
+		c.waitWrite()
+	}
+}
+
+// CloseRead shuts down the reading side: reads return what is there already
+// and then io.EOF. As on Linux, data that comes later can still be read.
+func (c *TCPConn) CloseRead() error { return c.shutdown(true) }
+
+// CloseWrite shuts down the writing side: a FIN follows what was written.
+func (c *TCPConn) CloseWrite() error { return c.shutdown(false) }
+
+func (c *TCPConn) shutdown(read bool) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return c.opError("close", net.ErrClosed)
+	}
+	if c.detached || c.tcb.State() == tcp.StateClosed {
+		c.mu.Unlock()
+		return c.opError("close", os.NewSyscallError("shutdown", syscall.ENOTCONN))
+	}
+	now := c.s.now()
+	if read {
+		c.tcb.CloseRead(now)
+	} else if !c.wshut {
+		c.wshut = true
+		c.tcb.CloseWrite(now)
+	}
+	w := c.settle(now)
+	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
+	c.mu.Unlock()
+	w.run()
+	c.s.kick(c.node.hash, now)
+	return nil
+}
+
+// ReadFrom copies from r until io.EOF; it implements io.ReaderFrom.
+func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := io.Copy(onlyWriter{c}, r)
+	if err != nil {
+		err = c.opError("readfrom", err) // around Write's own: package net has both
+	}
+	return n, err
+}
+
+// WriteTo copies to w until the peer closes; it implements io.WriterTo.
+func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := io.Copy(w, onlyReader{c})
+	if err != nil {
+		err = c.opError("writeto", err) // around Read's own: package net has both
+	}
+	return n, err
+}
+
+// ok reports whether c was made by a Stack; the methods of a zero TCPConn
+// return EINVAL.
+func (c *TCPConn) ok() bool { return c.s != nil }
+
+// onlyWriter and onlyReader hide the fast paths from io.Copy, which would call
+// them again.
+type onlyWriter struct{ io.Writer }
+type onlyReader struct{ io.Reader }
+
+// LocalAddr returns the local address, a *net.TCPAddr.
+func (c *TCPConn) LocalAddr() net.Addr {
+	if !c.ok() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.laddr == nil {
+		c.laddr = tcpAddr(c.node.key.localAddr(), c.wide)
+	}
+	return c.laddr
+}
+
+// RemoteAddr returns the peer's address, a *net.TCPAddr.
+func (c *TCPConn) RemoteAddr() net.Addr {
+	if !c.ok() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.raddr == nil {
+		c.raddr = tcpAddr(c.node.key.remoteAddr(), c.wide)
+	}
+	return c.raddr
+}
+
+// opError wraps err as package net does.
+func (c *TCPConn) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: c.network.String(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}

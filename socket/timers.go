@@ -1,0 +1,220 @@
+package socket
+
+import (
+	"sync"
+	"time"
+)
+
+// A timer is one socket's place in the stack's timerQueue. A socket has one
+// for everything it waits for; it is lazy: when the true deadline moves to a
+// later time the entry stays, fires early, and is put where it belongs then.
+// A connection that sends a million segments thus moves its entry a few times
+// a second, not a million times.
+//
+// due and owner are guarded by the queue's lock; armed, by the owner's.
+type timer struct {
+	owner timed
+	due   time.Duration
+	pos   int32         // index in the heap plus one; 0: not queued
+	set   bool          // owner's view: an entry due no later than armed exists
+	armed time.Duration // owner's view of due
+}
+
+// timed is what a timer wakes. expire is called without locks held.
+type timed interface {
+	expire(now time.Duration)
+	timerKey() flowKey // stable tie-break between entries due together
+}
+
+// A timerQueue holds the timers of a stack: a 4-ary heap ordered by due time,
+// then key, behind one lock, with at most one armed Timer of the clock.
+type timerQueue struct {
+	mu    sync.Mutex
+	heap  []*timer
+	clock Timer         // the clock's timer, once made
+	at    time.Duration // when it is due; never: not armed
+	shut  bool
+}
+
+// arm makes sure that t fires no later than due. The owner's lock is held.
+func (s *Stack) arm(t *timer, due time.Duration) {
+	if due == never || t.set && t.armed <= due {
+		return
+	}
+	t.set, t.armed = true, due
+	q := &s.timers
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.shut {
+		return
+	}
+	t.due = due
+	if t.pos == 0 {
+		q.heap = append(q.heap, t)
+		t.pos = int32(len(q.heap))
+	}
+	q.up(int(t.pos) - 1)
+	if due < q.at {
+		s.armClock(due)
+	}
+}
+
+// disarm takes t out. The owner's lock is held.
+func (s *Stack) disarm(t *timer) {
+	if !t.set {
+		return
+	}
+	t.set = false
+	q := &s.timers
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.pos == 0 {
+		return
+	}
+	q.drop(int(t.pos) - 1)
+	if len(q.heap) == 0 && q.clock != nil {
+		q.clock.Stop()
+		q.at = never
+	}
+}
+
+// armClock sets the clock's one timer; the queue's lock is held.
+func (s *Stack) armClock(due time.Duration) {
+	q := &s.timers
+	q.at = due
+	d := max(due-s.now(), 0)
+	if q.clock == nil {
+		q.clock = s.afterFunc(d, s.onClock)
+		return
+	}
+	q.clock.Reset(d)
+}
+
+// onClock runs when the clock's timer fires: it expires what is due, earliest
+// first, ties in the order of keys.
+func (s *Stack) onClock() {
+	q := &s.timers
+	q.mu.Lock()
+	q.at = never
+	q.mu.Unlock()
+	for {
+		now := s.now()
+		q.mu.Lock()
+		if q.shut || len(q.heap) == 0 {
+			q.mu.Unlock()
+			return
+		}
+		t := q.heap[0]
+		if t.due > now {
+			if t.due < q.at {
+				s.armClock(t.due)
+			}
+			q.mu.Unlock()
+			return
+		}
+		q.drop(0)
+		owner := t.owner
+		q.mu.Unlock()
+		owner.expire(now)
+		if s.serial {
+			s.next()
+			return
+		}
+	}
+}
+
+// next arms the clock for the earliest entry left.
+func (s *Stack) next() {
+	q := &s.timers
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.shut && len(q.heap) > 0 && q.heap[0].due < q.at {
+		s.armClock(q.heap[0].due)
+	}
+}
+
+// stop forgets all timers for good.
+func (q *timerQueue) stop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shut = true
+	for _, t := range q.heap {
+		t.pos = 0
+	}
+	q.heap = nil
+	if q.clock != nil {
+		q.clock.Stop()
+	}
+}
+
+// earliest returns when the next timer is due, or never.
+func (q *timerQueue) earliest() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.heap) == 0 {
+		return never
+	}
+	return q.heap[0].due
+}
+
+func (q *timerQueue) before(a, b *timer) bool {
+	if a.due != b.due {
+		return a.due < b.due
+	}
+	return a.owner.timerKey().less(b.owner.timerKey())
+}
+
+func (q *timerQueue) put(i int, t *timer) {
+	q.heap[i] = t
+	t.pos = int32(i + 1)
+}
+
+func (q *timerQueue) up(i int) {
+	t := q.heap[i]
+	for i > 0 {
+		parent := (i - 1) / 4
+		if !q.before(t, q.heap[parent]) {
+			break
+		}
+		q.put(i, q.heap[parent])
+		i = parent
+	}
+	q.put(i, t)
+}
+
+func (q *timerQueue) down(i int) {
+	t := q.heap[i]
+	for {
+		first := 4*i + 1
+		if first >= len(q.heap) {
+			break
+		}
+		least := first
+		for c := first + 1; c < min(first+4, len(q.heap)); c++ {
+			if q.before(q.heap[c], q.heap[least]) {
+				least = c
+			}
+		}
+		if !q.before(q.heap[least], t) {
+			break
+		}
+		q.put(i, q.heap[least])
+		i = least
+	}
+	q.put(i, t)
+}
+
+// drop removes the entry at index i.
+func (q *timerQueue) drop(i int) {
+	t := q.heap[i]
+	last := len(q.heap) - 1
+	moved := q.heap[last]
+	q.heap[last] = nil
+	q.heap = q.heap[:last]
+	t.pos = 0
+	if i < last {
+		q.put(i, moved)
+		q.up(i)
+		q.down(int(moved.pos) - 1)
+	}
+}

@@ -1,0 +1,313 @@
+package socket
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/udp"
+)
+
+// UDPConn is a UDP socket, connected or not: a [net.PacketConn] and [net.Conn]
+// with the methods of *net.UDPConn. All methods may be called concurrently.
+type UDPConn struct {
+	s    *Stack
+	mu   sync.Mutex
+	node flowNode[*UDPConn]
+
+	queue []*device.Packet // received; Head is what is left of it after the headers
+	from  []netip.AddrPort // and from whom
+	first int              // of the queue: what lies before has been read
+	bytes int              // waiting, as they count against limit
+	limit int
+
+	rd, wr     waitq
+	rdue, wdue time.Duration
+	timer      timer
+	soErr      error // an ICMP error about what a connected socket sent
+
+	how       hold
+	bound     ip // what how was claimed for: any, or the address
+	network   network
+	connected bool
+	outside   bool
+	dual      bool // of the family IPv6, and takes IPv4 too
+	ipID      uint16
+	laddr     *net.UDPAddr
+	raddr     *net.UDPAddr
+	closed    bool
+}
+
+// dgramOverhead is what a waiting datagram counts besides its payload: about
+// what Linux's sk_buff does.
+const dgramOverhead = 256
+
+// newUDP makes a socket bound to local (a specific address or any, port 0 for
+// an ephemeral one) and, if remote is valid, connected to it. The error is an
+// errno.
+func (s *Stack) newUDP(nw network, b binding, remote netip.AddrPort, r route) (*UDPConn, error) {
+	u := &UDPConn{
+		s: s, network: nw, limit: s.cfg.UDPRecvBuf, rdue: never, wdue: never,
+		how: hold{only6: b.v6only}, dual: b.family == 6, outside: r.outside,
+	}
+	u.timer.owner = u
+	u.node.val = u
+	addr, err := s.bindable(b.addr.Addr())
+	if err != nil {
+		return nil, os.NewSyscallError("bind", err)
+	}
+	if b.family == 4 && addr == anyV6 {
+		addr = anyV4
+	}
+	num, err := s.ports[protoUDP].bind(addr, b.addr.Port(), u.how, s.portOffset(b.addr, remote))
+	if err != nil {
+		return nil, os.NewSyscallError("bind", err)
+	}
+	u.node.key = flowKey{local: addr, lport: num}
+	u.bound = addr
+	if remote.IsValid() {
+		u.connected = true
+		if addr == anyV4 || addr == anyV6 {
+			u.node.key.local = ipOf(r.src)
+		}
+		u.node.key.remote, u.node.key.rport = ipOf(remote.Addr()), remote.Port()
+		u.raddr = udpAddr(remote, u.dual)
+	}
+	u.ipID = s.firstIPID(&u.node.key)
+	u.laddr = udpAddr(netip.AddrPortFrom(u.node.key.local.addr(), num), u.dual)
+	if !s.udp.insert(&u.node) {
+		s.ports[protoUDP].release(addr, num, u.how)
+		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
+	}
+	return u, nil
+}
+
+// receive queues the payload of p, whose Head has been cut to it.
+func (u *UDPConn) receive(r *receiver, p *device.Packet, from netip.AddrPort) {
+	n := p.Len()
+	u.mu.Lock()
+	if u.closed || u.bytes+n+dgramOverhead > u.limit {
+		full := !u.closed
+		u.mu.Unlock()
+		if full {
+			r.s.drop(p, DropUDPRecvBuf)
+		} else {
+			r.s.drop(p, DropUDPNoSocket)
+		}
+		return
+	}
+	u.push(p, from)
+	u.bytes += n + dgramOverhead
+	w := u.rd.waiters()
+	u.mu.Unlock()
+	r.s.deliver()
+	r.s.count.udpIn.Add(1)
+	if w != nil {
+		w.Signal()
+	}
+}
+
+// push appends to the queue, reusing the room before first.
+func (u *UDPConn) push(p *device.Packet, from netip.AddrPort) {
+	if u.first > 0 && len(u.queue) == cap(u.queue) {
+		n := copy(u.queue, u.queue[u.first:])
+		copy(u.from, u.from[u.first:])
+		clear(u.queue[n:])
+		u.queue, u.from, u.first = u.queue[:n], u.from[:n], 0
+	}
+	u.queue = append(u.queue, p)
+	u.from = append(u.from, from)
+}
+
+// pop takes the first datagram out.
+func (u *UDPConn) pop() (*device.Packet, netip.AddrPort) {
+	p, from := u.queue[u.first], u.from[u.first]
+	u.queue[u.first] = nil
+	u.first++
+	if u.first == len(u.queue) {
+		u.queue, u.from, u.first = u.queue[:0], u.from[:0], 0
+	}
+	u.bytes -= p.Len() + dgramOverhead
+	return p, from
+}
+
+// next waits for a datagram.
+func (u *UDPConn) next() (*device.Packet, netip.AddrPort, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for {
+		switch {
+		case u.closed:
+			return nil, netip.AddrPort{}, net.ErrClosed
+		case u.s.expired(u.rdue):
+			return nil, netip.AddrPort{}, errDeadline
+		case u.soErr != nil:
+			err := u.soErr
+			u.soErr = nil
+			return nil, netip.AddrPort{}, err
+		case u.first < len(u.queue):
+			p, from := u.pop()
+			return p, from, nil
+		}
+		u.s.arm(&u.timer, u.rdue)
+		u.rd.wait(u.s, &u.mu)
+	}
+}
+
+// tryRecv is recvfrom without waiting, for Socket.
+func (u *UDPConn) tryRecv(b []byte, flags int) (n int, from netip.AddrPort, err error) {
+	u.mu.Lock()
+	if u.soErr == nil && u.first == len(u.queue) {
+		u.mu.Unlock()
+		return 0, from, syscall.EAGAIN
+	}
+	if flags&MsgPeek != 0 && u.soErr == nil {
+		defer u.mu.Unlock()
+		p := u.queue[u.first]
+		return copy(b, p.AppendTo(nil)), u.from[u.first], nil
+	}
+	u.mu.Unlock()
+	n, size, from, err := u.recv(b)
+	if flags&MsgTrunc != 0 {
+		n = size
+	}
+	return n, from, err
+}
+
+// recv reads the next datagram into b and says how much of it there was.
+func (u *UDPConn) recv(b []byte) (n, size int, from netip.AddrPort, err error) {
+	p, from, err := u.next()
+	if err != nil {
+		return 0, 0, from, err
+	}
+	n = copy(b, p.Head)
+	n += copy(b[n:], p.Frags[0].B)
+	n += copy(b[n:], p.Frags[1].B)
+	size = p.Len()
+	p.Release()
+	return n, size, from, nil
+}
+
+func (u *UDPConn) timerKey() flowKey { return u.node.key }
+
+func (u *UDPConn) expire(now time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.timer.set = false
+	if u.rdue <= now {
+		u.rd.wakeAll()
+	} else if u.rd.waiting > 0 {
+		u.s.arm(&u.timer, u.rdue)
+	}
+}
+
+// fail reports an ICMP error about what the socket sent.
+func (u *UDPConn) fail(err error) {
+	u.mu.Lock()
+	u.soErr = err
+	w := u.rd.waiters()
+	u.mu.Unlock()
+	if w != nil {
+		w.Broadcast()
+	}
+}
+
+// sendTo sends b as one datagram, to the peer if to is the zero value. The error
+// is an errno or one of package net's.
+func (u *UDPConn) sendTo(b []byte, to netip.AddrPort) error {
+	u.mu.Lock()
+	if err := u.writable(); err != nil {
+		u.mu.Unlock()
+		return err
+	}
+	k, out := u.node.key, u.outside
+	id := u.ipID
+	u.ipID++
+	u.mu.Unlock()
+
+	switch {
+	case !to.IsValid() && !u.connected:
+		return syscall.EDESTADDRREQ
+	case to.IsValid() && to.Port() == 0:
+		return syscall.EINVAL
+	}
+	if to.IsValid() {
+		r, err := u.s.routeFrom(u.boundAddr(), to.Addr())
+		if err != nil {
+			return err
+		}
+		k.local, k.remote, k.rport, out = ipOf(r.src), ipOf(to.Addr()), to.Port(), r.outside
+	} else if !u.s.nic.Up() {
+		return syscall.ENETUNREACH
+	}
+	limit := udp.MaxPayload6
+	if k.remote.is4() {
+		limit = udp.MaxPayload4
+	}
+	if len(b) > limit {
+		return syscall.EMSGSIZE
+	}
+	now := u.s.now()
+	u.s.count.udpOut.Add(1)
+	hash := u.s.sendDatagram(now, &k, b, id, out)
+	u.s.kick(hash, now)
+	return nil
+}
+
+// writable reports why nothing can be sent now; the lock is held. A pending
+// ICMP error is told once.
+func (u *UDPConn) writable() error {
+	switch {
+	case u.closed:
+		return net.ErrClosed
+	case u.s.expired(u.wdue):
+		return errDeadline
+	case u.soErr != nil:
+		err := u.soErr
+		u.soErr = nil
+		return err
+	}
+	return nil
+}
+
+// boundAddr is the source address the user chose, invalid if none.
+func (u *UDPConn) boundAddr() netip.Addr {
+	if a := u.node.key.local; a != anyV4 && a != anyV6 {
+		return a.addr()
+	}
+	return netip.Addr{}
+}
+
+// Close closes the socket. A second Close returns net.ErrClosed.
+func (u *UDPConn) Close() error {
+	if !u.ok() {
+		return syscall.EINVAL
+	}
+	if !u.close() {
+		return u.opError("close", u.raddr, net.ErrClosed)
+	}
+	return nil
+}
+
+func (u *UDPConn) close() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return false
+	}
+	u.closed = true
+	u.s.udp.remove(&u.node)
+	u.s.ports[protoUDP].release(u.bound, u.node.key.lport, u.how)
+	u.s.disarm(&u.timer)
+	for u.first < len(u.queue) {
+		p, _ := u.pop()
+		p.Release()
+	}
+	u.queue, u.from = nil, nil
+	u.rd.wakeAll()
+	return true
+}

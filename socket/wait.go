@@ -1,0 +1,81 @@
+package socket
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A Parker makes the condition variables that goroutines of a Stack's users
+// wait on: the second of the two things a stack asks of its surroundings.
+// The zero [Config] uses sync.NewCond; a simulation that runs its users as
+// coroutines supplies its own.
+type Parker interface {
+	NewCond(l sync.Locker) Cond
+}
+
+// A Cond is a condition variable with the meaning of *sync.Cond: Wait is
+// called with the lock held; Signal and Broadcast with or without it.
+type Cond interface {
+	Wait()
+	Signal()
+	Broadcast()
+}
+
+// waitq is where the users of one socket wait for one thing (data, room, a
+// connection). It costs a pointer until somebody really waits. It belongs to
+// the lock of its socket.
+//
+// This file is the only one in which a goroutine of a user blocks.
+type waitq struct {
+	cond    Cond
+	waiting int32
+}
+
+// wait parks the caller until wake, giving up l meanwhile.
+func (w *waitq) wait(s *Stack, l sync.Locker) {
+	if w.cond == nil {
+		w.cond = s.newCond(l)
+	}
+	w.waiting++
+	w.cond.Wait()
+	w.waiting--
+}
+
+// waiters returns whom to wake after the socket's lock has been given up, nil
+// for nobody. A socket decides under its lock and wakes without it, so that
+// the woken does not run into the lock at once.
+func (w *waitq) waiters() Cond {
+	if w.waiting == 0 {
+		return nil
+	}
+	return w.cond
+}
+
+// wakeAll wakes everybody; for the paths where holding the lock is no matter.
+func (w *waitq) wakeAll() {
+	if w.waiting > 0 {
+		w.cond.Broadcast()
+	}
+}
+
+func (s *Stack) newCond(l sync.Locker) Cond {
+	if s.parker == nil {
+		return sync.NewCond(l)
+	}
+	return s.parker.NewCond(l)
+}
+
+// expired reports whether the deadline due has passed.
+func (s *Stack) expired(due time.Duration) bool {
+	return due != never && s.now() >= due
+}
+
+// onDone arranges for wake to be called when ctx ends, and returns what undoes
+// it. A context without an end costs nothing.
+func onDone(ctx context.Context, wake func()) (stop func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, wake)
+}
