@@ -238,7 +238,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	u, err := s.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	to := u.LocalAddr().(*net.UDPAddr).AddrPort()
-	for _, size := range []int{1, 1000, 60000} {
+	for _, size := range []int{1, 1000, 16408, 60000} {
 		udp := func() {
 			if _, err := u.WriteToUDPAddrPort(buf[:size], to); err != nil {
 				t.Fatal(err)
@@ -250,7 +250,11 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		for range 100 {
 			udp()
 		}
-		require.Zero(t, testing.AllocsPerRun(200, udp), "UDP write and read of %d bytes", size)
+		budget := 0.0
+		if size > 16408 {
+			budget = 1 // fragments are put together in fresh memory
+		}
+		require.LessOrEqual(t, testing.AllocsPerRun(200, udp), budget, "UDP write and read of %d bytes", size)
 	}
 	require.NoError(t, u.Close())
 }

@@ -20,6 +20,7 @@ type receiver struct {
 	now    time.Duration
 	handle func(*device.Packet)
 	seg    tcp.Segment
+	flow   flowKey // of seg, as its receiver is called
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
 }
@@ -230,7 +231,7 @@ func (r *receiver) checksumOK(p *device.Packet, d *datagram) bool {
 
 // inputTCP finds the connection of a segment.
 func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
-	s, seg := r.s, &r.seg
+	s, seg, flow := r.s, &r.seg, &r.flow
 	n, why := tcp.ParseHeader(d.head, seg)
 	if why != tcp.ReasonOK {
 		s.count.tcp[why].Add(1)
@@ -246,17 +247,17 @@ func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 	}
 	seg.ECN = d.ecn
 	r.payload(p, d.head[n:])
-	flow := flowKey{local: d.dst, remote: d.src, lport: seg.DstPort, rport: seg.SrcPort}
+	*flow = flowKey{local: d.dst, remote: d.src, lport: seg.DstPort, rport: seg.SrcPort}
 	hash := p.Hash
 	if !d.trusted {
 		hash = flow.hash(protoTCP)
 	}
-	if node := s.tcp.find(&flow, hash); node != nil {
-		node.val.receive(r, p, seg, &flow)
+	if node := s.tcp.find(flow, hash); node != nil {
+		node.val.receive(r, p, seg, flow)
 		return
 	}
-	if l := s.findListener(&flow); l != nil {
-		l.receive(r, p, seg, &flow)
+	if l := s.findListener(flow); l != nil {
+		l.receive(r, p, seg, flow)
 		return
 	}
 	s.noSocket(r, p, seg)
