@@ -13,6 +13,7 @@ type line struct {
 	queue []*transit // from first on
 	first int
 	bytes int
+	free  time.Duration // when the last packet had left, by the scheduler's clock
 
 	red   redState
 	codel codelState
@@ -35,6 +36,7 @@ func (l *Impaired) enqueue(t *transit, ln *line) bool {
 	if cfg.Discipline == RED && !l.red(t, ln) {
 		return false
 	}
+	t.since = t.now()
 	if !ln.busy {
 		l.transmit(t, ln)
 		return false
@@ -48,7 +50,6 @@ func (l *Impaired) enqueue(t *transit, ln *line) bool {
 		return false
 	}
 	l.parked++
-	t.since = t.now()
 	ln.push(t)
 	return false
 }
@@ -87,15 +88,17 @@ func (ln *line) pop() *transit {
 	return t
 }
 
-// transmit puts the packet on the line; it goes on when its last bit has left.
+// transmit puts the packet on the line; it goes on when its last bit has left. Time is reckoned from when the line was
+// free, not from when the scheduler came round to say so: on a wall clock that makes a difference.
 func (l *Impaired) transmit(t *transit, ln *line) {
 	ln.busy = true
 	t.line = ln
-	due := t.now() + ln.airtime(t.info.Len)
+	due := max(t.since-t.offset, ln.free) + ln.airtime(t.info.Len)
+	ln.free = due
 	l.parked++
 	t.queued = true
 	t.flow.events++
-	l.sched.At(due-t.offset, Key{Flow: t.info.Flow, Seq: t.flow.events}, t.fire)
+	l.sched.At(due, Key{Flow: t.info.Flow, Seq: t.flow.events}, t.fire)
 }
 
 // airtime is how long n bytes of a packet take on the line, rounded up to a nanosecond.

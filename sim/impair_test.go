@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,6 +54,9 @@ func TestPerfectLinkTouchesNothing(t *testing.T) {
 }
 
 func TestPerfectLinkAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	for _, x := range []struct {
 		name  string
 		rules []Rule
@@ -870,4 +874,94 @@ func TestConservation(t *testing.T) {
 		}
 		r.settle()
 	}
+}
+
+func TestLinksAreSafeForConcurrentUse(t *testing.T) {
+	const senders, each = 4, 200
+	l, err := NewImpaired(ImpairConfig{Seed: 1, Rules: []Rule{
+		{Impairment: Impairment{Duplicate: 1, Delay: 50 * time.Microsecond, Jitter: 50 * time.Microsecond}},
+		{Impairment: Impairment{Rate: 1e10, Queue: QueueConfig{Packets: 1e6}}},
+	}})
+	require.NoError(t, err)
+	var arrived sync.WaitGroup
+	arrived.Add(2 * senders * each)
+	var n *device.NIC
+	poll := func(q int) {
+		for {
+			n.Poll(q, 0, 64, func(p *device.Packet) {
+				p.Release()
+				arrived.Done()
+			})
+			if n.Rest(q) {
+				return
+			}
+		}
+	}
+	n = device.NewNIC(device.Config{Link: l, Queues: senders, RingSize: 4096, Interrupt: poll})
+	var wg sync.WaitGroup
+	for g := range senders {
+		raw := datagram(t, hostA, hostB, uint16(g), 9, make([]byte, 100))
+		wg.Go(func() {
+			for range each {
+				p := n.Pool().NewPacket()
+				p.HeadOwner = n.Pool().Get(len(raw))
+				p.Head = append(p.HeadOwner.Bytes()[:0], raw...)
+				p.Hash = uint32(g)
+				if n.Transmit(0, p) != device.TxOK {
+					panic("no room")
+				}
+				if n.Ring(g) {
+					poll(g)
+				}
+				l.Stats()
+				l.Decisions()
+			}
+		})
+	}
+	remove, err := l.AddRule(Rule{Name: "more", Impairment: Impairment{Delay: time.Microsecond}})
+	require.NoError(t, err)
+	remove()
+	wg.Wait()
+	arrived.Wait()
+	require.True(t, l.Stats().Balanced())
+	require.Zero(t, l.Stats().Held)
+}
+
+// leavers is a link that counts what leaves the computer by it.
+type leavers struct {
+	device.Loopback
+	open bool
+	n    int
+}
+
+func (l *leavers) Open() bool { return l.open }
+func (l *leavers) Send(n *device.NIC, q int, now time.Duration, ps []*device.Packet) {
+	l.n += len(ps)
+	l.Loopback.Send(n, q, now, ps)
+}
+
+func TestInnerLink(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		inner := &leavers{open: open}
+		r := newRig(t, ImpairConfig{Inner: inner}, Rule{Impairment: Impairment{LossEvery: 2}})
+		r.send(stream(t, 4, 10)...)
+		require.Equal(t, 2, inner.n)
+		require.Equal(t, open, r.l.Open())
+		require.Equal(t, open, r.n.Open())
+		r.settle()
+	}
+	l, err := NewImpaired(ImpairConfig{})
+	require.NoError(t, err)
+	require.False(t, l.Open(), "the loopback wire leads nowhere")
+}
+
+func TestNamesOfKindsAndReasons(t *testing.T) {
+	require.Equal(t, "ECN mark", KindMark.String())
+	require.Equal(t, "kind 99", DecisionKind(99).String())
+	require.Equal(t, "CoDel", ReasonCoDel.String())
+	require.Equal(t, "reason 99", Reason(99).String())
+	d := Decision{DecisionID: DecisionID{Rule: "r", Kind: KindCut, Flow: flowOf(1), Packet: 2, Copy: 3}, Value: 4}
+	require.Equal(t, `cut of packet 2 of 127.0.0.1:1>127.0.0.2:80 at 0.000 s (copy 3) by "r": 4 pieces`, d.Explain())
+	d = Decision{DecisionID: DecisionID{Rule: "r", Kind: KindReorder, Flow: flowOf(1), Packet: 2}, At: 1500001 * time.Nanosecond, Delay: time.Millisecond}
+	require.Equal(t, `reordering of packet 2 of 127.0.0.1:1>127.0.0.2:80 at 0.001500001 s by "r": 1ms`, d.Explain())
 }

@@ -232,3 +232,5 @@ func decode(t testing.TB, raw []byte) gopacket.Packet {
 	require.Nil(t, p.ErrorLayer())
 	return p
 }
+
+func prefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
