@@ -19,7 +19,6 @@ type call struct {
 	timeout time.Duration // script time at which it wakes by itself; Never
 	asleep  bool          // it was tried before
 	moved   int64         // bytes moved so far
-	conn    *conn         // that connect opened
 }
 
 // errSleep is what a call gives that would sleep on a blocking descriptor.

@@ -1,9 +1,6 @@
 package packetdrill
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // maxExpanded bounds a script after substitution, against definitions that
 // multiply.
@@ -48,18 +45,4 @@ func dollarName(s string) (name string, n int) {
 		return "", 0
 	}
 	return s[start:end], end + closing
-}
-
-// definitions renders defines in a stable order, for failures that say how to
-// repeat a run.
-func definitions(defines map[string]string) string {
-	names := make([]string, 0, len(defines))
-	for name := range defines {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for i, name := range names {
-		names[i] = "-D " + name + "=" + defines[name]
-	}
-	return strings.Join(names, " ")
 }

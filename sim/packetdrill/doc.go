@@ -1,7 +1,79 @@
 // Package packetdrill interprets packet scripts: tests of a TCP/IP stack that
 // say, line by line, which system call the application makes, which packet
-// arrives from the wire and which packet must leave by it, and when.
+// arrives from the wire, which packet must leave by it, and when.
 //
-// The language is that of the packetdrill tool. See [Kernel] for what the
-// stack under test must offer.
+//	0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+//	+0   bind(3, ..., ...) = 0
+//	+0   listen(3, 1) = 0
+//	+0   < S 0:0(0) win 65535 <mss 1460>
+//	+0   > S. 0:0(0) ack 1 <mss 1460>
+//	+.1  < . 1:1(0) ack 1 win 65535
+//	+0   accept(3, ..., ...) = 4
+//
+// [Parse] reads a script, [Script.Run] plays it on a [Kernel], [Run] plays a
+// directory of them as subtests. The stack of this module is [NewStack].
+// Everything happens in one goroutine on a virtual clock, so that a script
+// that waits two hours takes no time and gives the same on every run.
+//
+// # Language
+//
+// The language is that of the packetdrill tool. An event is a time and what
+// happens then.
+//
+// Times: 0.5 since the start, +0.5 since the event before, +.1~+.3 a range
+// for a packet, * whenever it comes, +0...0.5 for a system call that sleeps
+// and returns at the second time. A packet may be off by the greater of 4 ms
+// and 12.5 % of the time since the event before ([Options].Exact: not at all).
+//
+// Packets: < arrives, > leaves. TCP is FLAGS START:END(LEN) ack N win N urg N
+// <options>, with the letters S F R P E W U . for flags ("-": none) and the
+// options mss N, wscale N, sackOK, sack A:B C:D, TS val N ecr M, nop, eol,
+// FO COOKIE, FOEXP COOKIE, kind N 0xDATA; <...> leaves options open. A
+// packet that leaves without win, or with ack * or val *, may have any; one
+// without options must have none. Sequence numbers and timestamps of the stack
+// are mapped: its initial sequence number is the one of its SYN in the script,
+// its timestamps are what the script calls them. UDP is udp (LEN). ICMP is
+// icmp TYPE CODE mtu N [START:END(LEN)] or [udp (LEN)] for the packet that it
+// quotes, and icmp echo_request id N seq N (LEN); icmpv6 alike. Before any of
+// these, brackets tell properties of the IP header, and SPORT > DPORT the
+// ports where a script has several connections:
+//
+//	+0 > [ect0, ttl 64, df] 8080 > 5001 P. 1:101(100) ack 1
+//	+0 < [frag 0:1480, id 7] udp (3000)
+//
+// [frag LOW:HIGH] is not in the original language: the packet is the part of
+// the datagram that follows with these bytes of its IP payload. df, nodf, id
+// and echo are not either.
+//
+// Everything that leaves must be expected, in order, also after the last event
+// ([Options].Trailing: not there). Besides what the script says, checksums
+// and lengths must be right, and the data must be what the application wrote;
+// data read must be what the packets carried.
+//
+// System calls: as in C, with ... for what does not matter; the result may be
+// ? or -1 with an errno. Structs are written {sa_family=AF_INET,
+// sin_port=htons(8080), sin_addr=inet_addr("192.0.2.1")}, {fd=4, events=POLLIN,
+// revents=POLLIN}, {onoff=1, linger=0}, {tv_sec=1, tv_usec=0},
+// {msg_name(...)=..., msg_iov(1)=[{..., 100}], msg_flags=0}; integers behind
+// pointers [1].
+//
+// Commands in backticks: those that set a sysctl (sysctl, set_sysctls.py,
+// echo >/proc/sys/…, defaults.sh) configure the kernel, sleep lets time pass,
+// those that tune or show the host (tc, ip, nstat, …) do nothing, others are
+// an error.
+//
+// Code in %{ }%: assertions in a part of Python over the names of struct
+// tcp_info (tcpi_snd_cwnd), for the connection under test: the one last
+// accepted, connected or opened by a SYN.
+//
+// At the top: --option=value as on packetdrill's command line, and
+// -D NAME=VALUE for $NAME.
+//
+// # Limits
+//
+// No SCTP, UDP-Lite, MPTCP, encapsulation, zero copy, control messages,
+// splice and sendfile; sockets of type SOCK_RAW only as far as the kernel has
+// them. --non_fatal is accepted and ignored: the first deviation ends a run.
+// Edge-triggered epoll reports like level-triggered. Flow control statements
+// of Python are not supported.
 package packetdrill

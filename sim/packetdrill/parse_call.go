@@ -133,7 +133,7 @@ func (s *scanner) operand() expr {
 		s.expect(")")
 	case isLetter(c):
 		e.kind, e.text = exprName, s.word("a constant")
-		if s.has("(") {
+		if s.peek() == '(' { // after a blank it begins a note
 			s.advance(1)
 			e.kind, e.list = exprCall, s.exprList(")")
 		} else if v, ok := s.defines[e.text]; ok {
