@@ -127,6 +127,7 @@ func TestCookieTSVal(t *testing.T) {
 		require.Less(t, ts-v, uint32(64), "and hardly behind")
 		require.Equal(t, uint32(0x17), v&cookieTSMask)
 	}
+	require.Equal(t, uint32(0x57), CookieTSVal(0x57, &c.syn), "the bits happen to be the clock's own")
 	require.Equal(t, int32(-0x29), int32(CookieTSVal(0, &c.syn)), "before the first block it is behind, modulo 2^32")
 }
 

@@ -367,3 +367,51 @@ func requireCubeRoot(t *testing.T, x uint64) {
 	}
 	require.LessOrEqual(t, r, uint64(2642245))
 }
+
+// TestCubicStep: "cwnd MUST be incremented by (target - cwnd) / cwnd for each received new ACK" (§4.4),
+// with the fraction kept, and never beyond the target.
+func TestCubicStep(t *testing.T) {
+	start := func() (*Cubic, Window) {
+		// W_cubic is at 150 now and for the next milliseconds: cwnd goes half a segment an ACK.
+		return &Cubic{cubicEpoch: cubicEpoch{begun: true, origin: 150, wMax: 150}}, windowOf(100, 100)
+	}
+	ack := func(n uint32) Ack { return Ack{Acked: n, Limited: true} }
+
+	c, w := start()
+	c.OnAck(&w, ack(1))
+	require.Equal(t, uint32(100), w.Cwnd)
+	require.Equal(t, uint64(50), c.frac)
+	c.OnAck(&w, ack(1))
+	require.Equal(t, uint32(101), w.Cwnd)
+	require.Zero(t, c.frac)
+	c.OnAck(&w, ack(3))
+	require.Equal(t, uint32(102), w.Cwnd, "3 × 49/101")
+	require.Equal(t, uint64(3*49-101), c.frac)
+
+	c, w = start()
+	c.OnAck(&w, ack(1000))
+	require.Equal(t, uint32(150), w.Cwnd, "not beyond the target")
+}
+
+// TestCubicEstimateStep: "W_est = W_est + α_cubic × segments_acked / cwnd" (§4.3).
+func TestCubicEstimateStep(t *testing.T) {
+	c := Cubic{cubicEpoch: cubicEpoch{wEst: 70, cwndPrior: 100}}
+	c.estimate(70, 140)
+	require.Equal(t, uint32(71), c.wEst, "2 × 9/17 = 1.06")
+	require.Equal(t, uint64(2*9*70-17*70), c.wEstFrac)
+
+	c = Cubic{cubicEpoch: cubicEpoch{wEst: 99, cwndPrior: 100}}
+	c.estimate(100, 100)
+	require.Equal(t, uint32(99), c.wEst, "still 9/17")
+	c = Cubic{cubicEpoch: cubicEpoch{wEst: 100, cwndPrior: 100}}
+	c.estimate(100, 100)
+	require.Equal(t, uint32(101), c.wEst, "α is 1 once W_est has reached cwnd_prior")
+
+	c = Cubic{cubicEpoch: cubicEpoch{begun: true, origin: 100, wMax: 100, wEst: 110}}
+	w := windowOf(100, 100)
+	c.OnAck(&w, Ack{Acked: 1, Limited: true})
+	require.Equal(t, uint32(110), w.Cwnd, "W_cubic(t) < W_est: cwnd is set to W_est")
+	w = windowOf(120, 100)
+	c.OnAck(&w, Ack{Acked: 1, Limited: true})
+	require.Equal(t, uint32(120), w.Cwnd, "never down to it")
+}

@@ -29,6 +29,7 @@ func TestRTTInitially(t *testing.T) {
 	require.Equal(t, 100*ms, r.RTO(RTOLimits{Max: 100 * ms}))
 	require.Zero(t, r.SRTT())
 	require.Zero(t, r.Var())
+	require.Equal(t, 3*time.Second, RTOFallback, "RFC 6298 5.7")
 }
 
 func TestRTTSamples(t *testing.T) {
