@@ -40,6 +40,7 @@ func TestParseDrops(t *testing.T) {
 		{"header past the end", func(b []byte) []byte { b[0] = 0x47; return b }, ipv4.ReasonHeaderLength, "InHdrErrors"},
 		{"total length inside the header", func(b []byte) []byte { b[3] = 19; return b }, ipv4.ReasonTotalLength, "InHdrErrors"},
 		{"total length 0", func(b []byte) []byte { b[3] = 0; return b }, ipv4.ReasonTotalLength, "InHdrErrors"},
+		{"total length inside the options", func(b []byte) []byte { b[0], b[3] = 0x46, 22; return b }, ipv4.ReasonTotalLength, "InHdrErrors"},
 		{"one byte missing", func(b []byte) []byte { return b[:len(b)-1] }, ipv4.ReasonTruncated, "InTruncatedPkts"},
 		{"total length 65535", func(b []byte) []byte { b[2], b[3] = 255, 255; return b }, ipv4.ReasonTruncated, "InTruncatedPkts"},
 	}

@@ -239,7 +239,7 @@ func TestParseQuote(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "127.0.0.1:4660", q.Src.String())
 		require.Equal(t, "127.9.8.7:80", q.Dst.String())
-		require.EqualValues(t, 0xdeadbeef, q.TCPSeq)
+		require.Equal(t, uint32(0xdeadbeef), q.TCPSeq)
 		require.EqualValues(t, ipv4.ProtoTCP, q.Protocol)
 		require.Equal(t, ports, q.Payload)
 		require.Equal(t, uint16(0x1234), q.Header.ID())

@@ -47,6 +47,7 @@ func TestWalkAccepts(t *testing.T) {
 		{"router alert in destination options is one to be skipped", dest, [][]byte{ext(udp, alert...), data}, ipv6.Chain{Proto: udp, Offset: 48, NextField: 40}},
 		{"a long header", dest, [][]byte{ext(udp, append([]byte{0x1e, 250}, make([]byte, 250)...)...), data}, ipv6.Chain{Proto: udp, Offset: 296, NextField: 40}},
 		{"seven bytes of padding one by one", dest, [][]byte{ext(udp, 0x1e, 3, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0x1e, 0), data}, ipv6.Chain{Proto: udp, Offset: 56, NextField: 40}},
+		{"padding before and after an option", dest, [][]byte{ext(udp, 1, 2, 0, 0, 0x1e, 2, 9, 9, 1, 4, 0, 0, 0, 0), data}, ipv6.Chain{Proto: udp, Offset: 56, NextField: 40}},
 		{"an unknown protocol ends the walk", dest, [][]byte{ext(51), data}, ipv6.Chain{Proto: 51, Offset: 48, NextField: 40}},
 		{"an atomic fragment", frag, [][]byte{fragmentHeader(udp, 0, false, 7), data}, ipv6.Chain{Proto: udp, Offset: 48, NextField: 40}},
 		{"a first fragment", frag, [][]byte{fragmentHeader(udp, 0, true, 7), data}, ipv6.Chain{Proto: udp, Offset: 48, NextField: 40, Fragment: true}},
@@ -166,6 +167,9 @@ func TestFragmentHeaderAgainstGopacket(t *testing.T) {
 		require.EqualValues(t, udp, f.NextHeader())
 		require.Equal(t, tt.offset == 0 && !tt.more, f.IsAtomic())
 	}
+	reserved := ipv6.FragmentHeader{udp, 0xff, 0, 6, 0, 0, 0, 1}
+	require.True(t, reserved.IsAtomic(), "reserved bits are ignored on reception")
+	require.Zero(t, reserved.Offset())
 }
 
 // TestWalkAgainstGopacket: both find the same upper layer in legal chains.

@@ -211,7 +211,7 @@ func TestParseQuote(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "[::1]:4660", q.Src.String())
 		require.Equal(t, "[2001:db8::9:8]:80", q.Dst.String())
-		require.EqualValues(t, 0xdeadbeef, q.TCPSeq)
+		require.Equal(t, uint32(0xdeadbeef), q.TCPSeq)
 		require.EqualValues(t, tcp, q.Protocol)
 		require.Equal(t, ports, q.Payload)
 		require.Equal(t, uint32(0xabcde), q.Header.FlowLabel())

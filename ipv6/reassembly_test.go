@@ -40,8 +40,9 @@ func input(t testing.TB, r *ipv6.Reassembler, now time.Duration, b []byte) ([]by
 	t.Helper()
 	h, payload := parse(t, b)
 	n := max(len(payload)-7, min(len(payload), 300)) // all extension headers are in the first piece
-	first := payload[:n:n]
-	got, why := r.Input(now, h, first, nil, payload[n:])
+	pieces := [][]byte{payload[:n:n], nil, payload[n:]}
+	got, why := r.Input(now, h, pieces...)
+	require.Len(t, pieces[0], n, "the caller's list is left alone")
 	return got, why
 }
 
@@ -75,7 +76,9 @@ func TestFragmentAt(t *testing.T) {
 			require.False(t, ok)
 		})
 	}
-	n, more, ok := ipv6.FragmentAt(0, 0, ipv6.HeaderLen, 1280)
+	n, more, ok := ipv6.FragmentAt(1232, 0, ipv6.HeaderLen, 1280)
+	require.True(t, ok && !more && n == 1232, "an exact fit")
+	n, more, ok = ipv6.FragmentAt(0, 0, ipv6.HeaderLen, 1280)
 	require.True(t, ok && !more && n == 0, "an empty packet is one fragment")
 }
 

@@ -36,10 +36,10 @@ func (d *Datagram) place(f *Fragment, strict bool) (at int, v Verdict) {
 	}
 	off, end := f.Offset, f.Offset+f.Len
 	n := len(d.extents)
-	if d.total != unknown && (end > d.total || !f.More && end != d.total) {
+	if d.total != unknown && end > d.total {
 		return 0, BadEnd
 	}
-	if !f.More && n > 0 && int(d.extents[n-1].end) > end {
+	if !f.More && n > 0 && int(d.extents[n-1].end) > end { // an earlier end included
 		return 0, BadEnd
 	}
 	at = n // the common case: fragments come in order
