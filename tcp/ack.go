@@ -77,7 +77,7 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	if in.SeqLen() > 0 {
 		a.info |= ackData
 	} else {
-		t.stats.TCPPureAcks.Add(1)
+		t.env.stats.TCPPureAcks.Add(1)
 	}
 	t.updateWindow(now, in, &a)
 	if a.info&ackAdvanced != 0 {
@@ -104,7 +104,7 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 
 func (t *TCB) newAckState(now time.Duration, in *Segment) ackState {
 	return ackState{
-		now: now, priorUna: t.snd.una, priorFack: t.fack(), priorCount: t.rtx.len(),
+		now: now, priorUna: t.snd.una, priorFack: t.fack(), priorCount: t.packetsOut(),
 		delivered: t.total.delivered, lost: t.total.lost, reord: t.snd.nxt, rtt: -1,
 		ecr: in.Opts.TSEcr, hasECR: t.has(fTS) && in.Opts.HasTS && in.Opts.TSEcr != 0,
 	}
@@ -128,8 +128,9 @@ func (t *TCB) ackRecovery(a *ackState) {
 	}
 	t.congestionControl(a)
 	t.startRexmit()
-	if t.rtx.len() == 0 {
+	if t.packetsOut() == 0 {
 		t.dropRec()
+		t.idleX()
 	}
 }
 
@@ -146,7 +147,7 @@ func (t *TCB) oldAck(now time.Duration, in *Segment) ackResult {
 	if in.Ack.Before(t.snd.una - Seq(far)) {
 		return ackTooOld
 	}
-	if in.Opts.NSACK > 0 && t.has(fSACK) && t.rtx.len() > 0 {
+	if in.Opts.NSACK > 0 && t.has(fSACK) && t.packetsOut() > 0 {
 		a := t.newAckState(now, in)
 		t.takeSACK(in, &a)
 		t.fastRetransAlert(&a, 0)
@@ -202,8 +203,8 @@ func (t *TCB) cleanRtx(a *ackState) {
 	if r != nil {
 		r.hint = r.hint.Max(t.snd.una)
 	}
-	for t.rtx.len() > 0 {
-		s := &t.rtx.all()[0]
+	for t.packetsOut() > 0 {
+		s := &t.txq()[0]
 		if s.end.After(t.snd.una) {
 			if s.is(markSACKed) {
 				a.info |= ackReneging
@@ -211,7 +212,7 @@ func (t *TCB) cleanRtx(a *ackState) {
 			break
 		}
 		t.ackTx(s, r, a)
-		t.rtx.pop(t.rtxRoom[:0])
+		t.x.rtx.pop()
 	}
 	if a.acked > 0 {
 		t.freeAcked(a)
@@ -268,7 +269,7 @@ func (t *TCB) spurious(s *txSeg, a *ackState) bool {
 
 // freeAcked gives buffers back and tells a waiting writer.
 func (t *TCB) freeAcked(a *ackState) {
-	t.sndbuf.ack(t.snd.una)
+	t.x.snd.ack(t.snd.una)
 	if t.inFlight() < int(t.cong.Cwnd) {
 		t.expandSndbuf()
 	}
@@ -309,8 +310,8 @@ func (t *TCB) sampleRTT(a *ackState) {
 		return
 	}
 	t.takeRTT(a.now, seqRTT, a.rtt)
-	if a.info&(ackDataAcked|ackSynAcked) == 0 && sackRTT >= 0 && t.rtx.len() > 0 &&
-		sackRTT > a.now-t.rtx.all()[0].sent {
+	if a.info&(ackDataAcked|ackSynAcked) == 0 && sackRTT >= 0 && t.packetsOut() > 0 &&
+		sackRTT > a.now-t.txq()[0].sent {
 		a.info |= ackSetTimer
 	}
 }
@@ -320,13 +321,13 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 	if last < 0 {
 		last = m
 	}
-	t.minRTT.Sample(now, last, t.cfg.MinRTTWin)
-	lim := t.cfg.rtoLimits()
+	t.minRTT.Sample(now, last, t.env.cfg.MinRTTWin)
+	lim := t.env.cfg.rtoLimits()
 	t.rtt.Sample(m, t.snd.una, t.snd.nxt, lim)
 	t.rto = t.rtt.RTO(lim)
 	t.backoff = 0
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventRTT, Now: now, RTT: m, SRTT: t.rtt.SRTT(), RTO: t.rto})
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventRTT, Now: now, RTT: m, SRTT: t.rtt.SRTT(), RTO: t.rto})
 	}
 }
 
@@ -360,7 +361,7 @@ func (t *TCB) congestionControl(a *ackState) {
 // nothing but SACKs.
 func (t *TCB) mayRaise(a *ackState) bool {
 	forward := ackDataAcked
-	if int(t.reordering) > t.cfg.Reordering {
+	if int(t.reordering) > t.env.cfg.Reordering {
 		forward |= ackSACKed
 	}
 	return a.info&forward != 0
@@ -369,7 +370,7 @@ func (t *TCB) mayRaise(a *ackState) bool {
 // algorithm returns the congestion control algorithm, made when first needed.
 func (t *TCB) algorithm() Congestion {
 	if t.alg == nil {
-		name := t.cfg.CongestionControl
+		name := t.env.cfg.CongestionControl
 		if t.caKind > 0 {
 			name = CongestionNames()[t.caKind-1]
 		}

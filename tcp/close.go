@@ -65,8 +65,8 @@ func (t *TCB) Close(now time.Duration) {
 		return
 	}
 	t.flags |= fOrphan | fRcvShut
-	unread := t.rcvbuf.bytes > 0
-	t.rcvbuf.release()
+	unread := t.Readable() > 0
+	t.dropReceived()
 	t.rcv.read = t.rcv.nxt
 	switch t.state {
 	case StateClosed, StateTimeWait:
@@ -77,7 +77,7 @@ func (t *TCB) Close(now time.Duration) {
 		return
 	}
 	if unread {
-		t.stats.TCPAbortOnClose.Add(1)
+		t.env.stats.TCPAbortOnClose.Add(1)
 		t.queueReset()
 		t.toClosed(now)
 		return
@@ -93,13 +93,13 @@ func (t *TCB) Close(now time.Duration) {
 // flushed". Err becomes ErrAborted when a connection was cut.
 func (t *TCB) Abort(now time.Duration) {
 	t.flags |= fOrphan | fRcvShut
-	t.rcvbuf.release()
+	t.dropReceived()
 	t.rcv.read = t.rcv.nxt
 	switch t.state {
 	case StateClosed:
 		return
 	case StateSynReceived, StateEstablished, StateFinWait1, StateFinWait2, StateCloseWait:
-		t.stats.TCPAbortOnData.Add(1)
+		t.env.stats.TCPAbortOnData.Add(1)
 		t.queueReset()
 		t.err = ErrAborted
 	case StateClosing, StateLastAck:
@@ -115,16 +115,15 @@ func (t *TCB) Abort(now time.Duration) {
 func (t *TCB) toClosed(now time.Duration) {
 	t.setState(now, StateClosed)
 	t.events |= EvClosed
-	t.timers = [numTimers]time.Duration{}
+	t.timers = timerTable{}
 	t.force = 0
 	t.ack.pending = 0
 	t.flags |= fRcvShut
-	t.sndbuf.release()
+	t.dropSend()
 	if t.ooo != nil {
 		t.ooo.release()
 		t.ooo = nil
 	}
-	t.rtx.begin(t.rtxRoom[:0])
 	t.rec, t.alg = nil, nil
 	t.snd.end = t.snd.nxt
 	if t.has(fNoSpace) {
@@ -142,7 +141,7 @@ func (t *TCB) enterFinWait2(now time.Duration, in *Segment) bool {
 		return true
 	}
 	if t.linger2() < 0 {
-		t.stats.TCPAbortOnLinger.Add(1)
+		t.env.stats.TCPAbortOnLinger.Add(1)
 		t.queueReset()
 		t.toClosed(now)
 		return false
@@ -159,7 +158,7 @@ func (t *TCB) enterFinWait2(now time.Duration, in *Segment) bool {
 func (t *TCB) orphanFinWait2(now time.Duration) {
 	d := t.linger2()
 	if d < 0 {
-		t.stats.TCPAbortOnLinger.Add(1)
+		t.env.stats.TCPAbortOnLinger.Add(1)
 		t.queueReset()
 		t.toClosed(now)
 		return
@@ -174,18 +173,17 @@ func (t *TCB) linger2() time.Duration {
 	if t.opt != nil && t.opt.linger2 != 0 {
 		return t.opt.linger2
 	}
-	return t.cfg.FinTimeout
+	return t.env.cfg.FinTimeout
 }
 
 // enterTimeWait enters TIME-WAIT: "Start the time-wait timer, turn off the other timers."
 func (t *TCB) enterTimeWait(now time.Duration) {
 	t.setState(now, StateTimeWait)
-	t.timers = [numTimers]time.Duration{}
-	t.arm(TimerClose, now+t.cfg.TimeWaitLen)
+	t.timers = timerTable{}
+	t.arm(TimerClose, now+t.env.cfg.TimeWaitLen)
 	t.events |= EvTimeWait
-	t.stats.TW.Add(1)
-	t.sndbuf.release()
-	t.rtx.begin(t.rtxRoom[:0])
+	t.env.stats.TW.Add(1)
+	t.dropSend()
 	t.rec, t.alg = nil, nil
 	t.force = 0
 }

@@ -12,9 +12,6 @@ const (
 	Off     Switch = -1 // sysctl = 0
 )
 
-// on reports whether the switch is on, given what default means.
-func (s Switch) on(byDefault bool) bool { return s == On || s == Default && byDefault }
-
 // ECN modes, as tcp_ecn numbers them plus one, so that zero means the default.
 const (
 	ECNOff     = 1 // neither asked for nor granted (tcp_ecn = 0)

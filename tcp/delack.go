@@ -58,12 +58,12 @@ func (t *TCB) incrQuick(n uint32) {
 func (t *TCB) enterQuickAck(n uint32) {
 	t.incrQuick(n)
 	t.ack.pingpong = 0
-	t.ack.ato = t.cfg.DelackMin
+	t.ack.ato = t.env.cfg.DelackMin
 }
 
-func (t *TCB) inPingpong() bool { return int(t.ack.pingpong) >= t.cfg.PingpongThr }
+func (t *TCB) inPingpong() bool { return int(t.ack.pingpong) >= t.env.cfg.PingpongThr }
 
-func (t *TCB) enterPingpong() { t.ack.pingpong = uint8(min(t.cfg.PingpongThr, 255)) }
+func (t *TCB) enterPingpong() { t.ack.pingpong = uint8(min(t.env.cfg.PingpongThr, 255)) }
 
 // dataReceived updates the ACK policy after in with text was queued in order.
 func (t *TCB) dataReceived(now time.Duration, in *Segment) {
@@ -71,7 +71,7 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 	a.schedule()
 	t.measureRcvMSS(in)
 	t.measureRcvRTT(now, in)
-	least := t.cfg.DelackMin
+	least := t.env.cfg.DelackMin
 	if a.ato == 0 {
 		// "The first data packet": the peer is in slow start.
 		t.incrQuick(maxQuickAcks)
@@ -166,7 +166,7 @@ func (t *TCB) lowWater() bool { return t.rcv.nxt == t.rcv.read }
 // retransmit they may be held back for a millisecond, because the last says it all (tcp_comp_sack_nr).
 func (t *TCB) ackOutOfOrder(now time.Duration) {
 	a := &t.ack
-	if !t.has(fSACK) || int(a.held) >= t.cfg.CompSackNr {
+	if !t.has(fSACK) || int(a.held) >= t.env.cfg.CompSackNr {
 		a.now(CauseDupAck)
 		return
 	}
@@ -179,15 +179,15 @@ func (t *TCB) ackOutOfOrder(now time.Duration) {
 		return
 	}
 	a.held = min(a.held+1, 255)
-	t.stats.TCPAckCompressed.Add(1)
-	if t.timers[TimerAckCompress] != 0 {
+	t.env.stats.TCPAckCompressed.Add(1)
+	if t.timer(TimerAckCompress) != 0 {
 		return
 	}
 	rtt := time.Duration(t.drs.rtt>>3) * time.Microsecond
 	if s := t.rtt.SRTT(); s > 0 && (rtt == 0 || s < rtt) {
 		rtt = s
 	}
-	delay := min(t.cfg.CompSackDelay, rtt/20)
+	delay := min(t.env.cfg.CompSackDelay, rtt/20)
 	if delay <= 0 {
 		a.now(CauseDupAck)
 		return
@@ -202,19 +202,19 @@ const dupThresh = 3
 func (t *TCB) ackLater(now time.Duration) {
 	a := &t.ack
 	ato := a.ato
-	if least := t.cfg.DelackMin; ato > least {
+	if least := t.env.cfg.DelackMin; ato > least {
 		most := 500 * time.Millisecond
 		if t.inPingpong() || a.pending&ackPushed != 0 {
-			most = t.cfg.DelackMax
+			most = t.env.cfg.DelackMax
 		}
 		if t.rtt.Known() {
 			most = min(most, max(t.rtt.SRTT(), least))
 		}
 		ato = min(ato, most)
 	}
-	ato = max(min(ato, t.cfg.DelackMax), tick)
+	ato = max(min(ato, t.env.cfg.DelackMax), tick)
 	at := now + ato
-	if old := t.timers[TimerDelayedAck]; old != 0 {
+	if old := t.timer(TimerDelayedAck); old != 0 {
 		if old <= now+ato/4 {
 			a.now(CauseAck) // it is about to expire
 			return
@@ -234,9 +234,9 @@ func (t *TCB) delayedAckExpired() {
 		a.ato = min(a.ato*2, t.rto)
 	} else {
 		a.pingpong = 0
-		a.ato = t.cfg.DelackMin
+		a.ato = t.env.cfg.DelackMin
 	}
-	t.stats.DelayedACKs.Add(1)
+	t.env.stats.DelayedACKs.Add(1)
 	a.now(CauseDelayedAck)
 }
 
@@ -245,12 +245,12 @@ func (t *TCB) ackSent() {
 	a := &t.ack
 	if a.quick > 0 && a.pending&ackSched != 0 {
 		if a.quick--; a.quick == 0 {
-			a.ato = t.cfg.DelackMin
+			a.ato = t.env.cfg.DelackMin
 		}
 	}
 	a.pending, a.held = 0, 0
-	t.timers[TimerDelayedAck] = 0
-	t.timers[TimerAckCompress] = 0
+	t.disarm(TimerDelayedAck)
+	t.disarm(TimerAckCompress)
 }
 
 // dataSent notes that text leaves: an answer within ato of what arrived last shows a dialogue, in which
@@ -270,7 +270,7 @@ func (t *TCB) afterRead(n int) {
 	a := &t.ack
 	if a.pending&ackSched != 0 {
 		if uint32(t.rcv.nxt.Sub(t.rcv.wup)) > t.rcv.mss ||
-			n > 0 && t.rcvbuf.bytes == 0 &&
+			n > 0 && t.Readable() == 0 &&
 				(a.pending&ackPushed2 != 0 || a.pending&ackPushed != 0 && !t.inPingpong()) {
 			a.now(CauseAck)
 			return

@@ -228,9 +228,9 @@ func (p *pipe) step() bool {
 
 func (p *pipe) deliver(f *flight) {
 	e := p.end(f.toB)
-	if f.toB && e.State() == StateClosed && e.cfg == nil && f.seg.Flags&(SYN|ACK) == SYN {
+	if f.toB && e.State() == StateClosed && e.env == nil && f.seg.Flags&(SYN|ACK) == SYN {
 		e.Passive(p.now, p.params(hostB, hostA, p.cfgB, 1000), &f.seg)
-	} else if e.cfg != nil {
+	} else if e.env != nil {
 		e.Input(p.now, &f.seg)
 	}
 	f.seg.Payload.Release()
@@ -257,7 +257,7 @@ func (p *pipe) until(at time.Duration) {
 }
 
 func (p *pipe) verify(e *TCB) {
-	if !p.check || e.cfg == nil {
+	if !p.check || e.env == nil {
 		return
 	}
 	checkInvariants(p.t, e, p.log)
@@ -286,7 +286,7 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 	if e.cong.Cwnd < 1 {
 		fail("cwnd %d", e.cong.Cwnd)
 	}
-	q := e.rtx.all()
+	q := e.txq()
 	if e.state != StateClosed && e.state != StateTimeWait {
 		at := e.snd.una
 		for i, s := range q {
@@ -322,8 +322,8 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 	if e.inFlight() < 0 {
 		fail("in flight %d", e.inFlight())
 	}
-	if n := int(e.rcv.nxt.Sub(e.rcv.read)); e.state.in(canReceive) && n != e.rcvbuf.bytes {
-		fail("rcv.nxt - rcv.read = %d, queue %d", n, e.rcvbuf.bytes)
+	if n := int(e.rcv.nxt.Sub(e.rcv.read)); e.state.in(canReceive) && n != e.Readable() {
+		fail("rcv.nxt - rcv.read = %d, queue %d", n, e.Readable())
 	}
 	if o := e.ooo; o != nil {
 		at, bytes := e.rcv.nxt, 0
@@ -344,7 +344,7 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 	}
 	running := 0
 	for k := TimerRetransmit; k <= TimerPersist; k++ {
-		if e.timers[k] != 0 {
+		if e.timer(k) != 0 {
 			running++
 		}
 	}

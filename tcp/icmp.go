@@ -58,7 +58,7 @@ func (t *TCB) ICMP(now time.Duration, e ICMPError) {
 		return
 	}
 	if !e.Seq.Between(t.snd.una, t.snd.nxt) {
-		t.stats.OutOfWindowIcmps.Add(1)
+		t.env.stats.OutOfWindowIcmps.Add(1)
 		return
 	}
 	why := e.Kind.errorOf(t.has(fIPv6))
@@ -112,7 +112,7 @@ func (t *TCB) pathMTU(now time.Duration, mtu int) {
 // it was not congestion that lost them.
 func (t *TCB) simpleRetransmit(now time.Duration) {
 	mss := t.currentMSS()
-	q := t.rtx.all()
+	q := t.txq()
 	found := false
 	for i := range q {
 		n := int(q[i].end.Sub(q[i].seq))
@@ -141,12 +141,12 @@ func (t *TCB) simpleRetransmit(now time.Duration) {
 // revertBackoff takes one doubling of the RTO back: the retransmission was lost because there was no route,
 // not because of congestion (RFC 6069).
 func (t *TCB) revertBackoff(now time.Duration, seq Seq) {
-	if seq != t.snd.una || t.retransmits == 0 || t.backoff == 0 || t.rtx.len() == 0 || t.timers[TimerRetransmit] == 0 {
+	if seq != t.snd.una || t.retransmits == 0 || t.backoff == 0 || t.packetsOut() == 0 || t.timer(TimerRetransmit) == 0 {
 		return
 	}
 	t.backoff--
-	lim := t.cfg.rtoLimits()
+	lim := t.env.cfg.rtoLimits()
 	t.rto = Backoff(t.rtt.RTO(lim), int(t.backoff), lim)
-	at := t.rtx.all()[0].sent + t.rto
+	at := t.txq()[0].sent + t.rto
 	t.armXmit(TimerRetransmit, max(at, now+1))
 }

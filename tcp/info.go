@@ -73,7 +73,7 @@ func (t *TCB) Info(now time.Duration) Info {
 	i := Info{
 		State: t.state, CAState: t.caState, Retransmits: t.retransmits, Probes: t.probesOut, Backoff: t.backoff,
 		Options: t.infoOptions(), RTO: t.rto, ATO: t.ack.ato, SndMSS: uint32(t.mss), RcvMSS: t.rcv.mss,
-		Unacked:      uint32(t.rtx.len()),
+		Unacked:      uint32(t.packetsOut()),
 		LastDataSent: now - t.lastSend, LastDataRecv: now - t.ack.lastData, LastAckRecv: now - t.lastRecv,
 		PMTU: uint32(t.mtu), RcvSsthresh: t.rcv.ssthresh, RTT: t.rtt.SRTT(), RTTVar: t.rtt.Var(),
 		SndSsthresh: t.cong.Ssthresh, SndCwnd: t.cong.Cwnd, AdvMSS: uint32(t.rcv.adv),
@@ -81,12 +81,12 @@ func (t *TCB) Info(now time.Duration) Info {
 		TotalRetrans: t.total.retrans, BytesAcked: t.total.bytesAcked, BytesReceived: t.total.bytesReceived,
 		SegsOut: t.total.segsOut, SegsIn: t.total.segsIn, NotsentBytes: uint32(t.Unsent()), MinRTT: t.minRTT.Get(),
 		DataSegsIn: t.total.dataIn, DataSegsOut: t.total.dataOut, Delivered: t.total.delivered,
-		BytesSent: t.total.bytesSent + t.total.bytesRetrans, BytesRetrans: t.total.bytesRetrans,
-		DsackDups: t.total.dsackDups, RcvOoopack: t.total.oooPackets,
+		BytesSent: t.bytesSent() + t.total.bytesRetrans, BytesRetrans: t.total.bytesRetrans,
+		DsackDups: uint32(t.total.dsackDups), RcvOoopack: uint32(t.total.oooPackets),
 		SndWnd: t.snd.wnd, RcvWnd: t.rcv.wnd, UserTimeout: t.userTimeout(),
 		SndUna: t.snd.una, SndNxt: t.snd.nxt, ISS: t.snd.iss, RcvNxt: t.rcv.nxt, IRS: t.rcv.irs,
 		Congestion: t.Congestion(), SndBuf: int(t.sndLimit), RcvBuf: int(t.rcvLimit),
-		SndQueue: t.Unacked(), RcvQueue: t.rcvbuf.bytes,
+		SndQueue: t.Unacked(), RcvQueue: t.Readable(),
 	}
 	if t.has(fWScale) {
 		i.SndWscale, i.RcvWscale = t.snd.scale, t.rcv.scale
@@ -98,6 +98,18 @@ func (t *TCB) Info(now time.Duration) Info {
 		i.ReordSeen = 1
 	}
 	return i
+}
+
+// bytesSent returns how many bytes were sent, without retransmissions.
+func (t *TCB) bytesSent() uint64 {
+	n := t.total.bytesAcked + uint64(uint32(t.snd.nxt.Sub(t.snd.una)))
+	if n > 0 {
+		n-- // the SYN
+	}
+	if t.has(fFinSent) {
+		n--
+	}
+	return n
 }
 
 func (t *TCB) infoOptions() uint8 {

@@ -13,7 +13,7 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 		t.answerReset(in)
 		return
 	}
-	t.stats.InSegs.add(t.localPort)
+	t.env.stats.InSegs.add(t.localPort)
 	t.total.segsIn++
 	if in.Payload.N > 0 {
 		t.total.dataIn++
@@ -146,7 +146,7 @@ func (t *TCB) establish(now time.Duration, in *Segment) {
 
 // connected is common to both ways into ESTABLISHED.
 func (t *TCB) connected(now time.Duration, in *Segment) {
-	if t.has(fTS) && int(t.rcv.adv) > 12+int(t.cfg.MinSndMSS) {
+	if t.has(fTS) && int(t.rcv.adv) > 12+int(t.env.cfg.MinSndMSS) {
 		t.rcv.adv -= 12
 	}
 	t.setState(now, StateEstablished)

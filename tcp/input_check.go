@@ -12,8 +12,8 @@ func (t *TCB) validate(now time.Duration, in *Segment) bool {
 		if in.Flags&SYN != 0 {
 			return t.challengeSYN(now, in)
 		}
-		t.stats.PAWSEstab.Add(1)
-		if !t.oowLimited(now, in, &t.stats.TCPACKSkippedPAWS) {
+		t.env.stats.PAWSEstab.Add(1)
+		if !t.oowLimited(now, in, &t.env.stats.TCPACKSkippedPAWS) {
 			t.ackUnacceptable(in)
 		}
 		t.dropped(now, in, DropPAWS)
@@ -52,8 +52,8 @@ func (t *TCB) acceptable(in *Segment) bool {
 		if in.Seq.After(edge) {
 			return false
 		}
-		if t.rcvbuf.bytes > 0 && in.Payload.N > 0 {
-			t.stats.BeyondWindow.Add(1)
+		if t.Readable() > 0 && in.Payload.N > 0 {
+			t.env.stats.BeyondWindow.Add(1)
 			return false
 		}
 	}
@@ -73,7 +73,7 @@ func (t *TCB) unacceptable(now time.Duration, in *Segment) bool {
 	case in.Flags&SYN != 0:
 		return t.challengeSYN(now, in)
 	default:
-		if !t.oowLimited(now, in, &t.stats.TCPACKSkippedSeq) {
+		if !t.oowLimited(now, in, &t.env.stats.TCPACKSkippedSeq) {
 			t.ackUnacceptable(in)
 		}
 		t.dropped(now, in, DropSequence)
@@ -84,7 +84,7 @@ func (t *TCB) unacceptable(now time.Duration, in *Segment) bool {
 // ackUnacceptable acknowledges a segment outside the window at once, and reports it when it repeats text.
 func (t *TCB) ackUnacceptable(in *Segment) {
 	if in.SeqLen() > 0 && in.Seq.Before(t.rcv.nxt) {
-		t.stats.DelayedACKLost.Add(1)
+		t.env.stats.DelayedACKLost.Add(1)
 		t.enterQuickAck(maxQuickAcks)
 		t.setDSACK(in.Seq, in.End().Min(t.rcv.nxt))
 	}
@@ -139,7 +139,6 @@ func (t *TCB) reset(now time.Duration) {
 		t.err = ErrReset
 	}
 	t.events |= EvError
-	t.sndbuf.release()
 	t.toClosed(now)
 }
 
@@ -154,7 +153,7 @@ func (t *TCB) crossedSYN(in *Segment) bool {
 // MUST send a 'challenge ACK' to the remote peer ... After sending the acknowledgment, TCP implementations
 // MUST drop the unacceptable segment" (RFC 5961 §4.2). It returns false.
 func (t *TCB) challengeSYN(now time.Duration, in *Segment) bool {
-	t.stats.TCPSYNChallenge.Add(1)
+	t.env.stats.TCPSYNChallenge.Add(1)
 	t.challengeAck(now)
 	t.dropped(now, in, DropSYN)
 	return false
@@ -163,13 +162,13 @@ func (t *TCB) challengeSYN(now time.Duration, in *Segment) bool {
 // challengeAck sends <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, not too often (RFC 5961 §7, errata 4772).
 func (t *TCB) challengeAck(now time.Duration) {
 	if t.limited(now) {
-		t.stats.TCPACKSkippedChallenge.Add(1)
+		t.env.stats.TCPACKSkippedChallenge.Add(1)
 		return
 	}
-	if !t.stats.challengeAllowed(now, t.cfg.ChallengeAckLimit) {
+	if !t.env.stats.challengeAllowed(now, t.env.cfg.ChallengeAckLimit) {
 		return
 	}
-	t.stats.TCPChallengeACK.Add(1)
+	t.env.stats.TCPChallengeACK.Add(1)
 	t.ack.now(CauseChallengeAck)
 }
 
@@ -193,7 +192,7 @@ func (t *TCB) oowLimited(now time.Duration, in *Segment, skipped counter) bool {
 // counts this one.
 func (t *TCB) limited(now time.Duration) bool {
 	if t.has(fOOWSet) {
-		if d := now - t.lastOOW; d >= 0 && d < t.cfg.InvalidRatelimit {
+		if d := now - t.lastOOW; d >= 0 && d < t.env.cfg.InvalidRatelimit {
 			return true
 		}
 	}

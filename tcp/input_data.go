@@ -38,14 +38,13 @@ func (t *TCB) newText(in *Segment) bool {
 
 // abortOnData answers text that nobody will read with a reset.
 func (t *TCB) abortOnData(now time.Duration, in *Segment) {
-	t.stats.TCPAbortOnData.Add(1)
+	t.env.stats.TCPAbortOnData.Add(1)
 	t.answerReset(in)
 	t.err = ErrReset
 	if t.state == StateCloseWait {
 		t.err = ErrPipe
 	}
 	t.events |= EvError
-	t.sndbuf.release()
 	t.toClosed(now)
 }
 
@@ -58,14 +57,14 @@ func (t *TCB) queueText(now time.Duration, in *Segment) {
 	switch {
 	case in.Seq == t.rcv.nxt:
 		if wnd == 0 && !(in.Payload.N == 0 && in.Flags&FIN != 0) {
-			t.stats.TCPZeroWindowDrop.Add(1)
+			t.env.stats.TCPZeroWindowDrop.Add(1)
 			t.outOfWindow(now, in, DropZeroWindow)
 			return
 		}
 		t.inOrder(now, in, 0)
 	case end.AtOrBefore(t.rcv.nxt):
 		// "The ACK was lost": report the duplicate and acknowledge at once.
-		t.stats.DelayedACKLost.Add(1)
+		t.env.stats.DelayedACKLost.Add(1)
 		t.setDSACK(in.Seq, end)
 		t.outOfWindow(now, in, DropDuplicate)
 	case !in.Seq.Before(t.rcv.nxt.Add(wnd)):
@@ -75,7 +74,7 @@ func (t *TCB) queueText(now time.Duration, in *Segment) {
 		// processed."
 		t.setDSACK(in.Seq, t.rcv.nxt)
 		if wnd == 0 {
-			t.stats.TCPZeroWindowDrop.Add(1)
+			t.env.stats.TCPZeroWindowDrop.Add(1)
 			t.outOfWindow(now, in, DropZeroWindow)
 			return
 		}
@@ -102,7 +101,7 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 	if p.N > 0 {
 		if !t.roomFor(p.N) {
 			// What the window let in does not fit, because of its overhead: drop, the peer will repeat it.
-			t.stats.TCPRcvQDrop.Add(1)
+			t.env.stats.TCPRcvQDrop.Add(1)
 			t.ack.now(CauseDupAck)
 			t.dropped(now, in, DropMemory)
 			return
@@ -123,8 +122,8 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 func (t *TCB) takeText(p *Payload) {
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(p.N))
 	t.total.bytesReceived += uint64(p.N)
-	if n := t.rcvbuf.append(t.alloc, p); n > 0 {
-		t.stats.TCPRcvCollapsed.Add(uint64(n))
+	if n := t.needX().rcv.append(t.env.alloc, p); n > 0 {
+		t.env.stats.TCPRcvCollapsed.Add(uint64(n))
 	}
 	t.events |= EvReadable
 }
@@ -132,11 +131,11 @@ func (t *TCB) takeText(p *Payload) {
 // roomFor reports whether the receive buffer can take n more bytes in order; it gives up text out of order
 // for them if it must. An empty queue takes one segment always, or the connection would be stuck.
 func (t *TCB) roomFor(n int) bool {
-	if t.charge() <= int(t.rcvLimit) || t.rcvbuf.bytes == 0 {
+	if t.charge() <= int(t.rcvLimit) || t.Readable() == 0 {
 		return true
 	}
 	if t.ooo != nil {
-		t.pruneOOO(int(t.rcvLimit) - t.rcvbuf.charge())
+		t.pruneOOO(int(t.rcvLimit) - t.queueCharge())
 	}
 	return t.charge() <= int(t.rcvLimit)
 }

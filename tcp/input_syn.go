@@ -13,8 +13,8 @@ func (t *TCB) inputSynSent(now time.Duration, in *Segment) {
 			return
 		}
 		// RFC 7323 leaves it open; like Linux: an echo of what we cannot have sent is of another connection.
-		if t.cfg.Timestamps == On && in.Opts.HasTS && in.Opts.TSEcr != 0 && !t.echoPlausible(now, in.Opts.TSEcr) {
-			t.stats.PAWSActive.Add(1)
+		if t.env.cfg.Timestamps == On && in.Opts.HasTS && in.Opts.TSEcr != 0 && !t.echoPlausible(now, in.Opts.TSEcr) {
+			t.env.stats.PAWSActive.Add(1)
 			t.answerReset(in)
 			t.dropped(now, in, DropPAWS)
 			return
@@ -74,7 +74,7 @@ func (t *TCB) synAcked(now time.Duration, in *Segment) {
 		// TCP_QUICKACK was switched off: what the user says first will carry the ACK.
 		t.enterQuickAck(maxQuickAcks)
 		t.ack.schedule()
-		t.arm(TimerDelayedAck, now+t.cfg.DelackMax)
+		t.arm(TimerDelayedAck, now+t.env.cfg.DelackMax)
 		return
 	}
 	t.ack.now(CauseAck)
@@ -99,11 +99,11 @@ func (t *TCB) crossSYN(now time.Duration, in *Segment) {
 func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	paws := t.has(fTS) && in.Opts.HasTS && !t.pawsOK(now, in.Opts.TSVal, 0)
 	if in.Seq == t.rcv.irs && in.Flags&(SYN|ACK|RST) == SYN && !paws {
-		if !t.oowLimited(now, in, &t.stats.TCPACKSkippedSynRecv) {
+		if !t.oowLimited(now, in, &t.env.stats.TCPACKSkippedSynRecv) {
 			t.force |= forceSyn
 			t.flags |= fSynRexmit
 			t.total.retrans++
-			t.stats.RetransSegs.Add(1)
+			t.env.stats.RetransSegs.Add(1)
 			t.armXmit(TimerRetransmit, now+t.rto)
 		}
 		return
@@ -117,11 +117,11 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	}
 	// First, check sequence number.
 	if paws || !t.inSynWindow(in) {
-		if in.Flags&RST == 0 && !t.oowLimited(now, in, &t.stats.TCPACKSkippedSynRecv) {
+		if in.Flags&RST == 0 && !t.oowLimited(now, in, &t.env.stats.TCPACKSkippedSynRecv) {
 			t.ack.now(CauseDupAck)
 		}
 		if paws {
-			t.stats.PAWSEstab.Add(1)
+			t.env.stats.PAWSEstab.Add(1)
 		}
 		t.dropped(now, in, DropSequence)
 		return
@@ -134,7 +134,7 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 		if in.Flags&RST == 0 {
 			t.answerReset(in)
 		}
-		t.stats.EmbryonicRsts.Add(1)
+		t.env.stats.EmbryonicRsts.Add(1)
 		t.err = ErrReset
 		t.toClosed(now)
 		return
@@ -143,7 +143,7 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 		t.dropped(now, in, DropNoACK)
 		return
 	}
-	if t.rtx.len() > 0 && t.has(fTS) && in.Opts.HasTS && !in.Seq.After(t.rcv.nxt) {
+	if t.packetsOut() > 0 && t.has(fTS) && in.Opts.HasTS && !in.Seq.After(t.rcv.nxt) {
 		t.storeTSRecent(now, in.Opts.TSVal)
 	}
 	t.inputOther(now, in)

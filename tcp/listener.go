@@ -60,10 +60,10 @@ func CookieSYNACK(p *Params, syn *Segment, iss Seq, now uint32, out *Segment) {
 	if t.has(fTS) {
 		out.Opts.TSVal = CookieTSVal(now, syn) + p.TSOffset
 		out.Opts.TSEcr = syn.Opts.TSVal
-		if syn.Flags.Has(ECE|CWR) && t.cfg.ECN != ECNOff {
+		if syn.Flags.Has(ECE|CWR) && t.env.cfg.ECN != ECNOff {
 			out.Flags |= ECE
 		}
 	}
-	t.stats.SyncookiesSent.Add(1)
-	t.stats.OutSegs.add(t.localPort)
+	t.env.stats.SyncookiesSent.Add(1)
+	t.env.stats.OutSegs.add(t.localPort)
 }

@@ -28,8 +28,8 @@ func (t *TCB) setCA(now time.Duration, to CAState) {
 	if t.caState == to {
 		return
 	}
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventCA, Now: now, CAFrom: t.caState, CATo: to,
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventCA, Now: now, CAFrom: t.caState, CATo: to,
 			Cwnd: t.cong.Cwnd, Ssthresh: t.cong.Ssthresh})
 	}
 	t.caState = to
@@ -39,13 +39,13 @@ func (t *TCB) setCA(now time.Duration, to CAState) {
 func (t *TCB) inReduction() bool { return t.caState == CACWR || t.caState == CARecovery }
 
 // rackOn reports whether losses are found by RACK: it needs SACK.
-func (t *TCB) rackOn() bool { return t.cfg.Recovery&1 != 0 }
+func (t *TCB) rackOn() bool { return t.env.cfg.Recovery&1 != 0 }
 
 // fastRetransAlert is the state machine of loss recovery for one ACK that may tell of trouble: dup is 1
 // for a duplicate ACK (RFC 5681 §2), else 0.
 func (t *TCB) fastRetransAlert(a *ackState, dup int) {
 	r := t.needRec()
-	if t.rtx.len() == 0 {
+	if t.packetsOut() == 0 {
 		r.sacked = 0
 	}
 	if a.info&ackECE != 0 {
@@ -146,7 +146,7 @@ func (t *TCB) orderlyOrNot(a *ackState, dup int) bool {
 
 // findLosses marks what this ACK shows to be lost: by RACK with SACK, else by counting duplicates.
 func (t *TCB) findLosses(a *ackState) {
-	if t.rtx.len() == 0 {
+	if t.packetsOut() == 0 {
 		return
 	}
 	if !t.has(fSACK) {
@@ -166,13 +166,13 @@ func (t *TCB) findLosses(a *ackState) {
 // (RFC 6582 §3.2).
 func (t *TCB) newRenoMarkLost(now time.Duration, advanced bool) {
 	if t.caState < CARecovery && t.rec.sacked >= int(t.reordering) || t.caState == CARecovery && advanced {
-		head := &t.rtx.all()[0]
+		head := &t.txq()[0]
 		if head.is(markLost) {
 			return
 		}
 		if mss := t.currentMSS(); int(head.end.Sub(head.seq)) > mss+1 {
 			t.splitTx(0, head.seq.Add(uint32(mss)))
-			head = &t.rtx.all()[0]
+			head = &t.txq()[0]
 		}
 		t.markLostTx(now, head)
 	}
@@ -212,14 +212,14 @@ func (t *TCB) removeRenoSACKs(a *ackState) {
 // checkRenoReordering: more duplicates than segments that can have caused them show reordering.
 func (t *TCB) checkRenoReordering(acked int) {
 	r := t.rec
-	holes := min(max(r.lost, 1), t.rtx.len())
-	if r.sacked+holes <= t.rtx.len() {
+	holes := min(max(r.lost, 1), t.packetsOut())
+	if r.sacked+holes <= t.packetsOut() {
 		return
 	}
-	r.sacked = t.rtx.len() - holes
-	t.reordering = uint16(min(t.rtx.len()+acked, t.cfg.MaxReordering))
+	r.sacked = t.packetsOut() - holes
+	t.reordering = uint16(min(t.packetsOut()+acked, t.env.cfg.MaxReordering))
 	t.rack.reordSeen = true
-	t.stats.TCPRenoReorder.Add(1)
+	t.env.stats.TCPRenoReorder.Add(1)
 }
 
 // anyRetransDone reports whether a retransmission may be in flight.
@@ -227,7 +227,7 @@ func (t *TCB) anyRetransDone() bool {
 	if t.rec != nil && t.rec.retrans > 0 {
 		return true
 	}
-	return t.rtx.len() > 0 && t.rtx.all()[0].is(markEver)
+	return t.packetsOut() > 0 && t.txq()[0].is(markEver)
 }
 
 // tryToOpen settles on Open, Disorder or CWR when no loss is known.
@@ -258,9 +258,9 @@ func (t *TCB) keepOpen(now time.Duration) {
 func (t *TCB) enterRecovery(now time.Duration, ece bool) {
 	r := t.needRec()
 	if t.has(fSACK) {
-		t.stats.TCPSackRecovery.Add(1)
+		t.env.stats.TCPSackRecovery.Add(1)
 	} else {
-		t.stats.TCPRenoRecovery.Add(1)
+		t.env.stats.TCPRenoRecovery.Add(1)
 	}
 	t.initUndo()
 	if !t.inReduction() {
@@ -299,14 +299,14 @@ func (t *TCB) enterLoss(now time.Duration) {
 	}
 	t.cong.Cwnd = uint32(t.inFlight() + 1)
 	t.cong.CwndCnt = 0
-	if t.caState <= CADisorder && r.sacked >= t.cfg.Reordering {
-		t.reordering = min(t.reordering, uint16(t.cfg.Reordering))
+	if t.caState <= CADisorder && r.sacked >= t.env.cfg.Reordering {
+		t.reordering = min(t.reordering, uint16(t.env.cfg.Reordering))
 	}
 	t.setCA(now, CALoss)
 	r.high = t.snd.nxt
 	t.rack.tlp = false
 	t.queueCWR()
-	r.frto = t.cfg.FRTO > 0 && (fresh || t.retransmits > 0)
+	r.frto = t.env.cfg.FRTO > 0 && (fresh || t.retransmits > 0)
 	t.cwndChanged(now)
 }
 
@@ -314,14 +314,14 @@ func (t *TCB) enterLoss(now time.Duration) {
 // peer has dropped what it had: "the data sender MUST ignore all information from SACKs" (RFC 2018 §8).
 func (t *TCB) timeoutMarkLost(now time.Duration) {
 	r := t.rec
-	q := t.rtx.all()
+	q := t.txq()
 	if len(q) == 0 {
 		return
 	}
 	reneg := q[0].is(markSACKed)
 	switch {
 	case reneg:
-		t.stats.TCPSACKReneging.Add(1)
+		t.env.stats.TCPSACKReneging.Add(1)
 		r.sacked, r.reneged = 0, true
 	case !t.has(fSACK):
 		r.sacked = 0

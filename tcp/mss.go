@@ -5,7 +5,7 @@ import "time"
 // advMSS returns the MSS we announce: "the maximum datagram size that can be received minus 20 or 40
 // for IP and 20 for TCP" (RFC 9293 §3.7.1, MUST-67; RFC 6691), at most what the user asked for.
 func (t *TCB) advMSS() uint16 {
-	mss := max(int(t.mtu)-ipHeaderLen(t.has(fIPv6))-MinHeaderLen, int(t.cfg.MinSndMSS))
+	mss := max(int(t.mtu)-ipHeaderLen(t.has(fIPv6))-MinHeaderLen, int(t.env.cfg.MinSndMSS))
 	if t.opt != nil && t.opt.maxSeg != 0 {
 		mss = min(mss, int(t.opt.maxSeg))
 	}
@@ -20,14 +20,14 @@ func (t *TCB) takeSYNOptions(now time.Duration, in *Segment) {
 	if t.opt != nil && t.opt.maxSeg != 0 {
 		t.mssClamp = min(t.mssClamp, t.opt.maxSeg)
 	}
-	t.set(fSACK, in.Opts.SACKPermitted && t.cfg.SACK == On)
-	t.set(fTS, in.Opts.HasTS && t.cfg.Timestamps == On)
+	t.set(fSACK, in.Opts.SACKPermitted && t.env.cfg.SACK == On)
+	t.set(fTS, in.Opts.HasTS && t.env.cfg.Timestamps == On)
 	if t.has(fTS) {
 		t.storeTSRecent(now, in.Opts.TSVal)
 	}
 	// "A TCP MAY send the Window Scale option in a SYN-ACK only if it received it in the SYN, and windows
 	// are scaled only when both sent it" (RFC 7323 §2.2).
-	t.set(fWScale, in.Opts.HasWScale && t.cfg.WindowScaling == On)
+	t.set(fWScale, in.Opts.HasWScale && t.env.cfg.WindowScaling == On)
 	if t.has(fWScale) {
 		t.snd.scale = min(in.Opts.WScale, MaxWScale)
 	} else {
@@ -49,7 +49,7 @@ func (t *TCB) takeSYNWindow(in *Segment) {
 // is as small as that default).
 func (t *TCB) syncMSS() {
 	mss := int(t.mtu) - ipHeaderLen(t.has(fIPv6)) - MinHeaderLen
-	mss = max(min(mss, int(t.mssClamp)), t.cfg.MinSndMSS) - t.tsLen()
+	mss = max(min(mss, int(t.mssClamp)), t.env.cfg.MinSndMSS) - t.tsLen()
 	half := int(t.snd.max)
 	if half > defaultMSS4 {
 		half /= 2

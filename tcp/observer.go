@@ -87,14 +87,14 @@ func (d DropReason) String() string {
 
 // dropped tells the observer that a segment was dropped.
 func (t *TCB) dropped(now time.Duration, in *Segment, why DropReason) {
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventDrop, Now: now, Drop: why, Range: Range{in.Seq, in.End()}})
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventDrop, Now: now, Drop: why, Range: Range{in.Seq, in.End()}})
 	}
 }
 
 // cwndChanged tells the observer the present window.
 func (t *TCB) cwndChanged(now time.Duration) {
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventCwnd, Now: now, Cwnd: t.cong.Cwnd, Ssthresh: t.cong.Ssthresh})
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventCwnd, Now: now, Cwnd: t.cong.Cwnd, Ssthresh: t.cong.Ssthresh})
 	}
 }

@@ -64,12 +64,12 @@ func (t *TCB) nagleHolds() bool {
 	if t.nonagle&nagleOff != 0 {
 		return false
 	}
-	return t.rtx.len() > 0 && t.snd.sml.After(t.snd.una) && !t.snd.sml.After(t.snd.nxt)
+	return t.packetsOut() > 0 && t.snd.sml.After(t.snd.una) && !t.snd.sml.After(t.snd.nxt)
 }
 
 // outputNew gives the next segment of new data, or the FIN.
 func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
-	if t.rtx.len() == 0 && t.snd.burst == 0 {
+	if t.packetsOut() == 0 && t.snd.burst == 0 {
 		t.restartAfterIdle(now)
 	}
 	n, fin, ok := t.next()
@@ -88,7 +88,7 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 // restartAfterIdle shrinks the window of a connection that has been idle for longer than an RTO
 // (RFC 5681 §4.1).
 func (t *TCB) restartAfterIdle(now time.Duration) {
-	if t.cfg.SlowStartAfterIdle != On {
+	if t.env.cfg.SlowStartAfterIdle != On {
 		return
 	}
 	before := t.cong.Cwnd
@@ -107,12 +107,11 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 	t.header(now, out, seq, 0, why)
 	if n > 0 {
 		t.dataSent(now)
-		if t.sndbuf.payload(t.alloc, seq, n, &out.Payload) || s.end == t.snd.psh {
+		if t.x.snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.snd.psh {
 			flags |= PSH
 			s.marks |= markPSH
 		}
 		t.total.dataOut++
-		t.total.bytesSent += uint64(n)
 		t.ecnData(out)
 	}
 	if fin {
@@ -125,13 +124,13 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 	if n < t.currentMSS() && n > 0 {
 		t.snd.sml = s.end
 	}
-	first := t.rtx.len() == 0
-	t.rtx.push(s)
+	first := t.packetsOut() == 0
+	t.needX().rtx.push(s)
 	t.snd.nxt = s.end
 	if t.caState == CACWR || t.caState == CARecovery {
 		t.rec.out++
 	}
-	if first || t.timers[TimerLossProbe] != 0 {
+	if first || t.timer(TimerLossProbe) != 0 {
 		t.rearmRTO(now)
 	}
 	t.snd.burst = min(t.snd.burst, 60000) + 1
@@ -142,7 +141,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 // outputRetransmit gives the next segment to be sent again, if the window allows it or a timer demands it.
 func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 	switch {
-	case t.rtx.len() == 0:
+	case t.packetsOut() == 0:
 		t.force &^= forceHead | forceTail
 		return false
 	case t.force&forceHead != 0:
@@ -151,7 +150,7 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 		return t.retransmit(now, out, 0, CauseRetransmitRTO)
 	case t.force&forceTail != 0:
 		t.force &^= forceTail
-		ok := t.retransmit(now, out, t.rtx.len()-1, CauseRetransmitTLP)
+		ok := t.retransmit(now, out, t.packetsOut()-1, CauseRetransmitTLP)
 		if ok {
 			t.tlpSent(now, true)
 		} else {
@@ -177,14 +176,14 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 		return false
 	}
 	if t.caState == CALoss {
-		t.stats.TCPSlowStartRetrans.Add(1)
+		t.env.stats.TCPSlowStartRetrans.Add(1)
 	} else {
-		t.stats.TCPFastRetrans.Add(1)
+		t.env.stats.TCPFastRetrans.Add(1)
 	}
 	if t.inReduction() {
 		r.out++
 	}
-	if i == 0 && t.timers[TimerReorder] == 0 {
+	if i == 0 && t.timer(TimerReorder) == 0 {
 		t.armXmit(TimerRetransmit, now+t.rto)
 	}
 	return true
@@ -192,7 +191,7 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 
 // nextLost returns the index of the first lost entry not sent again, -1 if there is none.
 func (t *TCB) nextLost() int {
-	q := t.rtx.all()
+	q := t.txq()
 	r := t.rec
 	for i := t.findTx(r.hint.Max(t.snd.una)); i < len(q); i++ {
 		if q[i].marks&(markLost|markRetrans|markSACKed) == markLost {
@@ -207,7 +206,7 @@ func (t *TCB) nextLost() int {
 // retransmit builds the i-th entry of the retransmission queue again. It returns false when the peer's
 // window has shrunk so that the segment lies outside (RFC 9293 §3.8.6: SHLD-16, SHLD-17).
 func (t *TCB) retransmit(now time.Duration, out *Segment, i int, why Cause) bool {
-	s := &t.rtx.all()[i]
+	s := &t.txq()[i]
 	mss := t.currentMSS()
 	room := int(t.snd.una.Add(t.snd.wnd).Sub(s.seq))
 	if room <= 0 {
@@ -232,7 +231,7 @@ func (t *TCB) retransmit(now time.Duration, out *Segment, i int, why Cause) bool
 	case text < size && text > 0:
 		t.joinTx(i, size)
 	}
-	s = &t.rtx.all()[i]
+	s = &t.txq()[i]
 	text = int(s.end.Sub(s.seq))
 	if s.is(markFIN) {
 		text--
@@ -246,7 +245,7 @@ func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why
 	t.header(now, out, s.seq, 0, why)
 	if text > 0 {
 		t.dataSent(now)
-		t.sndbuf.payload(t.alloc, s.seq, text, &out.Payload)
+		t.x.snd.payload(t.env.alloc, s.seq, text, &out.Payload)
 		t.total.dataOut++
 	}
 	if s.is(markPSH) {
@@ -268,7 +267,7 @@ func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why
 	r.undoRetrans = max(r.undoRetrans, 0) + 1
 	t.total.retrans++
 	t.total.bytesRetrans += uint64(text)
-	t.stats.RetransSegs.Add(1)
+	t.env.stats.RetransSegs.Add(1)
 	t.tellRetransmit(now, why, Range{s.seq, s.end})
 }
 
@@ -278,9 +277,9 @@ func (t *TCB) outputProbe(now time.Duration, out *Segment) bool {
 	why := CauseProbe
 	if t.force&forceProbe == 0 {
 		why = CauseKeepalive
-		t.stats.TCPKeepAlive.Add(1)
+		t.env.stats.TCPKeepAlive.Add(1)
 	} else {
-		t.stats.TCPWinProbe.Add(1)
+		t.env.stats.TCPWinProbe.Add(1)
 	}
 	t.force &^= forceProbe | forceKeepalive
 	room := int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt))
@@ -290,7 +289,7 @@ func (t *TCB) outputProbe(now time.Duration, out *Segment) bool {
 		t.sendNew(now, out, n, t.has(fFinQueued) && n == left && room > n, why)
 		if n > 0 {
 			out.Flags |= PSH
-			t.rtx.all()[t.rtx.len()-1].marks |= markPSH
+			t.txq()[t.packetsOut()-1].marks |= markPSH
 		}
 		t.probesOut, t.backoff = 0, 0
 		return true

@@ -59,7 +59,7 @@ func (t *TCB) header(now time.Duration, out *Segment, seq Seq, flags Flags, why 
 	}
 	t.ackSent()
 	t.total.segsOut++
-	t.stats.OutSegs.add(t.localPort)
+	t.env.stats.OutSegs.add(t.localPort)
 }
 
 // outputSYN gives the SYN of SYN-SENT or the SYN-ACK of SYN-RECEIVED, or an ACK for a bad segment.
@@ -79,8 +79,8 @@ func (t *TCB) outputSYN(now time.Duration, out *Segment) bool {
 // sendSYN makes Output give the first SYN or SYN-ACK and starts its timer.
 func (t *TCB) sendSYN(now time.Duration) {
 	t.snd.nxt = t.snd.iss.Add(1)
-	if t.rtx.len() == 0 {
-		t.rtx.push(txSeg{seq: t.snd.iss, end: t.snd.nxt, sent: now, marks: markSYN})
+	if t.packetsOut() == 0 {
+		t.needX().rtx.push(txSeg{seq: t.snd.iss, end: t.snd.nxt, sent: now, marks: markSYN})
 	}
 	t.force |= forceSyn
 	t.armXmit(TimerRetransmit, now+t.rto)
@@ -95,9 +95,9 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 		Wnd: uint16(min(t.rcv.wnd, 65535)), Cause: CauseSYN,
 		Opts: Options{MSS: t.advMSS(), HasMSS: true},
 	}
-	out.Opts.SACKPermitted = t.cfg.SACK == On && (!synack || t.has(fSACK))
-	out.Opts.HasTS = t.cfg.Timestamps == On && (!synack || t.has(fTS))
-	out.Opts.HasWScale = t.cfg.WindowScaling == On && (!synack || t.has(fWScale))
+	out.Opts.SACKPermitted = t.env.cfg.SACK == On && (!synack || t.has(fSACK))
+	out.Opts.HasTS = t.env.cfg.Timestamps == On && (!synack || t.has(fTS))
+	out.Opts.HasWScale = t.env.cfg.WindowScaling == On && (!synack || t.has(fWScale))
 	out.Opts.WScale = t.rcv.scale
 	if out.Opts.HasTS {
 		out.Opts.TSVal, out.Opts.TSEcr = t.tsNow(now), t.ts.recent
@@ -120,8 +120,8 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	if again {
 		out.Cause = CauseRetransmitSYN
 	}
-	if t.rtx.len() > 0 {
-		head := &t.rtx.all()[0]
+	if t.packetsOut() > 0 {
+		head := &t.txq()[0]
 		head.sent = now
 		if again {
 			head.marks |= markEver
@@ -132,12 +132,12 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 		t.tellRetransmit(now, out.Cause, Range{t.snd.iss, t.snd.iss + 1})
 		return
 	}
-	t.stats.OutSegs.add(t.localPort)
+	t.env.stats.OutSegs.add(t.localPort)
 }
 
 func (t *TCB) tellRetransmit(now time.Duration, why Cause, r Range) {
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventRetransmit, Now: now, Cause: why, Range: r})
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventRetransmit, Now: now, Cause: why, Range: r})
 	}
 }
 
@@ -180,7 +180,7 @@ func (t *TCB) outputReset(now time.Duration, out *Segment) {
 		Seq: t.rst.seq, Ack: t.rst.ack, Flags: t.rst.flags, Cause: CauseReset,
 	}
 	t.rst = pendingReset{}
-	t.stats.OutRsts.Add(1)
+	t.env.stats.OutRsts.Add(1)
 	t.total.segsOut++
 }
 
@@ -203,18 +203,18 @@ func (t *TCB) outputDone(now time.Duration) {
 	}
 	t.force &^= forceNagle
 	t.snd.burst = 0
-	if t.has(fSentNew) && (!t.rack.tlp || t.timers[TimerRetransmit] == 0) {
+	if t.has(fSentNew) && (!t.rack.tlp || t.timer(TimerRetransmit) == 0) {
 		t.scheduleTLP(now, false)
 	}
 	if t.has(fSentNew) || t.has(fCwndLimited) {
 		t.cong.Validate(Usage{
 			Now: now, RTO: t.rto, Una: t.snd.una, Nxt: t.snd.nxt, Out: uint32(t.packetsOut()),
 			Limited: t.has(fCwndLimited) || t.inFlight() >= int(t.cong.Cwnd),
-			Shrink:  t.cfg.SlowStartAfterIdle == On && t.caState == CAOpen && !t.has(fNoSpace),
+			Shrink:  t.env.cfg.SlowStartAfterIdle == On && t.caState == CAOpen && !t.has(fNoSpace),
 		})
 	}
 	t.flags &^= fCwndLimited | fSentNew
-	if t.snd.nxt != t.snd.end && t.rtx.len() == 0 {
+	if t.snd.nxt != t.snd.end && t.packetsOut() == 0 {
 		t.needProbe(now)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // of new data (if available), or retransmit to the receiving TCP peer even if the send window is zero"
 // (RFC 9293 §3.8.6.1, MUST-35, MUST-36).
 func (t *TCB) needProbe(now time.Duration) {
-	if t.snd.nxt == t.snd.end || t.rtx.len() > 0 || t.timers[TimerPersist] != 0 || t.state == StateClosed {
+	if t.snd.nxt == t.snd.end || t.packetsOut() > 0 || t.timer(TimerPersist) != 0 || t.state == StateClosed {
 		return
 	}
 	t.armXmit(TimerPersist, now+t.probeBase())
@@ -20,22 +20,22 @@ func (t *TCB) needProbe(now time.Duration) {
 
 // probeBase is the first probe interval: "when the zero window has existed for the retransmission timeout
 // period" (SHLD-29).
-func (t *TCB) probeBase() time.Duration { return max(t.rto, t.cfg.RTOMin) }
+func (t *TCB) probeBase() time.Duration { return max(t.rto, t.env.cfg.RTOMin) }
 
 // probeWhen is the present probe interval: it "SHOULD increase exponentially" (SHLD-30).
 func (t *TCB) probeWhen() time.Duration {
-	most := bits.Len64(uint64(t.cfg.RTOMax / max(t.cfg.RTOMin, 1))) // log2 + 1
+	most := bits.Len64(uint64(t.env.cfg.RTOMax / max(t.env.cfg.RTOMin, 1))) // log2 + 1
 	d := t.probeBase()
-	for i := 0; i < min(int(t.backoff), most) && d < t.cfg.RTOMax; i++ {
+	for i := 0; i < min(int(t.backoff), most) && d < t.env.cfg.RTOMax; i++ {
 		d *= 2
 	}
-	return min(d, t.cfg.RTOMax)
+	return min(d, t.env.cfg.RTOMax)
 }
 
 // persistExpired sends a probe. The connection stays open as long as probes are answered (MUST-37); only an
 // orphan, or one whose probes nobody answers, ends.
 func (t *TCB) persistExpired(now time.Duration) {
-	if t.rtx.len() > 0 || t.snd.nxt == t.snd.end {
+	if t.packetsOut() > 0 || t.snd.nxt == t.snd.end {
 		t.probesOut = 0
 		return
 	}
@@ -46,9 +46,9 @@ func (t *TCB) persistExpired(now time.Duration) {
 		t.probeGivesUp(now)
 		return
 	}
-	limit := t.cfg.Retries2
+	limit := t.env.cfg.Retries2
 	if t.has(fOrphan) {
-		alive := t.probeWhen() < t.cfg.RTOMax
+		alive := t.probeWhen() < t.env.cfg.RTOMax
 		limit = t.orphanRetries(alive)
 		if !alive && int(t.backoff) >= limit {
 			t.probeGivesUp(now)
@@ -61,7 +61,7 @@ func (t *TCB) persistExpired(now time.Duration) {
 	}
 	t.force |= forceProbe
 	t.probesOut = min(t.probesOut, 254) + 1
-	if int(t.backoff) < t.cfg.Retries2 {
+	if int(t.backoff) < t.env.cfg.Retries2 {
 		t.backoff++
 	}
 	d := t.probeWhen()
@@ -72,7 +72,7 @@ func (t *TCB) persistExpired(now time.Duration) {
 }
 
 func (t *TCB) probeGivesUp(now time.Duration) {
-	t.stats.TCPAbortOnTimeout.Add(1)
+	t.env.stats.TCPAbortOnTimeout.Add(1)
 	t.fail(now, ErrTimeout)
 }
 
@@ -82,7 +82,7 @@ func (t *TCB) probeTimedOut(now time.Duration) bool {
 	if limit := t.userTimeout(); limit > 0 && t.rec != nil && t.rec.stamped {
 		return now-t.rec.rexmitAt >= limit
 	}
-	return now-t.lastRecv > 2*t.cfg.RTOMax
+	return now-t.lastRecv > 2*t.env.cfg.RTOMax
 }
 
 // ackProbe is called when an ACK arrives while nothing is in flight: a window that opened ends probing,
@@ -140,7 +140,7 @@ func (t *TCB) KeepAlive() KeepAliveConfig {
 	if t.opt != nil {
 		c.Idle, c.Interval, c.Count = t.opt.keep.Idle, t.opt.keep.Interval, t.opt.keep.Count
 	}
-	if t.cfg != nil {
+	if t.env != nil {
 		c.Idle, c.Interval, c.Count = t.keepIdle(), t.keepInterval(), t.keepCount()
 	}
 	return c
@@ -150,21 +150,21 @@ func (t *TCB) keepIdle() time.Duration {
 	if t.opt != nil && t.opt.keep.Idle > 0 {
 		return t.opt.keep.Idle
 	}
-	return t.cfg.KeepaliveTime
+	return t.env.cfg.KeepaliveTime
 }
 
 func (t *TCB) keepInterval() time.Duration {
 	if t.opt != nil && t.opt.keep.Interval > 0 {
 		return t.opt.keep.Interval
 	}
-	return t.cfg.KeepaliveIntvl
+	return t.env.cfg.KeepaliveIntvl
 }
 
 func (t *TCB) keepCount() int {
 	if t.opt != nil && t.opt.keep.Count > 0 {
 		return t.opt.keep.Count
 	}
-	return t.cfg.KeepaliveProbes
+	return t.env.cfg.KeepaliveProbes
 }
 
 // silence returns for how long the peer has sent nothing.
@@ -178,7 +178,7 @@ func (t *TCB) keepaliveExpired(now time.Duration) {
 		return
 	}
 	idle := t.keepIdle()
-	if t.rtx.len() > 0 || t.snd.nxt != t.snd.end {
+	if t.packetsOut() > 0 || t.snd.nxt != t.snd.end {
 		t.arm(TimerKeepalive, now+idle) // other timers watch the peer
 		return
 	}
@@ -189,7 +189,7 @@ func (t *TCB) keepaliveExpired(now time.Duration) {
 	}
 	user := t.userTimeout()
 	if user > 0 && quiet >= user && t.probesOut > 0 || user == 0 && int(t.probesOut) >= t.keepCount() {
-		t.stats.TCPAbortOnTimeout.Add(1)
+		t.env.stats.TCPAbortOnTimeout.Add(1)
 		t.queueReset()
 		t.fail(now, ErrTimeout)
 		return

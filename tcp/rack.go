@@ -44,7 +44,7 @@ func (t *TCB) rackReoWnd() time.Duration {
 		if t.caState >= CARecovery {
 			return 0
 		}
-		if t.rec != nil && t.rec.sacked >= int(t.reordering) && t.cfg.Recovery&4 == 0 {
+		if t.rec != nil && t.rec.sacked >= int(t.reordering) && t.env.cfg.Recovery&4 == 0 {
 			return 0
 		}
 	}
@@ -60,7 +60,7 @@ func (t *TCB) rackWait(s *txSeg, now, reo time.Duration) time.Duration {
 // 5). It returns after how long another segment would be lost; 0: none.
 func (t *TCB) rackDetectLoss(now time.Duration) (wait time.Duration) {
 	reo := t.rackReoWnd()
-	q := t.rtx.all()
+	q := t.txq()
 	for i := range q {
 		s := &q[i]
 		if s.is(markSACKed) || s.is(markLost) && !s.is(markRetrans) {
@@ -101,7 +101,7 @@ func (t *TCB) rackMarkLost(now time.Duration) bool {
 // dupackMarkLost is the rule of RFC 6675 §4 (IsLost) for Recovery without RACK: lost is what has
 // DupThresh segments SACKed above it.
 func (t *TCB) dupackMarkLost(now time.Duration) {
-	q := t.rtx.all()
+	q := t.txq()
 	above := 0
 	for i := len(q) - 1; i >= 0; i-- {
 		switch s := &q[i]; {
@@ -126,7 +126,7 @@ func (t *TCB) reorderExpired(now time.Duration) {
 		}
 		r.rexmit = rexmitLost
 	}
-	if t.timers[TimerRetransmit] == 0 {
+	if t.timer(TimerRetransmit) == 0 {
 		t.rearmRTO(now)
 	}
 }
@@ -134,7 +134,7 @@ func (t *TCB) reorderExpired(now time.Duration) {
 // rackUpdateReoWnd adapts the reordering window once per round trip to duplicates the peer reported, which
 // show retransmissions that came too early (step 4).
 func (t *TCB) rackUpdateReoWnd(a *ackState) {
-	if t.cfg.Recovery&2 != 0 || !t.has(fSACK) || t.rtx.len() == 0 {
+	if t.env.cfg.Recovery&2 != 0 || !t.has(fSACK) || t.packetsOut() == 0 {
 		return
 	}
 	k := &t.rack
@@ -160,8 +160,8 @@ func (t *TCB) checkReordering(low Seq, byTimestamp bool) {
 	}
 	mss := max(int(t.mss), 1)
 	if metric := int(fack.Sub(low)); metric > int(t.reordering)*mss {
-		t.reordering = uint16(min((metric+mss-1)/mss, t.cfg.MaxReordering))
+		t.reordering = uint16(min((metric+mss-1)/mss, t.env.cfg.MaxReordering))
 	}
 	t.rack.reordSeen = true
-	t.stats.TCPSACKReorder.Add(1)
+	t.env.stats.TCPSACKReorder.Add(1)
 }

@@ -11,7 +11,7 @@ import (
 
 // initWindow chooses the first window and the scale for a connection whose segments carry mss bytes.
 func (t *TCB) initWindow(scale bool, mss int) {
-	space := max(t.cfg.winFromSpace(int(t.rcvLimit)), 0)
+	space := max(t.env.cfg.winFromSpace(int(t.rcvLimit)), 0)
 	clamp := 65535 << MaxWScale
 	if t.has(fRcvLocked) {
 		clamp = min(clamp, max(space, 1))
@@ -21,12 +21,12 @@ func (t *TCB) initWindow(scale bool, mss int) {
 		space -= space % mss
 	}
 	t.rcv.wnd = uint32(min(space, 65535))
-	if n := t.cfg.InitRwnd; n > 0 {
+	if n := t.env.cfg.InitRwnd; n > 0 {
 		t.rcv.wnd = min(t.rcv.wnd, uint32(n*mss))
 	}
 	t.rcv.scale = 0
 	if scale {
-		most := min(max(space, t.cfg.Rmem[2]), clamp)
+		most := min(max(space, t.env.cfg.Rmem[2]), clamp)
 		t.rcv.scale = uint8(min(max(bits.Len32(uint32(most))-16, 0), MaxWScale))
 	}
 	t.rcv.clamp = uint32(min(clamp, 65535<<t.rcv.scale))
@@ -47,12 +47,12 @@ func (t *TCB) initBuffers(now time.Duration) {
 	adv := uint32(t.rcv.adv)
 	if t.rcv.clamp >= most {
 		t.rcv.clamp = most
-		if t.cfg.AppWin > 0 && most > 4*adv {
-			t.rcv.clamp = max(most-most>>t.cfg.AppWin, 4*adv)
+		if t.env.cfg.AppWin > 0 && most > 4*adv {
+			t.rcv.clamp = max(most-most>>t.env.cfg.AppWin, 4*adv)
 		}
 	}
 	// One segment is kept in reserve, so that the window can close before the buffer is full.
-	if t.cfg.AppWin > 0 && t.rcv.clamp > 2*adv && t.rcv.clamp+adv > most {
+	if t.env.cfg.AppWin > 0 && t.rcv.clamp > 2*adv && t.rcv.clamp+adv > most {
 		t.rcv.clamp = uint32(max(2*int(adv), int(most)-int(adv)))
 	}
 	t.rcv.ssthresh = min(t.rcv.ssthresh, t.rcv.clamp)
@@ -67,18 +67,26 @@ const initialCwndForRcv = 10
 
 // charge returns how much of SO_RCVBUF is in use.
 func (t *TCB) charge() int {
-	n := t.rcvbuf.charge()
+	n := t.queueCharge()
 	if t.ooo != nil {
 		n += t.ooo.charge()
 	}
 	return n
 }
 
+// queueCharge is the part of charge that is in order.
+func (t *TCB) queueCharge() int {
+	if t.x == nil {
+		return 0
+	}
+	return t.x.rcv.charge()
+}
+
 // fullSpace returns the window an empty buffer allows.
-func (t *TCB) fullSpace() int { return t.cfg.winFromSpace(int(t.rcvLimit)) }
+func (t *TCB) fullSpace() int { return t.env.cfg.winFromSpace(int(t.rcvLimit)) }
 
 // space returns the window the buffer allows now; negative when it holds more than it should.
-func (t *TCB) space() int { return t.cfg.winFromSpace(int(t.rcvLimit) - t.charge()) }
+func (t *TCB) space() int { return t.env.cfg.winFromSpace(int(t.rcvLimit) - t.charge()) }
 
 // receiveWindow returns what is left of the window advertised last.
 func (t *TCB) receiveWindow() uint32 {
@@ -126,7 +134,7 @@ func (t *TCB) selectWindow() uint16 {
 	old, left, wnd := t.rcv.wnd, t.receiveWindow(), t.offer()
 	if wnd < left {
 		if wnd == 0 {
-			t.stats.TCPWantZeroWindowAdv.Add(1)
+			t.env.stats.TCPWantZeroWindowAdv.Add(1)
 		}
 		unit := uint32(1) << t.rcv.scale
 		wnd = (left + unit - 1) / unit * unit
@@ -135,9 +143,9 @@ func (t *TCB) selectWindow() uint16 {
 	t.rcv.wnd, t.rcv.wup = wnd, t.rcv.nxt
 	switch {
 	case wnd == 0 && old != 0:
-		t.stats.TCPToZeroWindowAdv.Add(1)
+		t.env.stats.TCPToZeroWindowAdv.Add(1)
 	case wnd != 0 && old == 0:
-		t.stats.TCPFromZeroWindowAdv.Add(1)
+		t.env.stats.TCPFromZeroWindowAdv.Add(1)
 	}
 	return uint16(wnd >> t.rcv.scale)
 }
@@ -151,7 +159,7 @@ func (t *TCB) growWindow(n int) {
 	}
 	incr := 0
 	size := n + pieceOverhead
-	if t.cfg.winFromSpace(size) <= n {
+	if t.env.cfg.winFromSpace(size) <= n {
 		incr = 2 * int(t.rcv.adv)
 	} else {
 		incr = t.slowGrowth(size)
@@ -166,8 +174,8 @@ func (t *TCB) growWindow(n int) {
 // slowGrowth decides on growth for segments whose overhead outweighs their text: it is possible while the
 // buffer is much larger than the window.
 func (t *TCB) slowGrowth(size int) int {
-	truesize := t.cfg.winFromSpace(size) / 2
-	window := t.cfg.winFromSpace(t.cfg.Rmem[2]) / 2
+	truesize := t.env.cfg.winFromSpace(size) / 2
+	window := t.env.cfg.winFromSpace(t.env.cfg.Rmem[2]) / 2
 	for ; int(t.rcv.ssthresh) <= window; window /= 2 {
 		if truesize <= size-pieceOverhead {
 			return 2 * int(t.rcv.mss)
@@ -233,14 +241,14 @@ func (t *TCB) adjustRcvSpace(now time.Duration) {
 	}
 	copied := uint32(t.rcv.read.Sub(t.drs.seq))
 	if copied > t.drs.space {
-		if t.cfg.ModerateRcvbuf == On && !t.has(fRcvLocked) {
+		if t.env.cfg.ModerateRcvbuf == On && !t.has(fRcvLocked) {
 			win := uint64(copied)*2 + 16*uint64(t.rcv.adv)
 			grow := win * uint64(copied-t.drs.space) / uint64(max(t.drs.space, 1))
 			win += grow * 2
-			size := min(t.cfg.spaceFromWin(int(min(win, 1<<30))), t.cfg.Rmem[2])
+			size := min(t.env.cfg.spaceFromWin(int(min(win, 1<<30))), t.env.cfg.Rmem[2])
 			if size > int(t.rcvLimit) {
 				t.rcvLimit = int32(size)
-				t.rcv.clamp = uint32(min(t.cfg.winFromSpace(size), 65535<<t.rcv.scale))
+				t.rcv.clamp = uint32(min(t.env.cfg.winFromSpace(size), 65535<<t.rcv.scale))
 			}
 		}
 		t.drs.space = copied
@@ -257,7 +265,7 @@ func (t *TCB) expandSndbuf() {
 	per := int(max(t.mssClamp, t.mss)) + 576 // what a segment costs Linux beside its text
 	per = 1 << bits.Len(uint(per-1))
 	n := max(initialCwndForRcv, int(t.cong.Cwnd), int(t.reordering)+1)
-	size := min(2*n*per, t.cfg.Wmem[2])
+	size := min(2*n*per, t.env.cfg.Wmem[2])
 	t.sndLimit = max(t.sndLimit, int32(size))
 }
 

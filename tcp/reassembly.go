@@ -36,7 +36,7 @@ func (q *oooQueue) release() {
 // outOfOrder keeps a segment that begins beyond RCV.NXT, as far as the buffer and the window have room.
 func (t *TCB) outOfOrder(now time.Duration, in *Segment) {
 	t.ecnCheckCE(in)
-	t.total.oooPackets++
+	t.total.oooPackets += uint16(min(1, 65535-int(t.total.oooPackets)))
 	if t.ooo == nil {
 		t.ooo = new(oooQueue)
 	}
@@ -46,18 +46,18 @@ func (t *TCB) outOfOrder(now time.Duration, in *Segment) {
 		t.ack.cause = CauseDupAck
 	}
 	if t.charge()+in.Payload.N > int(t.rcvLimit) {
-		t.pruneOOO(int(t.rcvLimit) - t.rcvbuf.charge() - in.Payload.N - pieceOverhead)
+		t.pruneOOO(int(t.rcvLimit) - t.queueCharge() - in.Payload.N - pieceOverhead)
 		if t.charge()+in.Payload.N > int(t.rcvLimit) {
-			t.stats.TCPOFODrop.Add(1)
+			t.env.stats.TCPOFODrop.Add(1)
 			t.dropped(now, in, DropOutOfOrder)
 			return
 		}
 	}
 	t.measureRcvMSS(in)
-	t.stats.TCPOFOQueue.Add(1)
+	t.env.stats.TCPOFOQueue.Add(1)
 	seg := oooSeg{seq: in.Seq, end: in.End(), fin: in.Flags&FIN != 0, payload: in.Payload}
 	if !t.insertOOO(q, seg) {
-		t.stats.TCPOFOMerge.Add(1)
+		t.env.stats.TCPOFOMerge.Add(1)
 		t.dropped(now, in, DropDuplicate)
 	} else if t.has(fSACK) && in.Payload.N >= 128 {
 		t.growWindow(in.Payload.N)
@@ -100,7 +100,7 @@ func (t *TCB) insertOOO(q *oooQueue, seg oooSeg) bool {
 			break
 		}
 		t.extendDSACK(right.seq, right.end)
-		t.stats.TCPOFOMerge.Add(1)
+		t.env.stats.TCPOFOMerge.Add(1)
 		q.bytes -= right.payload.N
 		right.payload.Release()
 	}
@@ -193,7 +193,7 @@ func (t *TCB) pruneOOO(room int) {
 	if q.charge() <= room {
 		return
 	}
-	t.stats.OfoPruned.Add(1)
+	t.env.stats.OfoPruned.Add(1)
 	for len(q.segs) > 0 && q.charge() > room {
 		last := &q.segs[len(q.segs)-1]
 		q.bytes -= last.payload.N
@@ -240,13 +240,13 @@ func (q *oooQueue) forget(nxt Seq) {
 
 // setDSACK notes that [start, end) arrived twice (RFC 2883), to be reported with the next ACK.
 func (t *TCB) setDSACK(start, end Seq) {
-	if !t.has(fSACK) || t.cfg.DSACK != On {
+	if !t.has(fSACK) || t.env.cfg.DSACK != On {
 		return
 	}
 	if start.Before(t.rcv.nxt) {
-		t.stats.TCPDSACKOldSent.Add(1)
+		t.env.stats.TCPDSACKOldSent.Add(1)
 	} else {
-		t.stats.TCPDSACKOfoSent.Add(1)
+		t.env.stats.TCPDSACKOfoSent.Add(1)
 	}
 	t.flags |= fDSACK
 	t.ack.dsack = Range{start, end}

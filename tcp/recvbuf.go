@@ -4,12 +4,9 @@ package tcp
 // arrived in.
 type recvBuf struct {
 	pieces  queue[Piece]
-	room    [1]Piece
 	bytes   int  // in all pieces
 	private bool // the last piece is memory of ours with room behind it
 }
-
-func (r *recvBuf) init() { r.pieces.begin(r.room[:0]) }
 
 const (
 	// pieceOverhead is what a piece or a segment held counts beyond its bytes, so that many small ones
@@ -101,7 +98,7 @@ func (r *recvBuf) skip(n int) {
 	if first.Owner != nil {
 		first.Owner.Release()
 	}
-	r.pieces.pop(r.room[:0])
+	r.pieces.pop()
 	if r.pieces.len() == 0 {
 		r.private = false
 	}
@@ -131,6 +128,6 @@ func (r *recvBuf) release() {
 			q.Owner.Release()
 		}
 	}
-	r.pieces.begin(r.room[:0])
+	r.pieces.clear()
 	r.bytes, r.private = 0, false
 }

@@ -34,13 +34,10 @@ func sentAfter(t1, t2 time.Duration, end1, end2 Seq) bool {
 	return t1 > t2 || t1 == t2 && end1.After(end2)
 }
 
-// packetsOut returns how many segments were sent and are not cumulatively acknowledged.
-func (t *TCB) packetsOut() int { return t.rtx.len() }
-
 // inFlight returns how many segments are thought to be in the network: sent, neither SACKed nor lost,
 // and retransmissions (the "pipe" of RFC 6675 in segments).
 func (t *TCB) inFlight() int {
-	n := t.rtx.len()
+	n := t.packetsOut()
 	if r := t.rec; r != nil {
 		n += r.retrans - r.sacked - r.lost
 	}
@@ -49,13 +46,13 @@ func (t *TCB) inFlight() int {
 
 // findTx returns the index of the entry that holds seq or comes first after it.
 func (t *TCB) findTx(seq Seq) int {
-	q := t.rtx.all()
+	q := t.txq()
 	return sort.Search(len(q), func(i int) bool { return q[i].end.After(seq) })
 }
 
 // splitTx cuts the i-th entry in two at seq, which lies inside. PSH and FIN stay with the second.
 func (t *TCB) splitTx(i int, seq Seq) {
-	first := &t.rtx.all()[i]
+	first := &t.txq()[i]
 	second := *first
 	second.seq = seq
 	second.marks &^= markSYN
@@ -64,13 +61,13 @@ func (t *TCB) splitTx(i int, seq Seq) {
 	if r := t.rec; r != nil {
 		r.count(first.marks, +1)
 	}
-	t.rtx.insert(i+1, second)
+	t.x.rtx.insert(i+1, second)
 }
 
 // trimTx drops from the first entry what was acknowledged of it.
 func (t *TCB) trimTx() {
-	if t.rtx.len() > 0 {
-		if head := &t.rtx.all()[0]; head.seq.Before(t.snd.una) {
+	if t.packetsOut() > 0 {
+		if head := &t.txq()[0]; head.seq.Before(t.snd.una) {
 			head.seq = t.snd.una
 			head.marks &^= markSYN
 		}
@@ -80,9 +77,9 @@ func (t *TCB) trimTx() {
 // joinTx makes the i-th entry take over small ones behind it as long as all fits into room bytes:
 // repacketization (RFC 9293 §3.8.6.2.1; Linux's tcp_retrans_collapse).
 func (t *TCB) joinTx(i, room int) {
-	q := t.rtx.all()
+	q := t.txq()
 	first := &q[i]
-	if t.cfg.RetransCollapse != On || first.marks&(markSYN|markFIN|markSACKed) != 0 {
+	if t.env.cfg.RetransCollapse != On || first.marks&(markSYN|markFIN|markSACKed) != 0 {
 		return
 	}
 	room -= int(first.end.Sub(first.seq))
@@ -107,7 +104,7 @@ func (t *TCB) joinTx(i, room int) {
 		}
 	}
 	if j > i+1 {
-		t.rtx.remove(i+1, j)
+		t.x.rtx.remove(i+1, j)
 	}
 }
 
@@ -180,7 +177,7 @@ func (t *TCB) markLostTx(now time.Duration, s *txSeg) {
 			// The retransmission was lost too.
 			s.marks &^= markRetrans
 			r.retrans--
-			t.stats.TCPLostRetransmit.Add(1)
+			t.env.stats.TCPLostRetransmit.Add(1)
 			t.total.lost++
 			r.hintAt(s.seq)
 			t.tellLost(now, s)
@@ -193,7 +190,7 @@ func (t *TCB) markLostTx(now time.Duration, s *txSeg) {
 	if s.is(markRetrans) {
 		s.marks &^= markRetrans
 		r.retrans--
-		t.stats.TCPLostRetransmit.Add(1)
+		t.env.stats.TCPLostRetransmit.Add(1)
 	}
 	s.marks |= markLost
 	r.lost++
@@ -208,7 +205,7 @@ func (r *recovery) hintAt(seq Seq) {
 }
 
 func (t *TCB) tellLost(now time.Duration, s *txSeg) {
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventLost, Now: now, Range: Range{s.seq, s.end}})
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventLost, Now: now, Range: Range{s.seq, s.end}})
 	}
 }

@@ -24,7 +24,7 @@ func (t *TCB) takeSACK(in *Segment, a *ackState) {
 		dup := dsack && i == 0
 		if !t.validSACK(b, dup) {
 			if !dup {
-				t.stats.TCPSACKDiscard.Add(1)
+				t.env.stats.TCPSACKDiscard.Add(1)
 			}
 			continue
 		}
@@ -63,15 +63,15 @@ func (t *TCB) takeDSACK(in *Segment, blocks []Range, a *ackState) bool {
 	first := blocks[0]
 	switch {
 	case first.Start.Before(in.Ack):
-		t.stats.TCPDSACKRecv.Add(1)
+		t.env.stats.TCPDSACKRecv.Add(1)
 	case len(blocks) > 1 && !first.End.After(blocks[1].End) && !first.Start.Before(blocks[1].Start):
-		t.stats.TCPDSACKOfoRecv.Add(1)
+		t.env.stats.TCPDSACKOfoRecv.Add(1)
 	default:
 		return false
 	}
 	n := t.dsackSeen(first, a)
 	if n == 0 {
-		t.stats.TCPDSACKIgnoredOld.Add(1)
+		t.env.stats.TCPDSACKIgnoredOld.Add(1)
 		return false
 	}
 	r := t.rec
@@ -94,8 +94,8 @@ func (t *TCB) dsackSeen(b Range, a *ackState) int {
 	} else if t.rack.tlp && t.rack.tlpEnd == b.End {
 		a.info |= ackDSACKTLP
 	}
-	t.total.dsackDups += uint32(dups)
-	if t.total.dsackDups > t.total.retrans {
+	t.total.dsackDups = uint16(min(int(t.total.dsackDups)+dups, 65535))
+	if uint32(t.total.dsackDups) > t.total.retrans {
 		return 0
 	}
 	if t.rack.reordSeen && a.info&ackDSACKTLP == 0 {
@@ -108,7 +108,7 @@ func (t *TCB) dsackSeen(b Range, a *ackState) int {
 
 // tagSACK marks the entries that b covers completely.
 func (t *TCB) tagSACK(b Range, dup bool, a *ackState) {
-	q := t.rtx.all()
+	q := t.txq()
 	for i := t.findTx(b.Start); i < len(q) && q[i].seq.Before(b.End); i++ {
 		s := &q[i]
 		if s.seq.Before(b.Start) || s.end.After(b.End) {

@@ -16,11 +16,8 @@ func (c *chunk) end() Seq { return c.start.Add(uint32(len(c.b))) }
 // refer to chunks and never copy; a chunk goes back when all of it is acknowledged.
 type sendBuf struct {
 	chunks queue[chunk]
-	room   [1]chunk
 	cur    int32 // index of the chunk that the latest segment began in: where to look first
 }
-
-func (s *sendBuf) init() { s.chunks.begin(s.room[:0]) }
 
 // Sizes of chunks in bytes: small writes share a small chunk, so that a connection that carries little
 // holds little; bulk fills large ones.
@@ -67,7 +64,7 @@ func (s *sendBuf) ack(una Seq) {
 		if c.owner != nil {
 			c.owner.Release()
 		}
-		s.chunks.pop(s.room[:0])
+		s.chunks.pop()
 		s.cur = max(s.cur-1, 0)
 	}
 }
@@ -79,7 +76,7 @@ func (s *sendBuf) release() {
 			c.owner.Release()
 		}
 	}
-	s.chunks.begin(s.room[:0])
+	s.chunks.clear()
 	s.cur = 0
 }
 

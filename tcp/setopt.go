@@ -58,7 +58,7 @@ func (t *TCB) SetQuickAck(now time.Duration, on bool) {
 	t.ack.pingpong = 0
 	if t.state.in(canSend) && t.ack.pending&ackSched != 0 {
 		t.ack.pending |= ackPushed
-		if t.rcvbuf.bytes == 0 {
+		if t.Readable() == 0 {
 			t.ack.now(CauseAck)
 		} else {
 			t.afterRead(0)
@@ -69,8 +69,8 @@ func (t *TCB) SetQuickAck(now time.Duration, on bool) {
 // QuickAck reports whether the connection is not in a dialogue in which ACKs wait for data.
 func (t *TCB) QuickAck() bool {
 	thr := 1
-	if t.cfg != nil {
-		thr = t.cfg.PingpongThr
+	if t.env != nil {
+		thr = t.env.cfg.PingpongThr
 	}
 	return int(t.ack.pingpong) < thr
 }
@@ -120,8 +120,8 @@ func (t *TCB) SetSndBuf(n int) {
 	t.set(fSndLocked, n > 0)
 	if n > 0 {
 		t.sndLimit = int32(min(n, 1<<30))
-	} else if t.cfg != nil {
-		t.sndLimit = int32(t.cfg.Wmem[1])
+	} else if t.env != nil {
+		t.sndLimit = int32(t.env.cfg.Wmem[1])
 	}
 }
 
@@ -135,8 +135,8 @@ func (t *TCB) SetRcvBuf(n int) {
 	t.set(fRcvLocked, n > 0)
 	if n > 0 {
 		t.rcvLimit = int32(min(n, 1<<30))
-	} else if t.cfg != nil {
-		t.rcvLimit = int32(t.cfg.Rmem[1])
+	} else if t.env != nil {
+		t.rcvLimit = int32(t.env.cfg.Rmem[1])
 	}
 }
 
@@ -170,8 +170,8 @@ func (t *TCB) Congestion() string {
 	switch {
 	case t.caKind > 0:
 		return CongestionNames()[t.caKind-1]
-	case t.cfg != nil:
-		return t.cfg.CongestionControl
+	case t.env != nil:
+		return t.env.cfg.CongestionControl
 	}
 	return CongestionNames()[0]
 }

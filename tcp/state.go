@@ -60,20 +60,20 @@ func (t *TCB) setState(now time.Duration, to State) {
 	const estab = stateSet(1<<StateEstablished | 1<<StateCloseWait)
 	switch {
 	case !from.in(estab) && to.in(estab):
-		t.stats.CurrEstab.Add(1)
+		t.env.stats.CurrEstab.Add(1)
 	case from.in(estab) && !to.in(estab):
-		t.stats.CurrEstab.Add(^uint64(0))
+		t.env.stats.CurrEstab.Add(^uint64(0))
 	}
 	if to == StateClosed {
 		switch from {
 		case StateSynSent, StateSynReceived:
-			t.stats.AttemptFails.Add(1)
+			t.env.stats.AttemptFails.Add(1)
 		case StateEstablished, StateCloseWait:
-			t.stats.EstabResets.Add(1)
+			t.env.stats.EstabResets.Add(1)
 		}
 	}
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventState, Now: now, From: from, To: to})
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventState, Now: now, From: from, To: to})
 	}
 }
 

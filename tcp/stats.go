@@ -116,6 +116,8 @@ type Stats struct {
 	TCPAckCompressed       atomic.Uint64 `mib:"TcpExt"`
 	TCPTimeoutRehash       atomic.Uint64 `mib:"TcpExt"` // the path was doubted (RFC 9293 MUST-20, R1)
 
+	env atomic.Pointer[env] // of the latest connection
+
 	challengeSecond, allotted atomic.Int64
 }
 

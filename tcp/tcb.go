@@ -23,7 +23,6 @@ type TCB struct {
 	retransmits uint8 // timeouts in a row (icsk_retransmits)
 	backoff     uint8 // doublings of the probe interval
 	probesOut   uint8 // probes unanswered (icsk_probes_out)
-	totalRTO    uint8 // SYN timeouts, for linear timeouts
 
 	localPort, remotePort uint16
 	mtu                   uint16 // path MTU, IP header included
@@ -31,11 +30,8 @@ type TCB struct {
 	mssClamp              uint16 // SendMSS: what the peer announced
 	reordering            uint16 // segments of reordering expected
 
-	cfg      *Config
-	alloc    Allocator
-	stats    *Stats
-	observer Observer
-	opt      *options // what users rarely set; nil: defaults
+	env *env     // what all connections of the stack share
+	opt *options // what users rarely set; nil: defaults
 
 	snd sendVars
 	rcv recvVars
@@ -53,14 +49,11 @@ type TCB struct {
 	lastRecv time.Duration // when an ACK was last received
 	lastOOW  time.Duration // when a bad segment was last answered (tcp_invalid_ratelimit)
 
-	rtx     queue[txSeg] // the retransmission queue
-	rtxRoom [2]txSeg
-	sndbuf  sendBuf
-	rcvbuf  recvBuf
-	ooo     *oooQueue // out-of-order segments; nil: none
+	x   *transfer // queues; nil: all empty
+	ooo *oooQueue // out-of-order segments; nil: none
 
 	sndLimit, rcvLimit int32 // SO_SNDBUF and SO_RCVBUF, bytes
-	timers             [numTimers]time.Duration
+	timers             timerTable
 	rst                pendingReset
 	tw                 *TimeWait
 	total              totals
@@ -109,10 +102,10 @@ type tsVars struct {
 
 // totals are for Info.
 type totals struct {
-	bytesAcked, bytesReceived, bytesSent, bytesRetrans uint64
-	segsIn, segsOut, dataIn, dataOut                   uint32
-	delivered, deliveredCE, retrans, lost, dsackDups   uint32
-	oooPackets                                         uint32
+	bytesAcked, bytesReceived, bytesRetrans uint64
+	segsIn, segsOut, dataIn, dataOut        uint32
+	delivered, retrans, lost                uint32
+	dsackDups, oooPackets                   uint16
 }
 
 // tcbFlags are yes-or-no state of a connection.
@@ -176,36 +169,24 @@ type pendingReset struct {
 func (t *TCB) init(now time.Duration, p *Params) {
 	const userFlags = fSndLocked | fRcvLocked | fKeepalive
 	*t = TCB{
+		env:   newEnv(p),
 		flags: t.flags & userFlags, nonagle: t.nonagle, opt: t.opt, caKind: t.caKind,
 		sndLimit: t.sndLimit, rcvLimit: t.rcvLimit, ack: ackVars{pingpong: t.ack.pingpong},
 	}
-	t.cfg, t.alloc, t.stats, t.observer = p.Config, p.Alloc, p.Stats, p.Observer
-	if t.cfg == nil || !t.cfg.filled {
-		t.cfg = t.cfg.Defaults()
-	}
-	if t.alloc == nil {
-		t.alloc = HeapAllocator{}
-	}
-	if t.stats == nil {
-		t.stats = new(Stats)
-	}
 	t.localPort, t.remotePort = p.Local.Port(), p.Remote.Port()
 	t.set(fIPv6, !p.Remote.Addr().Unmap().Is4())
-	t.rtx.begin(t.rtxRoom[:0])
-	t.sndbuf.init()
-	t.rcvbuf.init()
 
 	t.mtu = uint16(min(max(p.MTU, 68), 65535))
 	t.mssClamp = defaultMSS(t.has(fIPv6))
-	t.reordering = uint16(t.cfg.Reordering)
+	t.reordering = uint16(t.env.cfg.Reordering)
 	t.rto = DefaultRTOInit
-	t.cong.Init(now, uint32(t.cfg.InitCwnd))
+	t.cong.Init(now, uint32(t.env.cfg.InitCwnd))
 	t.rack.steps = 1
 	if !t.has(fSndLocked) {
-		t.sndLimit = int32(t.cfg.Wmem[1])
+		t.sndLimit = int32(t.env.cfg.Wmem[1])
 	}
 	if !t.has(fRcvLocked) {
-		t.rcvLimit = int32(t.cfg.Rmem[1])
+		t.rcvLimit = int32(t.env.cfg.Rmem[1])
 	}
 	t.ts = tsVars{offset: p.TSOffset, recent: p.TSRecent, recentAt: p.TSRecentAt}
 	t.set(fTSRecent, p.HasTSRecnt)
@@ -231,11 +212,11 @@ func (t *TCB) SoftErr() error { return t.softErr.asError() }
 // SYN. t must be in CLOSED.
 func (t *TCB) Connect(now time.Duration, p *Params) {
 	t.init(now, p)
-	t.stats.ActiveOpens.Add(1)
+	t.env.stats.ActiveOpens.Add(1)
 	t.setState(now, StateSynSent)
-	t.initWindow(t.cfg.WindowScaling == On, int(t.rcv.adv)-t.tsLenIfRecent())
+	t.initWindow(t.env.cfg.WindowScaling == On, int(t.rcv.adv)-t.tsLenIfRecent())
 	t.syncMSS()
-	if t.cfg.ECN == ECNActive {
+	if t.env.cfg.ECN == ECNActive {
 		t.ecn |= ecnOK
 	}
 	t.sendSYN(now)
@@ -247,7 +228,7 @@ func (t *TCB) Connect(now time.Duration, p *Params) {
 func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
 	t.init(now, p)
 	t.flags |= fPassive
-	t.stats.PassiveOpens.Add(1)
+	t.env.stats.PassiveOpens.Add(1)
 	t.total.segsIn++
 	t.setState(now, StateSynReceived)
 	t.takeSYNOptions(now, syn)
@@ -255,7 +236,7 @@ func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
 	t.initWindow(t.has(fWScale), mss)
 	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = syn.Seq, syn.Seq.Add(1), syn.Seq.Add(1), syn.Seq.Add(1)
 	t.takeSYNWindow(syn)
-	if t.cfg.ECN != ECNOff && syn.Flags.Has(ECE|CWR) && syn.ECN == ECNNot {
+	if t.env.cfg.ECN != ECNOff && syn.Flags.Has(ECE|CWR) && syn.ECN == ECNNot {
 		t.ecn |= ecnOK
 	}
 	t.syncMSS()
@@ -270,8 +251,8 @@ func (t *TCB) PassiveCookie(now time.Duration, p *Params, ack *Segment, c Cookie
 	q.ISS = c.ISS
 	t.init(now, &q)
 	t.flags |= fPassive
-	t.stats.PassiveOpens.Add(1)
-	t.stats.SyncookiesRecv.Add(1)
+	t.env.stats.PassiveOpens.Add(1)
+	t.env.stats.SyncookiesRecv.Add(1)
 	t.setState(now, StateSynReceived)
 	syn := Segment{Seq: c.IRS, Flags: SYN, Wnd: ack.Wnd, Opts: Options{
 		MSS: c.MSS, HasMSS: true, WScale: c.WScale, HasWScale: c.HasWScale,
@@ -281,7 +262,7 @@ func (t *TCB) PassiveCookie(now time.Duration, p *Params, ack *Segment, c Cookie
 	t.initWindow(t.has(fWScale), int(t.rcv.adv)-t.tsLen())
 	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = c.IRS, c.IRS.Add(1), c.IRS.Add(1), c.IRS.Add(1)
 	t.takeSYNWindow(&syn)
-	if c.ECN && t.cfg.ECN != ECNOff {
+	if c.ECN && t.env.cfg.ECN != ECNOff {
 		t.ecn |= ecnOK
 	}
 	t.syncMSS()
@@ -292,15 +273,14 @@ func (t *TCB) PassiveCookie(now time.Duration, p *Params, ack *Segment, c Cookie
 
 // Release gives all memory back. The TCB can only be used for State, Err and Info afterwards.
 func (t *TCB) Release() {
-	t.sndbuf.release()
-	t.rcvbuf.release()
+	t.dropSend()
+	t.dropReceived()
 	if t.ooo != nil {
 		t.ooo.release()
 		t.ooo = nil
 	}
-	t.rtx.begin(t.rtxRoom[:0])
 	t.rec, t.alg = nil, nil
-	t.timers = [numTimers]time.Duration{}
+	t.timers = timerTable{}
 	t.state = StateClosed
 }
 

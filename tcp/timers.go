@@ -31,29 +31,57 @@ func (k Timer) String() string {
 	return "timer(?)"
 }
 
-// arm sets a timer. Zero in the table means that it does not run; time zero itself is before anything can
-// expire.
-func (t *TCB) arm(k Timer, at time.Duration) { t.timers[k] = max(at, 1) }
-
-func (t *TCB) disarm(k Timer) { t.timers[k] = 0 }
-
-// armXmit sets one of the timers that clock retransmission and stops the others.
-func (t *TCB) armXmit(k Timer, at time.Duration) {
-	t.disarmXmit()
-	t.arm(k, at)
+// timerTable holds when timers expire. Timers that never run at the same time share a slot, which keeps a
+// TCB small: those that clock retransmission, and those of a connection at rest.
+type timerTable struct {
+	at   [numSlots]time.Duration // 0: does not run; time zero itself is before anything can expire
+	kind [numSlots]Timer
 }
 
-func (t *TCB) disarmXmit() {
-	for k := TimerRetransmit; k <= TimerPersist; k++ {
-		t.timers[k] = 0
+const (
+	slotXmit = iota
+	slotAck
+	slotCompress
+	slotRest
+	numSlots
+)
+
+var timerSlot = [numTimers]uint8{
+	TimerRetransmit: slotXmit, TimerLossProbe: slotXmit, TimerReorder: slotXmit, TimerPersist: slotXmit,
+	TimerDelayedAck: slotAck, TimerAckCompress: slotCompress, TimerKeepalive: slotRest, TimerClose: slotRest,
+}
+
+// timer returns when k expires, 0 if it does not run.
+func (t *TCB) timer(k Timer) time.Duration {
+	if s := timerSlot[k]; t.timers.kind[s] == k {
+		return t.timers.at[s]
+	}
+	return 0
+}
+
+// arm sets a timer, instead of another in its slot.
+func (t *TCB) arm(k Timer, at time.Duration) {
+	s := timerSlot[k]
+	t.timers.at[s], t.timers.kind[s] = max(at, 1), k
+}
+
+func (t *TCB) disarm(k Timer) {
+	if s := timerSlot[k]; t.timers.kind[s] == k {
+		t.timers.at[s] = 0
 	}
 }
+
+// armXmit sets one of the timers that clock retransmission and stops the others.
+func (t *TCB) armXmit(k Timer, at time.Duration) { t.arm(k, at) }
+
+// disarmXmit stops the timers that clock retransmission.
+func (t *TCB) disarmXmit() { t.timers.at[slotXmit] = 0 }
 
 // Deadline returns when Timeout must be called, or Never. It changes with every call of Input, Output,
 // Timeout and the user's verbs.
 func (t *TCB) Deadline() time.Duration {
 	at := Never
-	for _, d := range &t.timers {
+	for _, d := range &t.timers.at {
 		if d != 0 && d < at {
 			at = d
 		}
@@ -63,15 +91,16 @@ func (t *TCB) Deadline() time.Duration {
 
 // Timeout handles all timers that expire at now or before. Call Output afterwards.
 func (t *TCB) Timeout(now time.Duration) {
-	for k := range t.timers {
-		if d := t.timers[k]; d == 0 || d > now {
+	for s := range t.timers.at {
+		if d := t.timers.at[s]; d == 0 || d > now {
 			continue
 		}
-		t.timers[k] = 0
-		if t.observer != nil {
-			t.observer.Event(t, Event{Kind: EventTimer, Now: now, Timer: Timer(k)})
+		k := t.timers.kind[s]
+		t.timers.at[s] = 0
+		if t.env.observer != nil {
+			t.env.observer.Event(t, Event{Kind: EventTimer, Now: now, Timer: k})
 		}
-		t.expired(now, Timer(k))
+		t.expired(now, k)
 		if t.state == StateClosed {
 			return
 		}
@@ -113,19 +142,19 @@ func (t *TCB) setXmitTimer(now time.Duration) {
 // rearmRTO restarts the retransmission timer, or stops it: "When all outstanding data has been
 // acknowledged, turn off the retransmission timer" (§5.2).
 func (t *TCB) rearmRTO(now time.Duration) {
-	t.rearmRTOFrom(now, t.timers[TimerLossProbe] != 0 || t.timers[TimerReorder] != 0)
+	t.rearmRTOFrom(now, t.timer(TimerLossProbe) != 0 || t.timer(TimerReorder) != 0)
 }
 
 // rearmRTOFrom is rearmRTO; with sinceHead the RTO counts from the head's transmission, because another
 // timer had taken the place of the retransmission timer meanwhile.
 func (t *TCB) rearmRTOFrom(now time.Duration, sinceHead bool) {
-	if t.rtx.len() == 0 {
+	if t.packetsOut() == 0 {
 		t.disarmXmit()
 		return
 	}
 	at := now + t.rto
 	if sinceHead {
-		at = max(t.rtx.all()[0].sent+t.rto, now+1)
+		at = max(t.txq()[0].sent+t.rto, now+1)
 	}
 	t.armXmit(TimerRetransmit, at)
 }
@@ -137,7 +166,7 @@ func (t *TCB) rtoExpired(now time.Duration) {
 		t.synExpired(now)
 		return
 	}
-	if t.rtx.len() == 0 {
+	if t.packetsOut() == 0 {
 		return
 	}
 	t.trimTx()
@@ -153,9 +182,9 @@ func (t *TCB) rtoExpired(now time.Duration) {
 		t.backoffRTO(now)
 		return
 	}
-	t.stats.TCPTimeouts.Add(1)
+	t.env.stats.TCPTimeouts.Add(1)
 	if t.givesUp(now) {
-		t.stats.TCPAbortOnTimeout.Add(1)
+		t.env.stats.TCPAbortOnTimeout.Add(1)
 		t.fail(now, ErrTimeout)
 		return
 	}
@@ -175,19 +204,19 @@ func (t *TCB) countTimeout() {
 	switch t.caState {
 	case CARecovery:
 		if t.has(fSACK) {
-			t.stats.TCPSackFailures.Add(1)
+			t.env.stats.TCPSackFailures.Add(1)
 		} else {
-			t.stats.TCPRenoFailures.Add(1)
+			t.env.stats.TCPRenoFailures.Add(1)
 		}
 	case CALoss:
-		t.stats.TCPLossFailures.Add(1)
+		t.env.stats.TCPLossFailures.Add(1)
 	}
 }
 
 // backoffRTO doubles the timeout (RFC 6298 §5.5) and starts the timer (§5.6).
 func (t *TCB) backoffRTO(now time.Duration) {
 	t.backoff = min(t.backoff, 254) + 1
-	t.rto = min(t.rto*2, t.cfg.RTOMax)
+	t.rto = min(t.rto*2, t.env.cfg.RTOMax)
 	t.armXmit(TimerRetransmit, now+t.clampToUserTimeout(now, t.rto))
 }
 
@@ -195,13 +224,13 @@ func (t *TCB) backoffRTO(now time.Duration) {
 // they would take at the least RTO, so that R2 is a duration (RFC 9293 §3.8.3, MUST-20 to MUST-22), after
 // the user timeout (RFC 5482), or for an orphan sooner.
 func (t *TCB) givesUp(now time.Duration) bool {
-	limit := t.cfg.Retries2
-	if t.timedOut(now, t.cfg.Retries1, 0) {
+	limit := t.env.cfg.Retries2
+	if t.timedOut(now, t.env.cfg.Retries1, 0) {
 		// R1: "negative advice" about the path (MUST-20) is for the owner to see in the counter.
-		t.stats.TCPTimeoutRehash.Add(1)
+		t.env.stats.TCPTimeoutRehash.Add(1)
 	}
 	if t.has(fOrphan) {
-		limit = t.orphanRetries(t.rto < t.cfg.RTOMax)
+		limit = t.orphanRetries(t.rto < t.env.cfg.RTOMax)
 	}
 	return t.timedOut(now, limit, t.userTimeout())
 }
@@ -220,17 +249,17 @@ func (t *TCB) timedOut(now time.Duration, boundary int, limit time.Duration) boo
 
 // modelTimeout returns how long boundary timeouts take when they begin at RTOMin and double.
 func (t *TCB) modelTimeout(boundary int) time.Duration {
-	sum, rto := time.Duration(0), max(t.cfg.RTOMin, 1)
+	sum, rto := time.Duration(0), max(t.env.cfg.RTOMin, 1)
 	for i := 0; i <= boundary; i++ {
 		sum += rto
-		rto = min(rto*2, t.cfg.RTOMax)
+		rto = min(rto*2, t.env.cfg.RTOMax)
 	}
 	return sum
 }
 
 // orphanRetries returns how often a connection without an application tries.
 func (t *TCB) orphanRetries(alive bool) int {
-	n := t.cfg.OrphanRetries
+	n := t.env.cfg.OrphanRetries
 	if t.softErr != 0 && !alive {
 		n = 0
 	}
@@ -260,19 +289,19 @@ func (t *TCB) userTimeout() time.Duration {
 // synExpired retransmits SYN or SYN-ACK (RFC 9293 §3.8.3, MUST-23: R2 of a SYN at least 3 minutes is the
 // application's to choose; the default is Linux's 127 s).
 func (t *TCB) synExpired(now time.Duration) {
-	limit := t.cfg.SynRetries
+	limit := t.env.cfg.SynRetries
 	if t.has(fPassive) {
-		limit = t.cfg.SynackRetries
+		limit = t.env.cfg.SynackRetries
 	}
 	if t.opt != nil && t.opt.synRetries > 0 {
 		limit = int(t.opt.synRetries)
 	}
 	if t.state == StateSynSent {
-		limit += t.cfg.SynLinearTimeouts
+		limit += t.env.cfg.SynLinearTimeouts
 	}
 	user := t.userTimeout()
 	if int(t.retransmits) >= limit || user > 0 && t.retransmits > 0 && now-t.lastSend >= user {
-		t.stats.TCPTimeouts.Add(1)
+		t.env.stats.TCPTimeouts.Add(1)
 		why := ErrTimeout
 		if t.softErr != 0 {
 			why = t.softErr
@@ -280,18 +309,18 @@ func (t *TCB) synExpired(now time.Duration) {
 		t.fail(now, why)
 		return
 	}
-	t.stats.TCPTimeouts.Add(1)
+	t.env.stats.TCPTimeouts.Add(1)
 	t.retransmits++
 	t.flags |= fSynRexmit
-	if t.ecn&ecnOK != 0 && t.state == StateSynSent && t.cfg.ECNFallback == On {
+	if t.ecn&ecnOK != 0 && t.state == StateSynSent && t.env.cfg.ECNFallback == On {
 		t.ecn &^= ecnOK // some path may drop SYNs that ask for ECN (RFC 3168 §6.1.1.1)
 	}
 	t.force |= forceSyn
 	t.total.retrans++
-	t.stats.RetransSegs.Add(1)
-	t.stats.TCPSynRetrans.Add(1)
-	if t.state != StateSynSent || int(t.retransmits) > t.cfg.SynLinearTimeouts {
-		t.rto = min(t.rto*2, t.cfg.RTOMax)
+	t.env.stats.RetransSegs.Add(1)
+	t.env.stats.TCPSynRetrans.Add(1)
+	if t.state != StateSynSent || int(t.retransmits) > t.env.cfg.SynLinearTimeouts {
+		t.rto = min(t.rto*2, t.env.cfg.RTOMax)
 	}
 	d := t.rto
 	if user > 0 {

@@ -22,7 +22,6 @@ type TimeWait struct {
 	hasTS                 bool
 	rfc1337               bool
 	oowSet                bool
-	dead                  bool
 }
 
 // Verdict is what TimeWait.Input says is to be done.
@@ -43,11 +42,11 @@ func (t *TCB) TimeWait(now time.Duration) TimeWait {
 	w := t.standIn(now)
 	events := t.events
 	t.flags |= fDetached
-	t.timers = [numTimers]time.Duration{}
+	t.timers = timerTable{}
 	t.state = StateClosed
 	t.force, t.ack.pending = 0, 0
 	t.flags |= fRcvShut
-	t.sndbuf.release()
+	t.dropSend()
 	t.tw = nil
 	t.events = events &^ (EvTimeWait | EvClosed)
 	return w
@@ -55,12 +54,12 @@ func (t *TCB) TimeWait(now time.Duration) TimeWait {
 
 func (t *TCB) standIn(now time.Duration) TimeWait {
 	return TimeWait{
-		expires: t.timers[TimerClose], length: t.cfg.TimeWaitLen, ratelim: t.cfg.InvalidRatelimit, stats: t.stats,
+		expires: t.timer(TimerClose), length: t.env.cfg.TimeWaitLen, ratelim: t.env.cfg.InvalidRatelimit, stats: t.env.stats,
 		lastOOW: t.lastOOW, oowSet: t.has(fOOWSet),
 		sndNxt: t.snd.nxt, rcvNxt: t.rcv.nxt, wnd: t.receiveWindow(), scale: t.rcv.scale,
 		tsRecent: t.ts.recent, recentAt: t.ts.recentAt, tsOffset: t.ts.offset, hasTS: t.has(fTS),
 		localPort: t.localPort, remotePort: t.remotePort,
-		finWait2: t.state == StateFinWait2, rfc1337: t.cfg.RFC1337 == On,
+		finWait2: t.state == StateFinWait2, rfc1337: t.env.cfg.RFC1337 == On,
 	}
 }
 

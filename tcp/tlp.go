@@ -8,7 +8,7 @@ import "time"
 // scheduleTLP sets the probe timer instead of the retransmission timer when a probe makes sense, and
 // reports whether it did. advancing tells that RTO counts from now, not from the head's transmission.
 func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
-	if t.cfg.EarlyRetrans < 3 || t.rtx.len() == 0 || !t.has(fSACK) ||
+	if t.env.cfg.EarlyRetrans < 3 || t.packetsOut() == 0 || !t.has(fSACK) ||
 		t.caState != CAOpen && t.caState != CACWR || t.rec != nil && t.rec.sacked > 0 {
 		return false
 	}
@@ -16,15 +16,15 @@ func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
 	pto := DefaultRTOInit
 	if t.rtt.Known() {
 		pto = 2 * t.rtt.SRTT()
-		if t.rtx.len() == 1 {
-			pto += t.cfg.RTOMin
+		if t.packetsOut() == 1 {
+			pto += t.env.cfg.RTOMin
 		} else {
 			pto += 2 * tick
 		}
 	}
 	left := t.rto
 	if !advancing {
-		left = t.rtx.all()[0].sent + t.rto - now
+		left = t.txq()[0].sent + t.rto - now
 	}
 	if left > 0 {
 		pto = min(pto, left)
@@ -36,7 +36,7 @@ func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
 // tlpExpired sends the probe: new data if there is some and the peer's window has room, else the last
 // segment again (§7.3).
 func (t *TCB) tlpExpired(now time.Duration) {
-	if t.rtx.len() == 0 || t.rack.tlp {
+	if t.packetsOut() == 0 || t.rack.tlp {
 		t.rearmRTOFrom(now, true)
 		return
 	}
@@ -53,7 +53,7 @@ func (t *TCB) tlpSent(now time.Duration, retrans bool) {
 	t.rack.tlp = true
 	t.rack.tlpRetrans = retrans
 	t.rack.tlpEnd = t.snd.nxt
-	t.stats.TCPLossProbes.Add(1)
+	t.env.stats.TCPLossProbes.Add(1)
 	t.armXmit(TimerRetransmit, now+t.rto)
 }
 
@@ -73,7 +73,7 @@ func (t *TCB) tlpAck(a *ackState) {
 		t.setCA(a.now, CACWR)
 		t.endReduction(a.now)
 		t.keepOpen(a.now)
-		t.stats.TCPLossProbeRecovery.Add(1)
+		t.env.stats.TCPLossProbeRecovery.Add(1)
 		k.tlp = false
 	case a.info&(ackAdvanced|ackNotDup|ackSACKed) == 0:
 		k.tlp = false // a pure duplicate ACK: original and probe arrived

@@ -35,7 +35,7 @@ func (t *TCB) mayUndo(a *ackState) bool {
 func (t *TCB) undoReduction(now time.Duration, unmark bool) {
 	r := t.rec
 	if unmark {
-		q := t.rtx.all()
+		q := t.txq()
 		for i := range q {
 			q[i].marks &^= markLost
 		}
@@ -47,8 +47,8 @@ func (t *TCB) undoReduction(now time.Duration, unmark bool) {
 	}
 	r.canUndo = false
 	t.rack.advanced = true // look for losses anew
-	if t.observer != nil {
-		t.observer.Event(t, Event{Kind: EventUndo, Now: now, Cwnd: t.cong.Cwnd, Ssthresh: t.cong.Ssthresh})
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventUndo, Now: now, Cwnd: t.cong.Cwnd, Ssthresh: t.cong.Ssthresh})
 	}
 }
 
@@ -58,9 +58,9 @@ func (t *TCB) undoRecovery(a *ackState) bool {
 	switch {
 	case t.mayUndo(a):
 		if t.caState == CALoss {
-			t.stats.TCPLossUndo.Add(1)
+			t.env.stats.TCPLossUndo.Add(1)
 		} else {
-			t.stats.TCPFullUndo.Add(1)
+			t.env.stats.TCPFullUndo.Add(1)
 		}
 		t.undoReduction(a.now, false)
 	case t.rack.persist > 0:
@@ -93,7 +93,7 @@ func (t *TCB) undoByDSACK(a *ackState) bool {
 		return false
 	}
 	t.rack.persist = min(t.rack.persist+1, rackRecoveries)
-	t.stats.TCPDSACKUndo.Add(1)
+	t.env.stats.TCPDSACKUndo.Add(1)
 	t.undoReduction(a.now, false)
 	return true
 }
@@ -104,9 +104,9 @@ func (t *TCB) undoLoss(a *ackState, frto bool) bool {
 		return false
 	}
 	t.undoReduction(a.now, true)
-	t.stats.TCPLossUndo.Add(1)
+	t.env.stats.TCPLossUndo.Add(1)
 	if frto {
-		t.stats.TCPSpuriousRTOs.Add(1)
+		t.env.stats.TCPSpuriousRTOs.Add(1)
 	}
 	t.retransmits = 0
 	if t.renoHolds() {
@@ -134,7 +134,7 @@ func (t *TCB) undoPartial(a *ackState) bool {
 		r.stamped = false
 	}
 	t.undoReduction(a.now, true)
-	t.stats.TCPPartialUndo.Add(1)
+	t.env.stats.TCPPartialUndo.Add(1)
 	t.keepOpen(a.now)
 	return false
 }

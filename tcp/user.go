@@ -23,12 +23,12 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 		if queued >= int(t.sndLimit) {
 			break
 		}
-		k, full := t.sndbuf.write(t.alloc, t.snd.end, p[n:], goal, int(t.snd.end.Sub(t.snd.nxt)))
+		k, full := t.needX().snd.write(t.env.alloc, t.snd.end, p[n:], goal, int(t.snd.end.Sub(t.snd.nxt)))
 		n += k
 		t.snd.end = t.snd.end.Add(uint32(k))
 		if full && uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
 			// "forced push": the receiver should not wait for the end of a large write.
-			t.sndbuf.pushLast()
+			t.x.snd.pushLast()
 			t.snd.shov = t.snd.end
 		}
 	}
@@ -82,35 +82,43 @@ func (t *TCB) Unacked() int {
 // returns 0 when there are none; ReadEOF, Err tell why. Call Output afterwards: there may be a window
 // update to send.
 func (t *TCB) Read(now time.Duration, p []byte) int {
-	n := t.rcvbuf.read(p)
+	if t.x == nil {
+		return 0
+	}
+	n := t.x.rcv.read(p)
 	t.consumed(now, n)
 	return n
 }
 
 // Peek copies up to len(p) bytes from offset off of the receive queue on without taking them.
-func (t *TCB) Peek(p []byte, off int) int { return t.rcvbuf.peek(p, off) }
+func (t *TCB) Peek(p []byte, off int) int {
+	if t.x == nil {
+		return 0
+	}
+	return t.x.rcv.peek(p, off)
+}
 
 // ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
 // valid until Discard or Read takes them: a copy less for WriteTo.
 func (t *TCB) ReadPiece() []byte {
-	if t.rcvbuf.pieces.len() == 0 {
+	if t.Readable() == 0 {
 		return nil
 	}
-	return t.rcvbuf.pieces.all()[0].B
+	return t.x.rcv.pieces.all()[0].B
 }
 
 // TakePiece removes the first contiguous bytes from the receive queue, at most limit, and returns them with
 // a reference to their memory for the caller to release. ok is false when there are none.
 func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
-	if t.rcvbuf.pieces.len() == 0 || limit <= 0 {
+	if t.Readable() == 0 || limit <= 0 {
 		return Piece{}, false
 	}
-	q = t.rcvbuf.pieces.all()[0]
+	q = t.x.rcv.pieces.all()[0]
 	q.B = q.B[:min(len(q.B), limit)]
 	if q.Owner != nil {
 		q.Owner.Retain()
 	}
-	t.rcvbuf.skip(len(q.B))
+	t.x.rcv.skip(len(q.B))
 	t.consumed(now, len(q.B))
 	return q, true
 }
@@ -118,9 +126,9 @@ func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
 // Discard takes n bytes from the receive queue without copying them, and returns how many there were.
 func (t *TCB) Discard(now time.Duration, n int) int {
 	done := 0
-	for done < n && t.rcvbuf.pieces.len() > 0 {
-		k := min(n-done, len(t.rcvbuf.pieces.all()[0].B))
-		t.rcvbuf.skip(k)
+	for done < n && t.Readable() > 0 {
+		k := min(n-done, len(t.x.rcv.pieces.all()[0].B))
+		t.x.rcv.skip(k)
 		done += k
 	}
 	t.consumed(now, done)
@@ -133,6 +141,7 @@ func (t *TCB) consumed(now time.Duration, n int) {
 		return
 	}
 	t.rcv.read = t.rcv.read.Add(uint32(n))
+	t.idleX()
 	if !t.state.in(synchronized) || t.state == StateTimeWait {
 		return
 	}
@@ -141,8 +150,13 @@ func (t *TCB) consumed(now time.Duration, n int) {
 }
 
 // Readable returns how many bytes Read can take now.
-func (t *TCB) Readable() int { return t.rcvbuf.bytes }
+func (t *TCB) Readable() int {
+	if t.x == nil {
+		return 0
+	}
+	return t.x.rcv.bytes
+}
 
 // ReadEOF reports whether Read will never give anything more as things stand: the peer's FIN was reached,
 // or the receiving side was closed, and the queue is empty.
-func (t *TCB) ReadEOF() bool { return t.has(fRcvShut) && t.rcvbuf.bytes == 0 }
+func (t *TCB) ReadEOF() bool { return t.has(fRcvShut) && t.Readable() == 0 }

@@ -1,0 +1,22 @@
+package tcp
+
+import (
+	"testing"
+	"unsafe"
+)
+
+func TestSizes(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		got, most uintptr
+	}{
+		{"TCB", unsafe.Sizeof(TCB{}), 600},
+		{"TimeWait", unsafe.Sizeof(TimeWait{}), 96},
+		{"txSeg", unsafe.Sizeof(txSeg{}), 24},
+	} {
+		t.Logf("%s: %d bytes", c.name, c.got)
+		if c.got > c.most {
+			t.Errorf("%s takes %d bytes, want at most %d", c.name, c.got, c.most)
+		}
+	}
+}
