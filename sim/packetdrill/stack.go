@@ -1,0 +1,274 @@
+package packetdrill
+
+import (
+	"fmt"
+	"net/netip"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/loopback/sim"
+	"example.com/loopback/socket"
+	"example.com/loopback/tcp"
+)
+
+// NewStack makes this project's stack the computer of a script: a sim.Driver
+// with the addresses, MTU and settings that the script asks for. It fits Run
+// and Suite. An error names the sysctl that is at fault.
+func NewStack(setup Setup) (Kernel, error) {
+	k := &stackKernel{fds: map[int]*descriptor{}, next: 3}
+	cfg := socket.Config{MTU: setup.MTU, Seed: setup.Seed, TCP: &k.tcp}
+	names := make([]string, 0, len(setup.Sysctls))
+	for name := range setup.Sysctls {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		if err := k.sysctl(&cfg, name, setup.Sysctls[name]); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	k.Driver, err = sim.NewDriver(sim.DriverConfig{Stack: cfg, Addrs: setup.Local})
+	return k, err
+}
+
+// stackKernel is a Kernel on a sim.Driver.
+type stackKernel struct {
+	*sim.Driver
+	tcp  tcp.Config
+	fds  map[int]*descriptor
+	next int
+}
+
+// sysctl changes a setting of the computer to be made.
+func (k *stackKernel) sysctl(cfg *socket.Config, name, value string) error {
+	n, _ := strconv.Atoi(strings.TrimSpace(value))
+	sw := tcp.On
+	if n == 0 {
+		sw = tcp.Off
+	}
+	switch name {
+	case "net.ipv4.tcp_syncookies":
+		cfg.SynCookies = sw
+	case "net.ipv4.tcp_tw_reuse":
+		cfg.TWReuse = sw
+	case "net.ipv4.tcp_max_tw_buckets":
+		cfg.MaxTWBuckets = n
+	case "net.core.somaxconn":
+		cfg.SoMaxConn = n
+	case "net.core.rmem_default":
+		cfg.UDPRecvBuf = n
+	default:
+		return k.tcp.Set(name, value)
+	}
+	return nil
+}
+
+// SetSysctl implements Kernel: what the script changes holds for connections
+// that begin from now on.
+func (k *stackKernel) SetSysctl(name, value string) error {
+	next := k.tcp
+	if err := next.Set(name, value); err != nil {
+		return err
+	}
+	k.tcp = next
+	return k.Stack().SetTCP(&next)
+}
+
+// NextOutbound implements Wire.
+func (k *stackKernel) NextOutbound() ([]byte, time.Duration, bool) {
+	s, ok := k.Next()
+	return s.Packet, s.At, ok
+}
+
+// A descriptor is an open file: a socket, and what a file has besides.
+type descriptor struct {
+	*socket.Socket
+	domain Domain
+	typ    SocketType
+	opts   map[string]any // what was set, for what has no effect but to be read back
+}
+
+func (k *stackKernel) fd(fd int) (*descriptor, error) {
+	d := k.fds[fd]
+	if d == nil {
+		return nil, syscall.EBADF
+	}
+	return d, nil
+}
+
+func (k *stackKernel) add(s *socket.Socket, domain Domain, typ SocketType) int {
+	fd := k.next
+	k.next++
+	k.fds[fd] = &descriptor{s, domain, typ, map[string]any{}}
+	return fd
+}
+
+// Socket implements Sockets.
+func (k *stackKernel) Socket(domain Domain, typ SocketType, protocol int) (int, error) {
+	family := "4"
+	switch domain {
+	case Inet:
+	case Inet6:
+		family = "6"
+	default:
+		return 0, syscall.EAFNOSUPPORT
+	}
+	var network string
+	switch typ {
+	case Stream:
+		network = "tcp" + family
+	case Dgram:
+		network = "udp" + family
+	case Raw:
+		network = fmt.Sprintf("ip%s:%d", family, protocol)
+	default:
+		return 0, syscall.ESOCKTNOSUPPORT
+	}
+	s, err := k.Stack().Socket(network)
+	if err != nil {
+		return 0, err
+	}
+	return k.add(s, domain, typ), nil
+}
+
+// Bind implements Sockets.
+func (k *stackKernel) Bind(fd int, addr netip.AddrPort) error {
+	d, err := k.fd(fd)
+	if err != nil {
+		return err
+	}
+	return d.Socket.Bind(addr)
+}
+
+// Listen implements Sockets.
+func (k *stackKernel) Listen(fd int, backlog int) error {
+	d, err := k.fd(fd)
+	if err != nil {
+		return err
+	}
+	return d.Socket.Listen(backlog)
+}
+
+// Accept implements Sockets.
+func (k *stackKernel) Accept(fd int) (int, netip.AddrPort, error) {
+	d, err := k.fd(fd)
+	if err != nil {
+		return 0, netip.AddrPort{}, err
+	}
+	s, peer, err := d.Socket.Accept()
+	if err != nil {
+		return 0, peer, err
+	}
+	conn := k.add(s, d.domain, d.typ)
+	for name, v := range d.opts {
+		k.fds[conn].opts[name] = v
+	}
+	return conn, peer, nil
+}
+
+// Connect implements Sockets.
+func (k *stackKernel) Connect(fd int, addr netip.AddrPort) error {
+	d, err := k.fd(fd)
+	if err != nil {
+		return err
+	}
+	if !addr.IsValid() && d.typ == Stream {
+		// AF_UNSPEC: tcp_disconnect resets, and the descriptor is as new.
+		linger := d.Conn()
+		linger.SetLinger(0)
+		d.Close()
+		fresh, err := k.Stack().Socket(linger.LocalAddr().Network() + map[Domain]string{Inet: "4", Inet6: "6"}[d.domain])
+		d.Socket = fresh
+		return err
+	}
+	return d.Socket.Connect(addr)
+}
+
+// Send implements Sockets.
+func (k *stackKernel) Send(fd int, p []byte, flags MsgFlags, to netip.AddrPort) (int, error) {
+	d, err := k.fd(fd)
+	if err != nil {
+		return 0, err
+	}
+	if flags&MsgOOB != 0 {
+		return 0, syscall.EOPNOTSUPP
+	}
+	return d.Socket.Send(p, int(flags), to)
+}
+
+// Recv implements Sockets.
+func (k *stackKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPort, MsgFlags, error) {
+	d, err := k.fd(fd)
+	if err != nil {
+		return 0, netip.AddrPort{}, 0, err
+	}
+	n, from, err := d.Socket.Recv(p, int(flags))
+	return n, from, 0, err
+}
+
+// Shutdown implements Sockets.
+func (k *stackKernel) Shutdown(fd int, how ShutdownHow) error {
+	d, err := k.fd(fd)
+	if err != nil {
+		return err
+	}
+	return d.Socket.Shutdown(how != ShutWrite, how != ShutRead)
+}
+
+// CloseSocket implements Sockets.
+func (k *stackKernel) CloseSocket(fd int) error {
+	d, err := k.fd(fd)
+	if err != nil {
+		return err
+	}
+	delete(k.fds, fd)
+	return d.Socket.CloseNow()
+}
+
+// LocalAddr implements Sockets.
+func (k *stackKernel) LocalAddr(fd int) (netip.AddrPort, error) {
+	d, err := k.fd(fd)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return d.Socket.LocalAddr(), nil
+}
+
+// RemoteAddr implements Sockets.
+func (k *stackKernel) RemoteAddr(fd int) (netip.AddrPort, error) {
+	d, err := k.fd(fd)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return d.Socket.RemoteAddr()
+}
+
+// Poll implements Sockets.
+func (k *stackKernel) Poll(fd int, events PollEvents) (PollEvents, error) {
+	d, err := k.fd(fd)
+	if err != nil {
+		return PollNval, nil
+	}
+	readable, writable, failed, hungUp := d.Ready()
+	var got PollEvents
+	if readable {
+		got |= events & (PollIn | PollRdNorm)
+	}
+	if writable {
+		got |= events & (PollOut | PollWrNorm)
+	}
+	if failed {
+		got |= PollErr
+	}
+	if hungUp {
+		got |= PollHup
+	}
+	if c := d.Conn(); c != nil && d.Listener() == nil && d.PeerClosed() {
+		got |= events & PollRdHup
+	}
+	return got, nil
+}
