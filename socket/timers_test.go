@@ -3,6 +3,7 @@ package socket
 import (
 	"math/rand/v2"
 	"sort"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 // fired records what a timer did.
 type fired struct {
+	mu    *sync.Mutex // of all that share log
 	s     *Stack
 	timer timer
 	id    int
@@ -20,7 +22,16 @@ type fired struct {
 }
 
 func (f *fired) timerKey() flowKey { return key(f.id) }
+func (f *fired) arm(due time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.s.arm(&f.timer, due)
+}
 func (f *fired) expire(now time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.timer.set = false
 	f.at = now
 	*f.log = append(*f.log, f.id)
@@ -30,6 +41,7 @@ func TestTimersFireInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{})
 		r := rand.New(rand.NewPCG(5, 6))
+		var mu sync.Mutex
 		var log []int
 		type want struct {
 			due time.Duration
@@ -37,14 +49,16 @@ func TestTimersFireInOrder(t *testing.T) {
 		}
 		var wants []want
 		for i := range 500 {
-			f := &fired{s: s, id: i, log: &log}
+			f := &fired{mu: &mu, s: s, id: i, log: &log}
 			f.timer.owner = f
 			due := time.Duration(r.IntN(50)) * time.Millisecond
-			s.arm(&f.timer, due+time.Hour)
-			s.arm(&f.timer, due) // earlier: moves
-			s.arm(&f.timer, due+time.Second)
+			f.arm(due + time.Hour)
+			f.arm(due) // earlier: moves
+			f.arm(due + time.Second)
 			if r.IntN(4) == 0 {
+				mu.Lock()
 				s.disarm(&f.timer)
+				mu.Unlock()
 				continue
 			}
 			wants = append(wants, want{due, i})
@@ -61,6 +75,8 @@ func TestTimersFireInOrder(t *testing.T) {
 		for _, w := range wants {
 			ids = append(ids, w.id)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		require.Equal(t, ids, log)
 		require.Equal(t, never, s.timers.earliest())
 	})
@@ -71,14 +87,17 @@ func TestTimersFireInOrder(t *testing.T) {
 func TestTimerIsLazy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{})
+		var mu sync.Mutex
 		var log []int
-		f := &fired{s: s, id: 1, log: &log}
+		f := &fired{mu: &mu, s: s, id: 1, log: &log}
 		f.timer.owner = f
 		for i := range 100 {
-			s.arm(&f.timer, 10*time.Millisecond+time.Duration(i))
+			f.arm(10*time.Millisecond + time.Duration(i))
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		require.Equal(t, []int{1}, log)
 		require.Equal(t, 10*time.Millisecond, f.at)
 	})
