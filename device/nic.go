@@ -1,6 +1,7 @@
 package device
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func (c *Config) fill() {
 	if c.RingSize <= 0 {
 		c.RingSize = DefaultRingSize
 	}
-	c.RingSize = min(c.RingSize, MaxRingSize)
+	c.RingSize = 1 << bits.Len(uint(min(c.RingSize, MaxRingSize)-1))
 	if c.Link == nil {
 		c.Link = Loopback{}
 	}

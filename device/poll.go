@@ -172,7 +172,7 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 }
 
 // pollTX sends a batch of at most limit packets, no more than the RX ring has room for, so that the
-// loopback wire loses nothing. It returns how many it took, and the packets and bytes that are still to
+// loopback wire loses nothing (unless packets from outside take that room at the same instant). It returns how many it took, and the packets and bytes that are still to
 // be added to the counters.
 func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (taken int, packets, bytes uint64) {
 	ps := r.txb[:r.tx.GetBatch(r.txb[:min(limit, r.rx.Room())])]

@@ -239,8 +239,11 @@ func TestNoLostWakeup(t *testing.T) {
 			}
 			wg.Wait()
 			require.Zero(t, overlaps.Load(), "two held the baton at once")
-			require.EqualValues(t, senders*each, handled.Load()+tooFull.Load())
-			require.Equal(t, Drops{DropRxFull: uint64(tooFull.Load())}, n.Drops())
+			// Outsiders may take the room on the RX ring that the wire was about to use.
+			d := n.Drops()
+			require.Equal(t, Drops{DropRxFull: d.Total()}, d)
+			require.GreaterOrEqual(t, d.Total(), uint64(tooFull.Load()))
+			require.EqualValues(t, senders*each, uint64(handled.Load())+d.Total())
 			for q := range queues {
 				require.True(t, n.Idle(q))
 			}
