@@ -218,9 +218,6 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector allocates")
 	}
-	if raceEnabled {
-		t.Skip("the race detector makes sync.Pool forget at random")
-	}
 	s := socket.New(socket.Config{})
 	defer s.Close()
 	a, b, stop, err := pipe(s, "tcp4")

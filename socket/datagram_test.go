@@ -165,9 +165,6 @@ func TestUDPDelivery(t *testing.T) {
 }
 
 func TestUDPAllocatesNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector makes sync.Pool forget at random")
-	}
 	s := socket.New(socket.Config{})
 	server, client := udpPair(t, s, "127.0.0.1:0")
 	to := server.LocalAddr().(*net.UDPAddr).AddrPort()
