@@ -301,6 +301,17 @@ func TestCubicLaterSlowStart(t *testing.T) {
 	require.Equal(t, uint32(15), w.Cwnd)
 	require.True(t, c.begun, "the rest of the ACK counts for congestion avoidance")
 	require.Equal(t, uint64(17), c.wEstFrac)
+
+	c, w = new(Cubic), windowOf(10, 15)
+	c.OnAck(&w, Ack{Acked: 5, Limited: true})
+	require.Equal(t, uint32(15), w.Cwnd)
+	require.False(t, c.begun, "nothing of the ACK is left: the next one begins the stage")
+
+	c, w = new(Cubic), windowOf(10, 15)
+	w.Clamp = 12
+	c.OnAck(&w, Ack{Acked: 8, Limited: true})
+	require.Equal(t, uint32(12), w.Cwnd)
+	require.False(t, c.begun, "the clamp keeps it in slow start")
 }
 
 // TestCubicSteady: with a loss whenever the window reaches what the path holds, the mean window over a

@@ -107,6 +107,12 @@ func TestHyStartSamples(t *testing.T) {
 		}
 		return 0 // ACKs without a sample are none
 	}))
+	require.True(t, feed(9, func(i int) time.Duration {
+		if i == 3 {
+			return 0 // and no minimum either
+		}
+		return 60 * ms
+	}))
 }
 
 // TestHyStartExit: CSS grows by a quarter, lasts five rounds, and then fixes ssthresh.
