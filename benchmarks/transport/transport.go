@@ -88,6 +88,7 @@ func Peers() []Peer {
 		{Name: "bufconn", About: "gRPC's in-memory listener with 256 KiB a direction", New: newBufconn},
 		{Name: "fasthttputil", About: "fasthttp's in-memory listener", New: newFastHTTP},
 		{Name: "floor", About: "one mutex, one ring buffer, two copies, no packets", New: newFloor},
+		{Name: "loopback", About: "this repository's stack, whole TCP/IP on its NIC", New: newLoopback, Stack: true},
 	}
 }
 

@@ -63,8 +63,6 @@ type Env struct {
 	Peer string
 	// Time is how long a measurement of this workload should take.
 	Time time.Duration
-	// Quick asks a Once workload for a smaller size.
-	Quick bool
 }
 
 // Open makes a transport of the environment's peer.

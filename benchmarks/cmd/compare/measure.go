@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/loopback/benchmarks/report"
+	"example.com/loopback/benchmarks/workload"
+)
+
+// childPrefix begins the one argument of a process that makes one measurement.
+const childPrefix = "-measure="
+
+// request is what a child is asked, in JSON, as its argument.
+type request struct {
+	Workload, Peer string
+	Time           time.Duration
+	Profile        string // file for a CPU profile
+}
+
+// answer is what a child prints, in JSON.
+type answer struct {
+	Results     []workload.Result
+	Unsupported bool
+	Error       string
+}
+
+// patience is how long one child may take: a million connections over gVisor take minutes.
+const patience = 15 * time.Minute
+
+// measure runs all rounds. What a peer does not support is not tried again; what failed is.
+func measure(ctx context.Context, o options, plan []workload.Workload, r *report.Report, errs io.Writer) error {
+	skip := make(map[report.Key]bool)
+	for round := range o.rounds {
+		for _, w := range plan {
+			if round >= roundsOf(w, o.rounds) {
+				continue
+			}
+			fmt.Fprintf(errs, "round %d of %d: %s\n", round+1, o.rounds, w.Title)
+			for _, k := range o.cells(w, round) {
+				if skip[k] {
+					continue
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				a := ask(ctx, o, k, round)
+				switch {
+				case a.Unsupported:
+					skip[k] = true
+				case a.Error != "":
+					fmt.Fprintf(errs, "  %s, P=%d: %s\n", k.Peer, k.Procs, a.Error)
+					r.Failures = append(r.Failures, report.Failure{Key: k, Why: a.Error})
+				default:
+					r.Add(k, a.Results)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// roundsOf spares the workloads that take minutes.
+func roundsOf(w workload.Workload, rounds int) int {
+	switch w.Weight {
+	case workload.Slow:
+		return min(rounds, 3)
+	case workload.Huge:
+		return 1
+	}
+	return rounds
+}
+
+// cells lists the measurements of one workload. Every round begins with another peer, so that
+// none is always measured after the same neighbour.
+func (o options) cells(w workload.Workload, round int) []report.Key {
+	var peers []string
+	for _, p := range w.PeerNames() {
+		if o.peers == nil || slices.Contains(o.peers, p) {
+			peers = append(peers, p)
+		}
+	}
+	procs := w.Procs
+	if o.procs != nil {
+		procs = o.procs
+	}
+	var keys []report.Key
+	for _, p := range procs {
+		for i := range peers {
+			keys = append(keys, report.Key{Workload: w.Name, Procs: p, Peer: peers[(i+round)%len(peers)]})
+		}
+	}
+	return keys
+}
+
+// ask makes one measurement in a new process.
+func ask(ctx context.Context, o options, k report.Key, round int) answer {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	q := request{Workload: k.Workload, Peer: k.Peer, Time: o.time}
+	if o.profiles != "" {
+		q.Profile = filepath.Join(o.profiles,
+			fmt.Sprintf("%s.%s.p%d.%d.prof", k.Workload, k.Peer, k.Procs, round+1))
+	}
+	asked, err := json.Marshal(q)
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, childPrefix+string(asked))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", k.Procs))
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return answer{Error: fmt.Sprintf("%v: %s", err, lastLine(errs.String()))}
+	}
+	var a answer
+	if err := json.Unmarshal(out.Bytes(), &a); err != nil {
+		return answer{Error: fmt.Sprintf("%v: %s", err, lastLine(out.String()))}
+	}
+	return a
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
+
+// child makes one measurement and prints it. It returns the exit code.
+func child(asked string, out io.Writer) int {
+	var q request
+	var a answer
+	err := json.Unmarshal([]byte(asked), &q)
+	if err == nil {
+		a.Results, err = measureOne(q)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		a.Unsupported = true
+	} else if err != nil {
+		a.Error = err.Error()
+	}
+	if err := json.NewEncoder(out).Encode(a); err != nil {
+		return 1
+	}
+	return 0
+}
+
+func measureOne(q request) (results []workload.Result, err error) {
+	w, err := workload.Find(q.Workload)
+	if err != nil {
+		return nil, err
+	}
+	if q.Profile != "" {
+		f, err := os.Create(q.Profile)
+		if err != nil {
+			return nil, err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, f.Close())
+		}()
+	}
+	return workload.Measure(w, &workload.Env{Peer: q.Peer, Time: q.Time})
+}
