@@ -1,3 +1,47 @@
-// Package device is the simulated network interface: packet buffers, lock-free rings, the NIC, the links
-// it is plugged into, counters and taps.
+// Package device is a simulated network interface: the loopback device lo of a computer that exists only
+// inside the program, with packet buffers, lock-free TX and RX rings, a link between them, counters, taps
+// and a filter. It needs nothing but the standard library, starts no goroutine, reads no clock, and never
+// blocks.
+//
+// A packet's way:
+//
+//	Pool.NewPacket ─▶ NIC.Transmit ─▶ TX ring ─▶ taps, TX counters ─▶ Link.Send ─▶ NIC.Receive
+//	  ─▶ RX ring ─▶ filter, RX counters, taps ─▶ the handler given to NIC.Poll ─▶ Packet.Release
+//
+// Transmit and Receive only enqueue. Packets move when somebody polls, and who polls is decided by the
+// baton: after enqueuing one calls NIC.Ring, and if that returns true one has to poll until NIC.Rest says
+// that all is done. See the example.
+//
+// # Concurrency
+//
+// Any goroutine may transmit, inject, look at counters, and change addresses, taps, filter and link at any
+// time. Each queue is polled by one goroutine at a time, the holder of its baton; several queues, to which
+// packets are steered by Packet.Hash, are polled in parallel. Packets of one flow stay in order.
+//
+// # Speed
+//
+// A packet that travels alone, with its bell and its rest, costs about a dozen locked instructions; in
+// bursts, three. Nothing is allocated for a packet, and nothing is copied unless it leaves this computer.
+// An unused NIC takes less than a kilobyte; its rings come with the first packet.
+//
+// # Losing nothing unnoticed
+//
+// A packet that is not delivered increments exactly one of the counters that NIC.Drops returns, by reason;
+// NIC.Counters are the interface's totals as ifconfig and ip show them. At rest
+//
+//	packets accepted by Transmit + packets given to Receive and Inject
+//	  = packets delivered to the handler + packets that left by the wire + Drops().Total()
+//
+// # Links
+//
+// Loopback is the default. Wire joins two NICs; Port leads to and from raw packets in the program's hands.
+// Impairments and captures are links and taps made elsewhere; the NIC does not know them.
+//
+// # Limits
+//
+// There is no link layer: packets are bare IP packets, as on Linux's lo where the Ethernet header has only
+// zeros. There is no queueing discipline before the TX ring, and no segmentation offload: whoever sends
+// keeps to the MTU, and the NIC does not check. A filter judges arriving packets only. Packets put on
+// the RX ring from outside compete with those of the loopback wire for its room; apart from that, the
+// loopback wire loses nothing.
 package device
