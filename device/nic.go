@@ -121,12 +121,13 @@ type NIC struct {
 	filter atomic.Pointer[func([]byte) int]
 	addrs  atomic.Pointer[addrTable]
 
-	mu sync.Mutex // guards changes of taps and addrs
+	queues []queue
+
+	_  [cacheLine]byte // above is what every packet's way reads, below what is written
+	mu sync.Mutex      // guards changes of taps and addrs
 
 	refusedDown, refusedFull atomic.Uint64
 	drops                    [NumDropReasons]atomic.Uint64
-
-	queues []queue
 }
 
 // NewNIC returns a NIC that is up and running, with the addresses 127.0.0.1/8 and ::1/128. Values of

@@ -1,6 +1,10 @@
 package device
 
-import "testing"
+import (
+	"fmt"
+	"sync"
+	"testing"
+)
 
 // benchPacket returns a packet as TCP makes them: 52 bytes of headers and n of payload in pool memory.
 func benchPacket(pool *Pool, payload *Buf, n int) *Packet {
@@ -37,6 +41,50 @@ func BenchmarkNIC(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkNICQueues reports ns per packet, pool included, when each of several goroutines keeps a queue of its
+// own busy: with as many cores as goroutines it should fall to its share.
+func BenchmarkNICQueues(b *testing.B) {
+	for _, queues := range []int{1, 2} {
+		b.Run(fmt.Sprint(queues), func(b *testing.B) {
+			n := NewNIC(Config{Queues: queues})
+			var wg sync.WaitGroup
+			for q := range queues {
+				wg.Go(func() {
+					payload := n.Pool().Get(1000)
+					for range b.N / queues {
+						p := benchPacket(n.Pool(), payload, 1000)
+						p.Hash = uint32(q)
+						n.Transmit(0, p)
+						if n.Ring(q) {
+							n.Poll(q, 0, 64, (*Packet).Release)
+							for !n.Rest(q) {
+								n.Poll(q, 0, 64, (*Packet).Release)
+							}
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// BenchmarkInject reports ns per packet of 64 bytes from Inject to the handler's Release.
+func BenchmarkInject(b *testing.B) {
+	var n *NIC
+	n = NewNIC(Config{Interrupt: func(q int) {
+		for done := false; !done; done = n.Rest(q) {
+			n.Poll(q, 0, 64, (*Packet).Release)
+		}
+	}})
+	raw := make([]byte, 64)
+	raw[0] = 0x45
+	b.ReportAllocs()
+	for b.Loop() {
+		n.Inject(0, raw)
 	}
 }
 

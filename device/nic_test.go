@@ -37,7 +37,7 @@ func sendLocal(t *testing.T, n *NIC, count, size int) {
 }
 
 func TestConfig(t *testing.T) {
-	const most = 1 << 40
+	const most = 1 << 30
 	cases := []struct {
 		name string
 		give Config

@@ -23,6 +23,7 @@ type queue struct {
 
 	tx, rx traffic // packets counted in one direction
 	both   traffic // packets that were sent and received in one go
+	_      [cacheLine]byte
 }
 
 // rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.

@@ -14,9 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func updateFlag() *bool { return flag.Bool("update", false, "rewrite the golden files in testdata") }
-
-var update = updateFlag()
+var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
 func prefixes(s ...string) (ps []netip.Prefix) {
 	for _, s := range s {
@@ -120,6 +118,27 @@ func TestFormatsOfNIC(t *testing.T) {
 	sendLocal(t, n, 3, 100)
 	require.Contains(t, IfconfigOld(n), "RX bytes:300 (300.0 B)  TX bytes:300 (300.0 B)\n")
 	require.Contains(t, IfconfigNew(n), "RX packets 3  bytes 300 (300.0 B)\n")
+}
+
+// FuzzFormats: whatever the counters are, the texts carry them, each in its place.
+func FuzzFormats(f *testing.F) {
+	f.Add("lo", uint64(1), uint64(2), uint64(3), uint64(4), uint8(8), true)
+	f.Add("eth0.very-long", uint64(math.MaxUint64), uint64(0), uint64(1000), uint64(1024), uint8(0), false)
+	f.Fuzz(func(t *testing.T, name string, a, b, c, d uint64, bits uint8, up bool) {
+		s := Status{Name: name, Up: up, MTU: 1500, Metric: 1}
+		s.Addrs = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a), byte(b), byte(c), byte(d)}), int(bits)%33)}
+		s.Counters.RX = RXCounters{Packets: a, Bytes: b, Errors: c, Dropped: d, Overruns: a % 7, Frame: a + 1}
+		s.Counters.TX = TXCounters{Packets: b, Bytes: c, Errors: d, Dropped: a, Overruns: a, Carrier: b + 1, Collisions: c}
+		require.Contains(t, s.IfconfigOld(), fmt.Sprintf("\n          RX packets:%d errors:%d dropped:%d overruns:%d frame:%d\n", a, c, d, a%7, a+1))
+		require.Contains(t, s.IfconfigOld(), fmt.Sprintf("\n          TX packets:%d errors:%d dropped:%d overruns:%d carrier:%d\n", b, d, a, a, b+1))
+		require.Contains(t, s.IfconfigNew(), fmt.Sprintf("\n        RX packets %d  bytes %d (", a, b))
+		require.Contains(t, s.IfconfigNew(), fmt.Sprintf("\n        TX errors %d  dropped %d overruns %d  carrier %d  collisions %d\n\n", d, a, a, b+1, c))
+		lines := strings.Split(strings.TrimPrefix(s.IPLink(), "1: "+name), "\n")
+		require.Len(t, lines, 7)
+		require.Equal(t, fmt.Sprint([]uint64{b, a, c, d - a%7, a % 7, 0}), fmt.Sprint(strings.Fields(lines[3])))
+		require.Equal(t, fmt.Sprint([]uint64{c, b, d, a, b + 1, c}), fmt.Sprint(strings.Fields(lines[5])))
+		require.Len(t, lines[5], len(lines[3]), "columns line up")
+	})
 }
 
 // inNamespace runs a shell script in network and mount namespaces of its own, where lo is fresh and
