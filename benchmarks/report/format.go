@@ -12,7 +12,7 @@ import (
 // Value prints a number of a unit as people read it: "17.7 µs", "5.2 M/s", "1.4 KiB".
 func Value(unit string, v float64) string {
 	switch unit {
-	case "ns/op":
+	case "ns/op", "cpu-ns/op":
 		return duration(v)
 	case "MB/s":
 		return grouped(v)
@@ -22,6 +22,8 @@ func Value(unit string, v float64) string {
 		return grouped(v)
 	case "open-s":
 		return significant(v) + " s"
+	case "cpu-s/GB":
+		return strconv.FormatFloat(v, 'f', 3, 64)
 	}
 	return significant(v)
 }
@@ -33,6 +35,8 @@ func Name(unit string) string {
 		return "time"
 	case "cpu-s/GB":
 		return "CPU s/GB"
+	case "cpu-ns/op":
+		return "CPU time"
 	case "packets/op":
 		return "packets"
 	case "allocs/op":

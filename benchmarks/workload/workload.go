@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"example.com/loopback/benchmarks/queue"
@@ -175,6 +176,9 @@ func Measure(w Workload, env *Env) ([]Result, error) {
 		return nil, err
 	}
 	metrics := loop.Metrics(s)
+	if s.CPU > 0 && !slices.ContainsFunc(metrics, func(m Metric) bool { return m.Unit == "cpu-s/GB" }) {
+		metrics = append(metrics, Metric{"cpu-ns/op", float64(s.CPU.Nanoseconds()) / float64(s.N)})
+	}
 	if counts {
 		metrics = append(metrics, Metric{"packets/op", float64(packets) / float64(s.N)})
 	}
