@@ -156,6 +156,12 @@ func TestWindowLimitedForARoundTrip(t *testing.T) {
 	w.Validate(Usage{Una: 10, Nxt: 1100, Out: 8})
 	w.Validate(Usage{Una: 20, Nxt: 1100, Out: 2})
 	require.True(t, w.IsLimited(), "8 were out in this round trip")
+
+	w = windowOf(10, 100)
+	w.Validate(Usage{Una: 0, Nxt: 1000, Out: 8})
+	w.Validate(Usage{Una: 500, Nxt: 1500, Out: 8})
+	w.Validate(Usage{Una: 1000, Nxt: 1600, Out: 2})
+	require.False(t, w.IsLimited(), "a flight as large as the largest does not make the round trip longer")
 }
 
 func TestWindowValidateShrinks(t *testing.T) {
