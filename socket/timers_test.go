@@ -30,8 +30,6 @@ func (f *fired) arm(due time.Duration) {
 func (f *fired) expire(now time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.timer.set = false
 	f.at = now
 	*f.log = append(*f.log, f.id)
