@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/sim"
+	"example.com/loopback/sim/capture"
+	"example.com/loopback/socket"
+)
+
+// computerFlags describe the simulated computer.
+type computerFlags struct {
+	Write string   `short:"w" placeholder:"FILE" help:"Record all packets in a pcapng file, for Wireshark."`
+	Trace bool     `help:"Print every packet to standard error, as tcpdump -n does."`
+	MTU   int      `name:"mtu" placeholder:"BYTES" help:"MTU of lo; 16436 by default."`
+	Seed  uint64   `help:"Fix everything that is drawn at random; 0 draws a seed."`
+	Hosts []string `name:"host" sep:"none" placeholder:"\"ADDR NAME\"" help:"Add a line to the hosts table. May be repeated."`
+
+	Delay     time.Duration `group:"Network" help:"How long each packet takes."`
+	Jitter    time.Duration `group:"Network" help:"How much that varies."`
+	Loss      float64       `group:"Network" placeholder:"P" help:"Probability, 0 to 1, that a packet is lost."`
+	Duplicate float64       `group:"Network" placeholder:"P" help:"Probability that a packet arrives twice."`
+	Corrupt   float64       `group:"Network" placeholder:"P" help:"Probability that a bit of a packet is flipped."`
+	Reorder   float64       `group:"Network" placeholder:"P" help:"Probability that a packet overtakes others."`
+	Rate      float64       `group:"Network" placeholder:"BIT/S" help:"Rate of the line in bits per second."`
+}
+
+// computer is the simulated one, and what records it.
+type computer struct {
+	*socket.Stack
+	seed   uint64
+	writer *capture.Writer
+	file   *os.File
+	trace  *capture.Printer
+}
+
+// start makes the computer.
+func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
+	if f.MTU != 0 && (f.MTU < device.MinMTU || f.MTU > device.MaxPacket) {
+		return nil, usageError("an MTU of %d is not within %d and %d", f.MTU, device.MinMTU, device.MaxPacket)
+	}
+	cfg := socket.Config{MTU: f.MTU, Seed: f.Seed, Hosts: strings.Join(f.Hosts, "\n")}
+	m := sim.Impairment{Delay: f.Delay, Jitter: f.Jitter, Loss: f.Loss, Duplicate: f.Duplicate, Corrupt: f.Corrupt, Reorder: f.Reorder, Rate: int64(f.Rate)}
+	link, err := sim.NewImpaired(sim.ImpairConfig{Seed: f.Seed, Rules: []sim.Rule{{Name: "network", Impairment: m}}})
+	if err != nil {
+		return nil, usageError("%w", err)
+	}
+	cfg.Link = link
+	c := &computer{seed: f.Seed}
+	epoch := time.Now()
+	if c.Stack, err = socket.NewChecked(cfg); err != nil {
+		return nil, usageError("%w", err)
+	}
+	if f.Write != "" {
+		if c.file, err = os.Create(f.Write); err != nil {
+			return nil, usageError("%w", err)
+		}
+		c.writer = capture.NewWriter(c.file, capture.Options{Epoch: epoch})
+		c.NIC().AddTap(c.writer.Tap())
+	}
+	if f.Trace {
+		c.trace = capture.NewPrinter(&lockedWriter{w: stderr}, capture.TraceOptions{Epoch: epoch, Location: time.Local})
+		c.NIC().AddTap(c.trace.Tap())
+	}
+	return c, nil
+}
+
+// finish ends the computer and its recordings; it returns err, or what went wrong with those.
+func (c *computer) finish(err error) error {
+	c.Close()
+	if c.file != nil {
+		if flushErr := c.writer.Flush(); err == nil && flushErr != nil {
+			err = usageError("%s: %w", c.file.Name(), flushErr)
+		}
+		if closeErr := c.file.Close(); err == nil && closeErr != nil {
+			err = usageError("%w", closeErr)
+		}
+	}
+	if c.trace != nil && err == nil {
+		if traceErr := c.trace.Err(); traceErr != nil {
+			err = fmt.Errorf("trace: %w", traceErr)
+		}
+	}
+	return err
+}
+
+// lockedWriter lets the trace and messages share a stream.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
