@@ -76,7 +76,7 @@ func (t Table) height() int {
 func (t Table) draw(p *printer, x, y int) {
 	text(p, x, y+14, "14", "bold", "start", "#111111", t.heading())
 	text(p, x, y+30, "11", "normal", "start", "#555555",
-		fmt.Sprintf("%s, %s, logarithmic; %s", Name(t.Unit), t.direction(), t.legend()))
+		fmt.Sprintf("%s, %s, logarithmic; %s; (×): loopback is better by", Name(t.Unit), t.direction(), t.legend()))
 	scale := t.scale()
 	top := y + headHeight
 	bottom := y + t.height() - rowGap

@@ -14,7 +14,7 @@ import (
 // http is package net/http, unmodified, on both ends.
 func http(clients int) Workload {
 	return Workload{
-		Name: fmt.Sprintf("http-%d", clients), Title: fmt.Sprintf("net/http keep-alive, %d client(s)", clients),
+		Name: fmt.Sprintf("http-%d", clients), Title: fmt.Sprintf("net/http keep-alive, %d %s", clients, map[bool]string{true: "client", false: "clients"}[clients == 1]),
 		About: "GET of a 13-byte body by http.Client goroutines that share one http.Transport, each on its " +
 			"own kept-alive connection; one operation is one request",
 		Procs: []int{1, 2},
