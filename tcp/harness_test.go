@@ -338,7 +338,7 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 			fail("out-of-order bytes %d, counted %d", o.bytes, bytes)
 		}
 	}
-	limit := int(e.rcvLimit) + int(e.rcvLimit)/2 + 70000
+	limit := int(e.rcvLimit) + int(e.rcvLimit)/2 + 140000
 	if e.charge() > limit {
 		fail("receive buffer charge %d of %d", e.charge(), e.rcvLimit)
 	}

@@ -128,11 +128,8 @@ func (t *TCB) reset(now time.Duration) {
 	switch t.state {
 	case StateSynSent:
 		t.err = ErrRefused
-	case StateSynReceived:
-		t.err = ErrReset
-		if !t.has(fPassive) {
-			t.err = ErrRefused // "signal the user 'connection refused'"
-		}
+		// In SYN-RECEIVED we differ: the RFC would "signal the user 'connection refused'" if the open was
+		// active; Linux says ECONNRESET, as for all other states.
 	case StateCloseWait:
 		t.err = ErrPipe
 	default:

@@ -99,7 +99,7 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 		p = in.Payload.Slice(skip, in.Payload.N)
 	}
 	if p.N > 0 {
-		if !t.roomFor(p.N) {
+		if !t.roomFor() {
 			// What the window let in does not fit, because of its overhead: drop, the peer will repeat it.
 			t.env.stats.TCPRcvQDrop.Add(1)
 			t.ack.now(CauseDupAck)
@@ -128,15 +128,28 @@ func (t *TCB) takeText(p *Payload) {
 	t.events |= EvReadable
 }
 
-// roomFor reports whether the receive buffer can take n more bytes in order; it gives up text out of order
+// roomFor reports whether the receive buffer can take another segment in order; it gives up text out of order
 // for them if it must. An empty queue takes one segment always, or the connection would be stuck.
-func (t *TCB) roomFor(n int) bool {
-	if t.charge() <= int(t.rcvLimit) || t.Readable() == 0 {
+func (t *TCB) roomFor() bool {
+	if t.charge() <= int(t.rcvLimit) || t.Readable() == 0 || t.growBuffer() {
 		return true
 	}
 	if t.ooo != nil {
-		t.pruneOOO(int(t.rcvLimit) - t.queueCharge())
+		t.pruneOOO(int(t.rcvLimit))
 	}
+	// What was offered as window is taken, if the overhead of its pieces does not exceed all measure.
+	return t.charge() <= int(t.rcvLimit)*5/4
+}
+
+// growBuffer enlarges a receive buffer that overflows because of overhead, within tcp_rmem, if the user has
+// not set its size. It stops the window from growing further.
+func (t *TCB) growBuffer() bool {
+	most := t.env.cfg.Rmem[2]
+	if t.has(fRcvLocked) || int(t.rcvLimit) >= most {
+		return false
+	}
+	t.rcvLimit = int32(min(t.charge(), most))
+	t.rcv.ssthresh = min(t.rcv.ssthresh, max(t.rcv.wnd, 2*uint32(t.rcv.adv)))
 	return t.charge() <= int(t.rcvLimit)
 }
 

@@ -9,6 +9,10 @@ func (t *TCB) inputSynSent(now time.Duration, in *Segment) {
 	if in.Flags&ACK != 0 {
 		if in.Ack.AtOrBefore(t.snd.iss) || in.Ack.After(t.snd.nxt) {
 			t.answerReset(in)
+			if t.retransmits == 0 {
+				// An old connection of the peer was in the way, and the reset will clear it: try again soon.
+				t.armXmit(TimerRetransmit, now+2*tick)
+			}
 			t.dropped(now, in, DropFutureACK)
 			return
 		}
@@ -129,6 +133,11 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	// Second, check the RST bit: "If this connection was initiated with a passive OPEN (i.e., came from the
 	// LISTEN state), then return this connection to LISTEN state and return. The user need not be informed."
 	// Fourth, check the SYN bit: the same. There is a reset for a SYN that is not ours.
+	if in.Flags&RST != 0 && in.Seq != t.rcv.nxt {
+		t.challengeAck(now) // RFC 5961 §3.2
+		t.dropped(now, in, DropReset)
+		return
+	}
 	syn := in.Flags&SYN != 0 && in.Seq != t.rcv.irs
 	if syn || in.Flags&RST != 0 {
 		if in.Flags&RST == 0 {

@@ -23,30 +23,75 @@ func (t *TCB) headFits() bool {
 func (t *TCB) next() (n int, fin, ok bool) {
 	mss := t.currentMSS()
 	left := int(t.dataEnd().Sub(t.snd.nxt))
-	n = min(left, mss)
-	fin = t.has(fFinQueued) && n == left
-	end := t.snd.nxt.Add(uint32(n))
-	if fin {
-		end++
+	if t.snd.nxt.Before(t.snd.run) && t.has(fRun) {
+		n = min(int(t.snd.run.Sub(t.snd.nxt)), mss, left)
+		return n, t.has(fFinQueued) && n == left && n > 0, n > 0
 	}
+	t.flags &^= fRun
 	forced := t.force&forceNew != 0
-	if !forced && t.inFlight() >= int(t.cong.Cwnd) {
-		t.flags |= fCwndLimited
-		return 0, false, false
-	}
-	if wndEnd := t.snd.una.Add(t.snd.wnd); end.After(wndEnd) {
-		// Silly window avoidance (RFC 9293 §3.8.6.2.1, MUST-38): a full segment or nothing. But behind full
-		// segments of the same burst the rest of the window is used, as Linux does with segmentation offload.
-		room := int(wndEnd.Sub(t.snd.nxt))
-		if room <= 0 || t.snd.burst == 0 || left <= room || forced || t.nagleHolds() {
+	quota := int(t.cong.Cwnd) - t.inFlight()
+	if quota <= 0 {
+		if !forced {
+			t.flags |= fCwndLimited
 			return 0, false, false
 		}
-		return room, false, true
+		quota = 1
 	}
-	if n < mss && !fin && !forced && t.nagleHolds() {
+	// Silly window avoidance (RFC 9293 §3.8.6.2.1, MUST-38): the next segment must fit into the window as a
+	// whole.
+	room := int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt))
+	if left > mss {
+		if room < mss {
+			return 0, false, false
+		}
+		t.startRun(left, room, mss, quota)
+		return mss, false, true
+	}
+	fin = t.has(fFinQueued)
+	need := left
+	if fin {
+		need++
+	}
+	if need > room || left < mss && !fin && !forced && t.nagleHolds() {
 		return 0, false, false
 	}
-	return n, fin, true
+	return left, fin, true
+}
+
+// startRun decides how far the next run of segments goes: what Linux hands to segmentation offload as one
+// large packet. Of a run the last segment carries PSH, and it may fill the window with a segment that is not
+// full.
+func (t *TCB) startRun(left, room, mss, quota int) {
+	quota = min(max(int(t.cong.Cwnd)/2, 1), quota, t.offloadSegs(mss))
+	n := min(left, room)
+	if quota*mss <= n {
+		n = quota * mss
+	} else if part := n % mss; part > 0 && t.nagleHolds() {
+		n -= part
+	}
+	if n > mss {
+		t.snd.run = t.snd.nxt.Add(uint32(n))
+		t.flags |= fRun
+	}
+}
+
+// offloadSegs returns how many segments Linux would hand to segmentation offload at once: what is sent in a
+// millisecond at the pacing rate, and more on short paths (tcp_tso_autosize).
+func (t *TCB) offloadSegs(mss int) int {
+	const gsoMax = 1<<16 - 1 - 320
+	bytes := gsoMax
+	if srtt := t.rtt.SRTT().Microseconds(); srtt > 0 {
+		ratio := 120
+		if t.cong.Cwnd < t.cong.Ssthresh/2 {
+			ratio = 200
+		}
+		rate := int64(mss) * int64(max(int(t.cong.Cwnd), t.packetsOut())) * int64(ratio) * 10000 / srtt // bytes/s
+		bytes = int(min(rate>>10, gsoMax))
+		if r := t.minRTT.Get().Microseconds() >> 9; r < 32 {
+			bytes = min(bytes+gsoMax>>r, gsoMax)
+		}
+	}
+	return max(bytes/mss, 2)
 }
 
 // nagleHolds reports whether a segment that is not full must wait: "If there is unacknowledged data (i.e.,
@@ -69,7 +114,7 @@ func (t *TCB) nagleHolds() bool {
 
 // outputNew gives the next segment of new data, or the FIN.
 func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
-	if t.packetsOut() == 0 && t.snd.burst == 0 {
+	if t.packetsOut() == 0 {
 		t.restartAfterIdle(now)
 	}
 	n, fin, ok := t.next()
@@ -111,6 +156,10 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 			flags |= PSH
 			s.marks |= markPSH
 		}
+		if s.end == t.snd.run && t.has(fRun) {
+			flags |= PSH // of the run, not of the text: not repeated with it
+			s.marks |= markRun
+		}
 		t.total.dataOut++
 		t.ecnData(out)
 	}
@@ -133,7 +182,6 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 	if first || t.timer(TimerLossProbe) != 0 {
 		t.rearmRTO(now)
 	}
-	t.snd.burst = min(t.snd.burst, 60000) + 1
 	t.flags |= fSentNew
 	t.endProbing()
 }
@@ -154,7 +202,7 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 		if ok {
 			t.tlpSent(now, true)
 		} else {
-			t.rearmRTO(now)
+			t.rearmRTOFrom(now, true)
 		}
 		return ok
 	}
@@ -248,27 +296,36 @@ func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why
 		t.x.snd.payload(t.env.alloc, s.seq, text, &out.Payload)
 		t.total.dataOut++
 	}
-	if s.is(markPSH) {
+	if s.is(markPSH) || s.is(markRun) && t.rec != nil && t.rec.again == s.seq {
 		out.Flags |= PSH
 	}
 	if s.is(markFIN) {
 		out.Flags |= FIN
 	}
-	r := t.needRec()
-	if !s.is(markRetrans) {
-		r.retrans++
-	}
-	s.marks |= markRetrans | markEver
+	s.marks |= markEver
 	s.sent = now
-	s.tries = min(s.tries, 254) + 1
-	if !r.stamped {
-		r.stamped, r.rexmitAt = true, now
+	if why != CauseRetransmitTLP {
+		t.countRetransmit(now, s)
 	}
-	r.undoRetrans = max(r.undoRetrans, 0) + 1
 	t.total.retrans++
 	t.total.bytesRetrans += uint64(text)
 	t.env.stats.RetransSegs.Add(1)
 	t.tellRetransmit(now, why, Range{s.seq, s.end})
+}
+
+// countRetransmit enters a retransmission into the scoreboard. A tail loss probe is not entered: it is sent
+// because nothing is known, not because something is.
+func (t *TCB) countRetransmit(now time.Duration, s *txSeg) {
+	r := t.needRec()
+	if !s.is(markRetrans) {
+		s.marks |= markRetrans
+		r.retrans++
+	}
+	r.again = s.end
+	if !r.stamped {
+		r.stamped, r.rexmitAt = true, now
+	}
+	r.undoRetrans = max(r.undoRetrans, 0) + 1
 }
 
 // outputProbe gives a zero-window probe or a keep-alive: new data if the window has a little room, else a
@@ -292,6 +349,7 @@ func (t *TCB) outputProbe(now time.Duration, out *Segment) bool {
 			t.txq()[t.packetsOut()-1].marks |= markPSH
 		}
 		t.probesOut, t.backoff = 0, 0
+		t.flags &^= fSentNew // the retransmission timer watches over it, no tail loss probe
 		return true
 	}
 	t.header(now, out, t.snd.una-1, 0, why)

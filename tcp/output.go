@@ -90,15 +90,16 @@ func (t *TCB) sendSYN(now time.Duration) {
 // if we want them and, in a SYN-ACK, the peer offered them.
 func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	synack := t.state == StateSynReceived
+	offered := !synack || !t.has(fPassive) // in a simultaneous open the SYN had said so already
 	*out = Segment{
 		SrcPort: t.localPort, DstPort: t.remotePort, Seq: t.snd.iss, Flags: SYN,
 		Wnd: uint16(min(t.rcv.wnd, 65535)), Cause: CauseSYN,
 		Opts: Options{MSS: t.advMSS(), HasMSS: true},
 	}
-	out.Opts.SACKPermitted = t.env.cfg.SACK == On && (!synack || t.has(fSACK))
-	out.Opts.HasTS = t.env.cfg.Timestamps == On && (!synack || t.has(fTS))
-	out.Opts.HasWScale = t.env.cfg.WindowScaling == On && (!synack || t.has(fWScale))
-	out.Opts.WScale = t.rcv.scale
+	out.Opts.SACKPermitted = t.env.cfg.SACK == On && (offered || t.has(fSACK))
+	out.Opts.HasTS = t.env.cfg.Timestamps == On && (offered || t.has(fTS))
+	out.Opts.HasWScale = t.env.cfg.WindowScaling == On && (offered || t.has(fWScale))
+	out.Opts.WScale = t.rcv.offered
 	if out.Opts.HasTS {
 		out.Opts.TSVal, out.Opts.TSEcr = t.tsNow(now), t.ts.recent
 	} else {
@@ -163,7 +164,7 @@ func (t *TCB) acceptableSeq() Seq {
 
 // queueReset makes Output give <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK> before anything else.
 func (t *TCB) queueReset() {
-	t.rst = pendingReset{seq: t.acceptableSeq(), ack: t.rcv.nxt, flags: RST | ACK}
+	t.rst = pendingReset{seq: t.acceptableSeq(), ack: t.rcv.nxt, flags: RST | ACK, wnd: t.selectWindow(), own: true}
 }
 
 // answerReset makes Output give the reset that answers in (RFC 9293 §3.10.7.1).
@@ -177,10 +178,15 @@ func (t *TCB) answerReset(in *Segment) {
 func (t *TCB) outputReset(now time.Duration, out *Segment) {
 	*out = Segment{
 		SrcPort: t.localPort, DstPort: t.remotePort,
-		Seq: t.rst.seq, Ack: t.rst.ack, Flags: t.rst.flags, Cause: CauseReset,
+		Seq: t.rst.seq, Ack: t.rst.ack, Flags: t.rst.flags, Wnd: t.rst.wnd, Cause: CauseReset,
+	}
+	if t.rst.own && t.has(fTS) {
+		out.Opts.HasTS, out.Opts.TSVal, out.Opts.TSEcr = true, t.tsNow(now), t.ts.recent
 	}
 	t.rst = pendingReset{}
-	t.env.stats.OutRsts.Add(1)
+	if t.env != nil { // a TCB that never had a connection answers too
+		t.env.stats.OutRsts.Add(1)
+	}
 	t.total.segsOut++
 }
 
@@ -200,9 +206,10 @@ func (t *TCB) newDataTried(now time.Duration, out *Segment) bool {
 func (t *TCB) outputDone(now time.Duration) {
 	if t.rec != nil {
 		t.rec.rexmit = rexmitNone
+		t.rec.again = t.snd.una - 1
 	}
 	t.force &^= forceNagle
-	t.snd.burst = 0
+	t.flags &^= fRun
 	if t.has(fSentNew) && (!t.rack.tlp || t.timer(TimerRetransmit) == 0) {
 		t.scheduleTLP(now, false)
 	}

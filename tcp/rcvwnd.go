@@ -29,6 +29,7 @@ func (t *TCB) initWindow(scale bool, mss int) {
 		most := min(max(space, t.env.cfg.Rmem[2]), clamp)
 		t.rcv.scale = uint8(min(max(bits.Len32(uint32(most))-16, 0), MaxWScale))
 	}
+	t.rcv.offered = t.rcv.scale
 	t.rcv.clamp = uint32(min(clamp, 65535<<t.rcv.scale))
 	t.rcv.ssthresh = t.rcv.wnd
 }
@@ -67,20 +68,20 @@ const initialCwndForRcv = 10
 
 // charge returns how much of SO_RCVBUF is in use.
 func (t *TCB) charge() int {
-	n := t.queueCharge()
-	if t.ooo != nil {
-		n += t.ooo.charge()
+	n, pieces := t.Readable(), 0
+	if t.x != nil {
+		pieces = t.x.rcv.pieces.len()
 	}
-	return n
+	if t.ooo != nil {
+		n += t.ooo.bytes
+		pieces += t.ooo.len()
+	}
+	return t.chargeFor(n, pieces)
 }
 
-// queueCharge is the part of charge that is in order.
-func (t *TCB) queueCharge() int {
-	if t.x == nil {
-		return 0
-	}
-	return t.x.rcv.charge()
-}
+// chargeFor returns what n bytes in so many pieces count against SO_RCVBUF: as much as is set aside for
+// them and their overhead, so that the window closes by what is not read.
+func (t *TCB) chargeFor(n, pieces int) int { return t.env.cfg.spaceFromWin(n) + pieces*pieceOverhead }
 
 // fullSpace returns the window an empty buffer allows.
 func (t *TCB) fullSpace() int { return t.env.cfg.winFromSpace(int(t.rcvLimit)) }

@@ -23,9 +23,6 @@ type oooQueue struct {
 
 func (q *oooQueue) len() int { return len(q.segs) }
 
-// charge returns how much of the receive buffer the queue takes.
-func (q *oooQueue) charge() int { return q.bytes + len(q.segs)*pieceOverhead }
-
 func (q *oooQueue) release() {
 	for i := range q.segs {
 		q.segs[i].payload.Release()
@@ -45,9 +42,9 @@ func (t *TCB) outOfOrder(now time.Duration, in *Segment) {
 	if t.ack.cause == CauseNone {
 		t.ack.cause = CauseDupAck
 	}
-	if t.charge()+in.Payload.N > int(t.rcvLimit) {
-		t.pruneOOO(int(t.rcvLimit) - t.queueCharge() - in.Payload.N - pieceOverhead)
-		if t.charge()+in.Payload.N > int(t.rcvLimit) {
+	if t.charge() > int(t.rcvLimit) && !t.growBuffer() {
+		t.pruneOOO(int(t.rcvLimit))
+		if len(q.segs) == 0 || in.Seq.After(q.segs[len(q.segs)-1].end) {
 			t.env.stats.TCPOFODrop.Add(1)
 			t.dropped(now, in, DropOutOfOrder)
 			return
@@ -186,15 +183,15 @@ func (t *TCB) drainOOO(now time.Duration) {
 	q.forget(t.rcv.nxt)
 }
 
-// pruneOOO drops segments from the highest on until the queue charges at most room. The peer must not rely
+// pruneOOO drops segments from the highest on until the buffer charges at most limit. The peer must not rely
 // on SACKed data being kept (RFC 2018 §8).
-func (t *TCB) pruneOOO(room int) {
+func (t *TCB) pruneOOO(limit int) {
 	q := t.ooo
-	if q.charge() <= room {
+	if t.charge() <= limit {
 		return
 	}
 	t.env.stats.OfoPruned.Add(1)
-	for len(q.segs) > 0 && q.charge() > room {
+	for len(q.segs) > 0 && t.charge() > limit {
 		last := &q.segs[len(q.segs)-1]
 		q.bytes -= last.payload.N
 		last.payload.Release()

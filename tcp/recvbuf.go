@@ -19,9 +19,6 @@ const (
 	privateChunk = 16 << 10
 )
 
-// charge returns how much of the receive buffer the queue takes.
-func (r *recvBuf) charge() int { return r.bytes + r.pieces.len()*pieceOverhead }
-
 // append takes the bytes of p, with a reference of its own to their memory where it does not copy. It
 // returns how many pieces it copied instead.
 func (r *recvBuf) append(alloc Allocator, p *Payload) (copied int) {

@@ -11,7 +11,6 @@ type txSeg struct {
 	sent     time.Duration // when it was sent last
 	seq, end Seq           // end counts SYN and FIN
 	marks    txMarks
-	tries    uint8 // how often it was sent again
 }
 
 type txMarks uint8
@@ -24,6 +23,7 @@ const (
 	markSYN
 	markFIN
 	markPSH
+	markRun // last of a run of segments, see startRun
 )
 
 // is reports whether all marks in m are set.
@@ -57,7 +57,7 @@ func (t *TCB) splitTx(i int, seq Seq) {
 	second.seq = seq
 	second.marks &^= markSYN
 	first.end = seq
-	first.marks &^= markFIN | markPSH
+	first.marks &^= markFIN | markPSH | markRun
 	if r := t.rec; r != nil {
 		r.count(first.marks, +1)
 	}
@@ -118,6 +118,7 @@ type recovery struct {
 	fack        Seq           // highest SACKed number, valid while sacked > 0
 	hint        Seq           // no lost entry to be sent again lies before
 	rexmitAt    time.Duration // when the first retransmission of this episode was sent; with stamped
+	again       Seq           // end of the segment retransmitted last
 	undoRetrans int           // retransmissions that may yet prove unnecessary; -1: none was made
 	prior       uint32        // cwnd when PRR began (RFC 6937)
 	delivered   uint32        // prr_delivered

@@ -74,8 +74,9 @@ type sendVars struct {
 	wnd  uint32 // SND.WND, bytes
 	max  uint32 // MAX.SND.WND (RFC 5961 §5)
 
-	burst uint16 // new segments since Output last said false
-	scale uint8  // Snd.Wind.Shift (RFC 7323 §2.2)
+	run Seq // the present run of segments ends here (see startRun), with fRun
+
+	scale uint8 // Snd.Wind.Shift (RFC 7323 §2.2)
 }
 
 // recvVars are the receive sequence variables (RFC 9293 §3.3.1, figure 4).
@@ -91,6 +92,7 @@ type recvVars struct {
 	lastSeg  uint32 // size of the latest odd segment
 	adv      uint16 // the MSS we announced, without the timestamps we send
 	scale    uint8  // Rcv.Wind.Shift
+	offered  uint8  // the shift our SYN says
 }
 
 // tsVars are the timestamp variables (RFC 7323 §4.3).
@@ -126,6 +128,7 @@ const (
 	fNoSpace                          // a write did not fit: tell when there is room
 	fOOWSet                           // lastOOW means something
 	fCwndLimited                      // the congestion window stopped Output
+	fRun                              // snd.run means something
 	fSentNew                          // new data went out since Output last said false
 	fDSACK                            // dsack is to be reported
 	fTSRecent                         // ts.recent means something
@@ -162,7 +165,9 @@ const (
 // pendingReset is a RST that Output sends before anything else; flags 0: none.
 type pendingReset struct {
 	seq, ack Seq
+	wnd      uint16
 	flags    Flags
+	own      bool // our decision, not the answer to a stray segment
 }
 
 // init prepares t for a new connection. What the user has set on the TCB stays.
