@@ -133,8 +133,17 @@ func corpus(t testing.TB) []sample {
 	return all
 }
 
-// tcpSamples is a conversation: handshake, data both ways, SACK, retransmission, urgent data, close, reset.
+// tcpSamples is everything about TCP over one family.
 func tcpSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
+	all := conversationSamples(t, fam, a, b)
+	all = append(all, strangerSamples(t, fam, a, b)...)
+	all = append(all, optionSamples(t, fam, a, b)...)
+	all = append(all, brokenTCPSamples(t, fam, a, b)...)
+	return append(all, textSamples(t, fam, a, b)...)
+}
+
+// conversationSamples is a connection: handshake, data both ways, SACK, urgent data, close, reset.
+func conversationSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
 	var all []sample
 	const cl, sv = 49152, 631
 	const cISN, sISN = 0xfffffff0, 1000000
@@ -185,6 +194,12 @@ func tcpSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
 	rev("rst", "", func(h *layers.TCP) { h.RST, h.Seq, h.Window = true, sISN+21, 0 })
 	fwd("rst ack with data", "why", func(h *layers.TCP) { h.RST, h.ACK, h.Seq, h.Ack = true, true, 5, sISN+21 })
 	fwd("syn again with data", "fast", func(h *layers.TCP) { h.SYN, h.Seq = true, 99 })
+	return all
+}
+
+// strangerSamples are connections whose handshake was not seen, and connections between equal ports.
+func strangerSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
+	var all []sample
 	all = append(all,
 		sample{fam + " unknown conversation", tcpPacket(t, a, b, 1, 2, []byte("mid"), func(h *layers.TCP) { h.ACK, h.Seq, h.Ack = true, 5000, 6000 })},
 		sample{fam + " unknown conversation goes on", tcpPacket(t, a, b, 1, 2, []byte("mid"), func(h *layers.TCP) { h.ACK, h.Seq, h.Ack = true, 5003, 6010 })},
@@ -193,6 +208,12 @@ func tcpSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
 		sample{fam + " same port", tcpPacket(t, b, a, 7, 7, []byte("a"), func(h *layers.TCP) { h.ACK, h.Seq, h.Ack = true, 51, 52 })},
 		sample{fam + " same port back", tcpPacket(t, a, b, 7, 7, []byte("a"), func(h *layers.TCP) { h.ACK, h.Seq, h.Ack = true, 60, 52 })},
 	)
+	return all
+}
+
+// optionSamples are SYNs with options of every kind, right and wrong.
+func optionSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
+	var all []sample
 	for _, o := range []struct {
 		name string
 		opts []layers.TCPOption
@@ -219,11 +240,17 @@ func tcpSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
 		{"experiment", []layers.TCPOption{opt(254, 0xf9, 0x89, 1, 2)}},
 		{"mptcp", []layers.TCPOption{opt(30, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)}},
 	} {
-		fwd("option "+o.name, "", func(h *layers.TCP) {
+		all = append(all, sample{fam + " option " + o.name, tcpPacket(t, a, b, 49152, 631, nil, func(h *layers.TCP) {
 			h.SYN, h.Seq = true, 99
 			h.Options = o.opts
-		})
+		})})
 	}
+	return all
+}
+
+// brokenTCPSamples are headers with wrong lengths.
+func brokenTCPSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
+	var all []sample
 	l4 := func(name string, seg []byte) {
 		all = append(all, sample{fam + " " + name, ipBytes(t, a, b, layers.IPProtocolTCP, seg)})
 	}
@@ -239,6 +266,12 @@ func tcpSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
 		seg[12] = 5 << 4
 		l4("cut short at "+string('A'+rune(n)), append([]byte(nil), seg[:n]...))
 	}
+	return all
+}
+
+// textSamples are payloads that tcpdump prints the first line of, or nearly.
+func textSamples(t testing.TB, fam string, a, b netip.Addr) []sample {
+	var all []sample
 	text := []struct {
 		name    string
 		port    uint16
