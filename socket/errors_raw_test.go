@@ -23,14 +23,19 @@ func (s *scene) echoRequest(text string) []byte {
 		m[0] = 128
 		return m // the kernel fills the checksum in
 	}
+	putChecksum(m[2:], m)
+	return m
+}
+
+// putChecksum computes the Internet checksum of b (RFC 1071), slowly and plainly.
+func putChecksum(at, b []byte) {
 	sum := uint32(0)
-	for i, b := range m {
-		sum += uint32(b) << (8 - i%2*8)
+	for i, x := range b {
+		sum += uint32(x) << (8 - i%2*8)
 	}
 	sum = sum>>16 + sum&0xffff
 	sum = ^(sum + sum>>16)
-	m[2], m[3] = byte(sum>>8), byte(sum)
-	return m
+	at[0], at[1] = byte(sum>>8), byte(sum)
 }
 
 // icmp is the raw network of the family.
@@ -93,9 +98,20 @@ var rawSituations = []situation{
 		s.readRaw(c, 10)
 		n, err = c.WriteTo([]byte("x"), &net.IPAddr{IP: s.ip()})
 		s.result("WriteTo, too late", n, err)
+		buffers := c.(interface {
+			SetReadBuffer(int) error
+			SetWriteBuffer(int) error
+		})
+		s.outcome("SetReadBuffer", buffers.SetReadBuffer(4096))
+		s.outcome("SetWriteBuffer", buffers.SetWriteBuffer(4096))
 		s.outcome("Close", c.Close())
 		s.outcome("Close again", c.Close())
+		s.outcome("SetReadBuffer", buffers.SetReadBuffer(4096))
+		s.outcome("SetWriteBuffer", buffers.SetWriteBuffer(4096))
+		s.outcome("SetWriteDeadline", c.SetWriteDeadline(past()))
 		s.readRaw(c, 10)
+		n, err = c.(net.Conn).Read(nil)
+		s.result("Read", n, err)
 		n, err = c.WriteTo([]byte("x"), &net.IPAddr{IP: s.ip()})
 		s.result("WriteTo", n, err)
 		s.outcome("SetDeadline", c.SetDeadline(time.Time{}))
@@ -143,7 +159,63 @@ var rawSituations = []situation{
 	}},
 }
 
-// TestPingOfMany sizes: what is too long for the MTU is fragmented, and comes back whole.
+// TestICMPErrorsLikeTheKernel sends every ICMP error about a datagram of a connected UDP socket, through a raw socket, and
+// looks at what the UDP socket says.
+func TestICMPErrorsLikeTheKernel(t *testing.T) {
+	var all []situation
+	for icmpType, codes := range map[byte]byte{3: 17, 4: 2, 5: 4, 11: 2, 12: 3} {
+		for code := range codes {
+			all = append(all, icmpErrorSituation(4, icmpType, code))
+		}
+	}
+	for icmpType, codes := range map[byte]byte{1: 9, 2: 1, 3: 2, 4: 4} {
+		for code := range codes {
+			all = append(all, icmpErrorSituation(6, icmpType, code))
+		}
+	}
+	compareWithKernel(t, all)
+}
+
+func icmpErrorSituation(family int, icmpType, code byte) situation {
+	name := fmt.Sprintf("type %d code %d", icmpType, code)
+	return situation{name: name, only: family, isolated: true, play: func(s *scene) {
+		peer := s.bound()
+		c, stranger := s.connected(peer.LocalAddr()), s.bound()
+		raw := s.raw()
+		for _, about := range []udpConn{c, stranger} {
+			n, err := raw.WriteTo(s.icmpError(icmpType, code, about.LocalAddr(), peer.LocalAddr()), &net.IPAddr{IP: s.ip()})
+			s.tell("sent: %t %s", n > 0, describe(err))
+		}
+		for _, u := range []udpConn{c, stranger} {
+			_ = u.SetReadDeadline(time.Now().Add(time.Millisecond))
+			s.readFrom(u, 10)
+			_ = u.SetReadDeadline(time.Now().Add(time.Millisecond))
+			s.readFrom(u, 10)
+		}
+		s.write(c, "still works")
+		s.readFrom(peer, 20)
+	}}
+}
+
+// icmpError is an ICMP error about a datagram from one address to another, with the whole headers of it.
+func (s *scene) icmpError(icmpType, code byte, from, to net.Addr) []byte {
+	src, dst := from.(*net.UDPAddr), to.(*net.UDPAddr)
+	quoted := []byte{byte(src.Port >> 8), byte(src.Port), byte(dst.Port >> 8), byte(dst.Port), 0, 8, 0, 0}
+	m := []byte{icmpType, code, 0, 0, 0, 0, 0x05, 0xdc} // "next-hop MTU 1500", where that is asked
+	if s.family == 6 {
+		header := []byte{0x60, 0, 0, 0, 0, 8, 17, 64}
+		header = append(append(header, src.IP.To16()...), dst.IP.To16()...)
+		return append(append(m, header...), quoted...)
+	}
+	header := []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0}
+	header = append(append(header, src.IP.To4()...), dst.IP.To4()...)
+	putChecksum(header[10:], header)
+	m = append(append(m, header...), quoted...)
+	putChecksum(m[2:], m)
+	return m
+}
+
+// TestPingOfManySizes: what is too long for the MTU is fragmented, and comes back whole.
 func TestPingOfManySizes(t *testing.T) {
 	onBoth(t, func(t *testing.T, api netAPI) {
 		for _, family := range []int{4, 6} {

@@ -259,9 +259,15 @@ func errnoOf4(m ipv4.ICMP) error {
 			return syscall.ENOPROTOOPT
 		case ipv4.CodePortUnreachable:
 			return syscall.ECONNREFUSED
+		case ipv4.CodeFragmentationNeeded:
+			return syscall.EMSGSIZE
 		case ipv4.CodeNetUnknown, ipv4.CodeNetProhibited:
 			return syscall.ENETUNREACH
-		case ipv4.CodeHostUnknown, ipv4.CodeHostIsolated, ipv4.CodeHostProhibited, ipv4.CodeFiltered:
+		case ipv4.CodeHostUnknown:
+			return syscall.EHOSTDOWN
+		case ipv4.CodeHostIsolated:
+			return errNoNet
+		case ipv4.CodeHostProhibited, ipv4.CodeFiltered, ipv4.CodePrecedenceViolation, ipv4.CodePrecedenceCutoff:
 			return syscall.EHOSTUNREACH
 		}
 	}
@@ -296,7 +302,12 @@ func errnoOf6(m ipv6.ICMP) error {
 	switch m.Type {
 	case ipv6.ICMPParameterProblem:
 		return syscall.EPROTO
+	case ipv6.ICMPPacketTooBig:
+		return syscall.EMSGSIZE
 	case ipv6.ICMPDestUnreachable:
+		if m.Code > ipv6.CodeRejectRoute {
+			return syscall.EPROTO // a code nobody has defined yet
+		}
 		switch m.Code {
 		case ipv6.CodePortUnreachable:
 			return syscall.ECONNREFUSED
