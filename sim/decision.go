@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"example.com/loopback/ipv4"
 )
 
 // DecisionKind is what an impairment did to a packet.
@@ -90,11 +92,11 @@ type Decision struct {
 // "drop of segment 3 of 127.0.0.1:49152>127.0.0.1:631 at 0.204 s".
 func (d *Decision) String() string {
 	noun, number := "packet", d.Packet
-	if d.Segment > 0 {
+	switch {
+	case d.Segment > 0 && d.Flow.Proto == ipv4.ProtoTCP:
 		noun, number = "segment", d.Segment
-		if d.Flow.Proto != 6 {
-			noun = "datagram"
-		}
+	case d.Segment > 0 && d.Flow.Proto == ipv4.ProtoUDP:
+		noun, number = "datagram", d.Segment
 	}
 	s := fmt.Sprintf("%v of %s %d of %v at %s", d.Kind, noun, number, d.Flow, seconds(d.At))
 	if d.Copy > 0 {

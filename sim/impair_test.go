@@ -144,6 +144,26 @@ func TestSeedsAndNamesChangeDecisions(t *testing.T) {
 	require.NotEqual(t, run(1, "a"), run(1, "b"))
 }
 
+func TestFlowsHaveFatesOfTheirOwn(t *testing.T) {
+	r := newRig(t, ImpairConfig{Seed: 1}, Rule{Impairment: Impairment{Loss: 0.3}})
+	for range 64 {
+		for port := range uint16(4) {
+			r.send(datagram(t, hostA, hostB, port, 9, nil))
+		}
+	}
+	fates := map[string]bool{}
+	for port := range uint16(4) {
+		fate := ""
+		for _, d := range r.l.Decisions() {
+			if d.Flow.Src.Port() == port {
+				fate += fmt.Sprint(d.Packet, " ")
+			}
+		}
+		fates[fate] = true
+	}
+	require.Len(t, fates, 4)
+}
+
 func TestDirectionsAreIndependent(t *testing.T) {
 	r := newRig(t, ImpairConfig{}, Rule{From: netip.PrefixFrom(hostA, 32), Both: true, Impairment: Impairment{LossEvery: 2}})
 	there := data(t, 0, 10)
@@ -429,4 +449,40 @@ func TestNamesOfKindsAndReasons(t *testing.T) {
 	require.Equal(t, `cut of packet 2 of 127.0.0.1:1>127.0.0.2:80 at 0.000 s (copy 3) by "r": 4 pieces`, d.Explain())
 	d = Decision{DecisionID: DecisionID{Rule: "r", Kind: KindReorder, Flow: flowOf(1), Packet: 2}, At: 1500001 * time.Nanosecond, Delay: time.Millisecond}
 	require.Equal(t, `reordering of packet 2 of 127.0.0.1:1>127.0.0.2:80 at 0.001500001 s by "r": 1ms`, d.Explain())
+}
+
+func BenchmarkImpaired(b *testing.B) {
+	for _, x := range []struct {
+		name  string
+		rules []Rule
+	}{
+		{"no rules", nil},
+		{"a rule for others", []Rule{{Proto: 17, Impairment: Impairment{Loss: 1}}}},
+		{"loss", []Rule{{Impairment: Impairment{Loss: 0.05}}}},
+		{"delay", []Rule{{Impairment: Impairment{Delay: time.Millisecond}}}},
+		{"everything", []Rule{{Impairment: Impairment{Loss: 0.05, Duplicate: 0.05, Corrupt: 0.05, Reorder: 0.05, Delay: time.Millisecond, Jitter: 100 * time.Microsecond, Rate: 1e12}}}},
+	} {
+		b.Run(x.name, func(b *testing.B) {
+			r := newRig(b, ImpairConfig{Log: -1}, x.rules...)
+			r.pool.Audit = false
+			raw := data(b, 0, 1000)
+			ps := make([]*device.Packet, 1)
+			drain := func() {
+				if r.n.Ring(0) {
+					for done := false; !done; done = r.n.Rest(0) {
+						r.n.Poll(0, 0, 64, func(p *device.Packet) { p.Release() })
+					}
+				}
+			}
+			r.n = device.NewNIC(device.Config{Link: r.l, Pool: &r.pool})
+			b.ReportAllocs()
+			for b.Loop() {
+				ps[0] = r.packet(raw)
+				r.l.Send(r.n, 0, r.q.Now(), ps)
+				for r.q.Step() {
+				}
+				drain()
+			}
+		})
+	}
 }

@@ -18,6 +18,7 @@ import (
 type computerFlags struct {
 	Write string   `short:"w" placeholder:"FILE" help:"Record all packets in a pcapng file, for Wireshark."`
 	Trace bool     `help:"Print every packet to standard error, as tcpdump -n does."`
+	Why   bool     `help:"Print to standard error what the network does to packets, and why."`
 	MTU   int      `name:"mtu" placeholder:"BYTES" help:"MTU of lo; 16436 by default."`
 	Seed  uint64   `help:"Fix everything that is drawn at random; 0 draws a seed."`
 	Hosts []string `name:"host" sep:"none" placeholder:"\"ADDR NAME\"" help:"Add a line to the hosts table. May be repeated."`
@@ -47,7 +48,12 @@ func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 	}
 	cfg := socket.Config{MTU: f.MTU, Seed: f.Seed, Hosts: strings.Join(f.Hosts, "\n")}
 	m := sim.Impairment{Delay: f.Delay, Jitter: f.Jitter, Loss: f.Loss, Duplicate: f.Duplicate, Corrupt: f.Corrupt, Reorder: f.Reorder, Rate: int64(f.Rate)}
-	link, err := sim.NewImpaired(sim.ImpairConfig{Seed: f.Seed, Rules: []sim.Rule{{Name: "network", Impairment: m}}})
+	messages := &lockedWriter{w: stderr}
+	network := sim.ImpairConfig{Seed: f.Seed, Rules: []sim.Rule{{Name: "network", Impairment: m}}}
+	if f.Why {
+		network.Observe = func(d *sim.Decision) { fmt.Fprintln(messages, d.Explain()) }
+	}
+	link, err := sim.NewImpaired(network)
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
@@ -65,7 +71,7 @@ func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 		c.NIC().AddTap(c.writer.Tap())
 	}
 	if f.Trace {
-		c.trace = capture.NewPrinter(&lockedWriter{w: stderr}, capture.TraceOptions{Epoch: epoch, Location: time.Local})
+		c.trace = capture.NewPrinter(messages, capture.TraceOptions{Epoch: epoch, Location: time.Local})
 		c.NIC().AddTap(c.trace.Tap())
 	}
 	return c, nil

@@ -47,7 +47,7 @@ PING printer \(127.0.0.7\) 56\(84\) bytes of data.
 ` + rtt, ``},
 		{"a slow network", "-c 1 --delay 30ms 127.0.0.1", 0, `
 PING 127.0.0.1 \(127.0.0.1\) 56\(84\) bytes of data.
-64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=[\d.]+ ms
+64 bytes from 127.0.0.1: icmp_seq=1 ttl=64 time=([6-9]\d\.\d|\d{3,}) ms
 
 --- 127.0.0.1 ping statistics ---
 1 packets transmitted, 1 received, 0% packet loss, time \d+ms
@@ -95,6 +95,12 @@ func TestPingCountsDuplicates(t *testing.T) {
 	// The request comes twice, and each of its replies.
 	require.Len(t, regexp.MustCompile(`(?m)^64 bytes from 127\.0\.0\.1: icmp_seq=1 ttl=64 time=[\d.]+ ms \(DUP!\)$`).FindAllString(out, -1), 3, out)
 	require.Regexp(t, `2 packets transmitted, 2 received, \+[3-6] duplicates, 0% packet loss, time \d+ms`, out)
+}
+
+func TestWhySaysWhatHappenedToPackets(t *testing.T) {
+	code, _, diag := lo(t, "ping", "-c", "1", "-W", "1ms", "--loss", "1", "--why", "127.0.0.1", "--seed", "7")
+	require.Equal(t, 1, code)
+	require.Regexp(t, `^drop of packet 1 of icmp 127\.0\.0\.1>127\.0\.0\.1 id 7 at 0\.\d+ s by "network": loss\n$`, diag)
 }
 
 func TestPingEndsWhenInterrupted(t *testing.T) {
