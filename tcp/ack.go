@@ -81,7 +81,9 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	}
 	t.updateWindow(now, in, &a)
 	if a.info&ackAdvanced != 0 {
-		t.total.bytesAcked += uint64(uint32(seqAck.Sub(t.snd.una)))
+		if t.state != StateSynReceived || !t.has(fPassive) {
+			t.total.bytesAcked += uint64(uint32(seqAck.Sub(t.snd.una))) // Linux counts the SYN of an active open
+		}
 		t.snd.una = seqAck
 	}
 	if in.Opts.NSACK > 0 && t.has(fSACK) {

@@ -103,7 +103,7 @@ func (t *TCB) Info(now time.Duration) Info {
 // bytesSent returns how many bytes were sent, without retransmissions.
 func (t *TCB) bytesSent() uint64 {
 	n := t.total.bytesAcked + uint64(uint32(t.snd.nxt.Sub(t.snd.una)))
-	if n > 0 {
+	if n > 0 && !t.has(fPassive) {
 		n-- // the SYN
 	}
 	if t.has(fFinSent) {

@@ -104,6 +104,9 @@ func (t *TCB) ackByState(now time.Duration, in *Segment) bool {
 	case StateSynReceived:
 		// "If SND.UNA < SEG.ACK =< SND.NXT, then enter ESTABLISHED state and continue processing".
 		if t.snd.una == t.snd.iss {
+			// "If the segment acknowledgment is not acceptable, form a reset segment".
+			t.answerReset(in)
+			t.dropped(now, in, DropOldACK)
 			return false
 		}
 		t.establish(now, in)

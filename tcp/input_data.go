@@ -168,6 +168,7 @@ func (t *TCB) inputFIN(now time.Duration) {
 	case StateSynReceived, StateEstablished:
 		// "Enter the CLOSE-WAIT state."
 		t.setState(now, StateCloseWait)
+		t.flags &^= fDSACK
 		t.enterPingpong() // most answer with a FIN of their own soon
 	case StateFinWait1:
 		// "If our FIN has been ACKed (perhaps in this segment), then enter TIME-WAIT, start the time-wait timer,

@@ -114,7 +114,7 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	}
 	// Fifth check, for it comes first where the sequence number says little: "If the segment acknowledgment
 	// is not acceptable, form a reset segment <SEQ=SEG.ACK><CTL=RST> and send it."
-	if in.Flags&ACK != 0 && in.Ack != t.snd.nxt {
+	if in.Flags&ACK != 0 && in.Ack != t.snd.nxt && in.Flags&RST == 0 {
 		t.answerReset(in)
 		t.dropped(now, in, DropFutureACK)
 		return

@@ -70,7 +70,12 @@ func (t *TCB) outputSYN(now time.Duration, out *Segment) bool {
 		return true
 	}
 	if t.ack.pending&ackNow != 0 && t.state == StateSynReceived {
+		wnd := t.rcv.wnd
 		t.outputAck(now, out)
+		if t.has(fPassive) {
+			t.rcv.wnd = wnd // nothing was offered beyond what the SYN-ACK had
+			out.Wnd = uint16(min(wnd>>t.rcv.scale, 65535))
+		}
 		return true
 	}
 	return false

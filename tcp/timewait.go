@@ -127,9 +127,7 @@ func (w *TimeWait) startsAnew(in *Segment, paws bool) bool {
 func (w *TimeWait) inputFinWait2(now time.Duration, in, out *Segment, paws bool) Verdict {
 	end := in.End()
 	if paws || !w.inWindow(in) {
-		if in.Flags&RST != 0 {
-			return Drop
-		}
+		// Also a RST is answered, as Linux does.
 		return w.ack(now, in, out, &w.stats.TCPACKSkippedFinWait2)
 	}
 	switch {
