@@ -58,9 +58,7 @@ func (t *tour) run() error {
 		return err
 	}
 	t.title("Echo requests and replies")
-	if err := t.ping("localhost", 3, true); err != nil {
-		return err
-	}
+	t.ping("localhost", 3)
 	t.title("The name loopback is unknown, until the hosts table has a line for it")
 	if err := t.names(); err != nil {
 		return err
@@ -130,23 +128,21 @@ func (t *tour) ssh(user, addr string) error {
 	return nil
 }
 
-// ping runs ping, which is to succeed or not.
-func (t *tour) ping(name string, count int, succeeds bool) error {
+// ping runs ping and shows what it says; that nothing answers, as on a lossy network, does not end the tour.
+func (t *tour) ping(name string, count int) {
 	t.out.printf("$ ping -c %d %s\n", count, name)
 	x := &pingCmd{Addr: name, Count: count, Interval: 100 * time.Millisecond, Size: 56, Wait: 2 * time.Second, Four: true}
-	if err := x.ping(t.ctx, t.c, t.out, t.out); err != nil && succeeds {
-		return err
+	if err := x.ping(t.ctx, t.c, t.out, t.out); err != nil && err.Error() != "" {
+		t.out.printf("ping: %v\n", err)
 	}
-	return nil
 }
 
 func (t *tour) names() error {
-	if err := t.ping("loopback", 1, false); err != nil {
-		return err
-	}
+	t.ping("loopback", 1)
 	t.out.printf("# echo 127.0.0.1 loopback >> /etc/hosts\n")
 	if err := t.c.Hosts().Add(netip.MustParseAddr("127.0.0.1"), "loopback"); err != nil {
 		return err
 	}
-	return t.ping("loopback", 1, true)
+	t.ping("loopback", 1)
+	return nil
 }
