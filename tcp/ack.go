@@ -272,12 +272,14 @@ func (t *TCB) spurious(s *txSeg, a *ackState) bool {
 // freeAcked gives buffers back and tells a waiting writer.
 func (t *TCB) freeAcked(a *ackState) {
 	t.x.snd.ack(t.snd.una)
-	if t.inFlight() < int(t.cong.Cwnd) {
-		t.expandSndbuf()
-	}
-	if t.has(fNoSpace) && t.WriteSpace() > 0 {
-		t.flags &^= fNoSpace
-		t.events |= EvWritable
+	if t.has(fNoSpace) {
+		if t.inFlight() < int(t.cong.Cwnd) {
+			t.expandSndbuf() // the buffer, not the window, was the limit
+		}
+		if t.WriteSpace() > 0 {
+			t.flags &^= fNoSpace
+			t.events |= EvWritable
+		}
 	}
 	if t.snd.una == t.snd.end {
 		t.events |= EvSent

@@ -91,7 +91,7 @@ func (t *TCB) offloadSegs(mss int) int {
 			bytes = min(bytes+gsoMax>>r, gsoMax)
 		}
 	}
-	return max(bytes/mss, 2)
+	return min(max(bytes/mss, 2), t.env.cfg.GSOMaxSegs)
 }
 
 // nagleHolds reports whether a segment that is not full must wait: "If there is unacknowledged data (i.e.,
@@ -194,7 +194,6 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 		return false
 	case t.force&forceHead != 0:
 		t.force &^= forceHead
-		t.trimTx()
 		return t.retransmit(now, out, 0, CauseRetransmitRTO)
 	case t.force&forceTail != 0:
 		t.force &^= forceTail
@@ -210,7 +209,6 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 	if r == nil || r.rexmit != rexmitLost || r.lost <= r.retrans || t.inFlight() >= int(t.cong.Cwnd) {
 		return false
 	}
-	t.trimTx()
 	i := t.nextLost()
 	if i < 0 {
 		return false
@@ -254,6 +252,7 @@ func (t *TCB) nextLost() int {
 // retransmit builds the i-th entry of the retransmission queue again. It returns false when the peer's
 // window has shrunk so that the segment lies outside (RFC 9293 §3.8.6: SHLD-16, SHLD-17).
 func (t *TCB) retransmit(now time.Duration, out *Segment, i int, why Cause) bool {
+	t.trimTx()
 	s := &t.txq()[i]
 	mss := t.currentMSS()
 	room := int(t.snd.una.Add(t.snd.wnd).Sub(s.seq))

@@ -75,7 +75,7 @@ func (t *TCB) insertOOO(q *oooQueue, seg oooSeg) bool {
 	// The segment at i is the first that ends behind seg.seq.
 	if i < len(q.segs) && q.segs[i].seq.AtOrBefore(seg.seq) {
 		left := &q.segs[i]
-		if seg.end.AtOrBefore(left.end) && (!seg.fin || left.fin) {
+		if seg.end.AtOrBefore(left.end) {
 			t.setDSACK(seg.seq, seg.end)
 			return false
 		}

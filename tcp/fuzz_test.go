@@ -1,0 +1,285 @@
+package tcp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// script is fuzz input read as a sequence of decisions. At its end it gives zeros.
+type script struct{ b []byte }
+
+func (s *script) byte() byte {
+	if len(s.b) == 0 {
+		return 0
+	}
+	c := s.b[0]
+	s.b = s.b[1:]
+	return c
+}
+
+func (s *script) uint16() uint16 { return uint16(s.byte())<<8 | uint16(s.byte()) }
+
+// near returns a number at or near one of the given ones, or anywhere.
+func (s *script) near(base ...Seq) Seq {
+	c := s.byte()
+	q := base[int(c&7)%len(base)]
+	switch c >> 3 & 7 {
+	case 0, 1, 2:
+		return q
+	case 3:
+		return q - 1
+	case 4:
+		return q + 1
+	case 5:
+		return q + Seq(s.byte())
+	case 6:
+		return q - Seq(s.byte())
+	}
+	return q + Seq(s.uint16())<<8
+}
+
+// segment makes a segment, most often a plausible one, for the present state of t.
+func (s *script) segment(t *TCB) Segment {
+	in := Segment{SrcPort: 1, DstPort: 2}
+	in.Seq = s.near(t.rcv.nxt, t.rcv.irs, t.rcv.nxt.Add(t.rcv.wnd), t.rcv.wup, t.rcv.nxt+1000)
+	in.Ack = s.near(t.snd.nxt, t.snd.una, t.snd.iss, t.snd.una+1000, t.snd.end)
+	switch c := s.byte(); {
+	case c < 128:
+		in.Flags = ACK
+	case c < 160:
+		in.Flags = ACK | PSH
+	case c < 176:
+		in.Flags = ACK | FIN
+	case c < 184:
+		in.Flags = SYN
+	case c < 192:
+		in.Flags = SYN | ACK
+	case c < 194:
+		in.Flags = RST
+	default:
+		in.Flags = Flags(s.byte()) &^ RST
+	}
+	in.Wnd = s.uint16()
+	in.ECN = s.byte() & 3
+	o := s.byte()
+	if o&1 != 0 && o&0x80 == 0 || t.has(fTS) {
+		in.Opts.HasTS = true
+		in.Opts.TSVal = t.ts.recent + uint32(s.byte()) - uint32(o>>6)
+		in.Opts.TSEcr = t.ts.offset + uint32(s.uint16())
+	}
+	in.Opts.HasMSS, in.Opts.MSS = o&2 != 0, s.uint16()
+	in.Opts.HasWScale, in.Opts.WScale = o&4 != 0, s.byte()%16
+	in.Opts.SACKPermitted = o&8 != 0
+	for range min(o>>4&7, 4) {
+		at := s.near(t.snd.una, t.snd.nxt, t.snd.una+1000, t.snd.una+2000)
+		in.Opts.SACK[in.Opts.NSACK] = Range{at, at + Seq(s.uint16())}
+		in.Opts.NSACK++
+	}
+	if s.byte()&3 != 0 {
+		in.Payload.Append(Piece{B: make([]byte, int(s.uint16())%3000+1)})
+	}
+	return in
+}
+
+// live is a TCB under fuzzing.
+type live struct {
+	t     *testing.T
+	now   time.Duration
+	tcb   TCB
+	alloc countingAlloc
+	log   []string
+	edge  Seq
+	known bool
+	sent  int
+	iss   uint32
+}
+
+func (l *live) note(format string, args ...any) {
+	if len(l.log) < 2000 {
+		l.log = append(l.log, fmt.Sprintf("%v %v: ", l.now, l.tcb.State())+fmt.Sprintf(format, args...))
+	}
+}
+
+func (l *live) check() {
+	l.t.Helper()
+	checkInvariants(l.t, &l.tcb, func() string { return strings.Join(l.log, "\n") })
+	e := &l.tcb
+	if !e.State().in(synchronized) || e.has(fFinRcvd) {
+		l.known = false
+		return
+	}
+	edge := e.rcv.wup.Add(e.rcv.wnd)
+	if l.known && edge.Before(l.edge) {
+		l.t.Fatalf("the receive window's right edge moved left\n%s", strings.Join(l.log, "\n"))
+	}
+	l.edge, l.known = edge, true
+}
+
+func (l *live) drain() {
+	var out Segment
+	for n := 0; l.tcb.Output(l.now, &out); n++ {
+		if n > 4000 {
+			l.t.Fatalf("Output never ends\n%s", strings.Join(l.log, "\n"))
+		}
+		l.sent++
+		if n < 20 {
+			l.note("> %v %d:%d ack %d win %d %v", out.Flags, uint32(out.Seq), out.Payload.N, uint32(out.Ack), out.Wnd, out.Cause)
+		}
+		if n := out.HeaderLen(); n > MaxHeaderLen || n+out.Payload.N+20 > 1500 {
+			l.t.Fatalf("segment of %d+%d bytes", n, out.Payload.N)
+		}
+		out.Payload.Release()
+	}
+	l.check()
+}
+
+func (l *live) params() *Params {
+	l.iss++
+	return &Params{Alloc: &l.alloc, Local: hostA, Remote: hostB, MTU: 1500, ISS: Seq(l.iss << 30), TSOffset: 7}
+}
+
+func (l *live) act(s *script) {
+	switch op := s.byte(); {
+	case l.tcb.State() == StateClosed:
+		l.tcb.Release()
+		if op&1 != 0 {
+			l.tcb.Connect(l.now, l.params())
+		} else {
+			syn := s.segment(&l.tcb)
+			syn.Flags = SYN | syn.Flags&(ECE|CWR)
+			l.tcb.Passive(l.now, l.params(), &syn)
+		}
+		l.known = false
+	case op < 150:
+		in := s.segment(&l.tcb)
+		l.note("< %v %d:%d ack %d win %d %+v", in.Flags, uint32(in.Seq), in.Payload.N, uint32(in.Ack), in.Wnd, in.Opts)
+		l.tcb.Input(l.now, &in)
+	case op < 180:
+		n := l.tcb.Write(l.now, make([]byte, int(s.uint16())%20000))
+		l.note("write %d", n)
+	case op < 190:
+		l.tcb.WriteMore(l.now, make([]byte, int(s.byte())))
+	case op < 205:
+		l.note("read %d", l.tcb.Read(l.now, make([]byte, s.uint16())))
+	case op < 235:
+		l.now += time.Duration(s.uint16()) * time.Microsecond << (s.byte() % 12)
+		l.note("time")
+		for l.tcb.Deadline() <= l.now {
+			l.tcb.Timeout(l.now)
+			l.drain()
+		}
+	default:
+		l.userCall(op, s)
+	}
+}
+
+func (l *live) userCall(op byte, s *script) {
+	l.note("user call %d", op)
+	switch op {
+	case 235, 236:
+		_ = l.tcb.CloseWrite(l.now)
+	case 237:
+		l.tcb.Close(l.now)
+	case 238:
+		l.tcb.Abort(l.now)
+	case 239:
+		_ = l.tcb.CloseRead(l.now)
+	case 240, 241, 242:
+		l.tcb.ICMP(l.now, ICMPError{Kind: ICMPKind(s.byte() % 11), MTU: int(s.uint16()), Seq: s.near(l.tcb.snd.una, l.tcb.snd.nxt)})
+	case 243:
+		l.tcb.SetNoDelay(s.byte()&1 != 0)
+	case 244:
+		l.tcb.SetCork(s.byte()&1 != 0)
+	case 245:
+		l.tcb.SetQuickAck(l.now, s.byte()&1 != 0)
+	case 246:
+		l.tcb.SetKeepAlive(l.now, KeepAliveConfig{Enable: s.byte()&1 != 0, Idle: time.Duration(s.byte()) * time.Second, Interval: time.Second, Count: 3})
+	case 247:
+		l.tcb.SetUserTimeout(time.Duration(s.byte()) * 100 * time.Millisecond)
+	case 248:
+		l.tcb.SetSndBuf(int(s.uint16()))
+	case 249:
+		l.tcb.SetMaxSeg(int(s.uint16()) % 2000)
+	case 250:
+		l.tcb.Discard(l.now, int(s.uint16()))
+	case 251:
+		if e := l.tcb.State(); e == StateTimeWait || e == StateFinWait2 && l.tcb.has(fOrphan) {
+			l.timeWait(s)
+		}
+	default:
+		l.tcb.Info(l.now)
+		l.tcb.Peek(make([]byte, 10), int(s.byte()))
+	}
+}
+
+// timeWait replaces the TCB by its stand-in and throws segments at that.
+func (l *live) timeWait(s *script) {
+	l.drain()
+	if l.tcb.State() == StateClosed {
+		return
+	}
+	ref := l.tcb
+	w := l.tcb.TimeWait(l.now)
+	for range 5 {
+		in := s.segment(&ref)
+		var out Segment
+		v, _ := w.Input(l.now, &in, &out)
+		if v == Dead || v == DeadReply || v == Recycle {
+			break
+		}
+		require.Less(l.t, l.now, w.Deadline()+time.Hour)
+	}
+}
+
+// FuzzTCB throws arbitrary segments, user calls and times at a TCB. Nothing may panic or hang, what the TCB
+// holds stays bounded, and the invariants hold after every step.
+func FuzzTCB(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(randomBytes(seed, 200+int(seed)*100))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { fuzzOne(t, data) })
+}
+
+func fuzzOne(t *testing.T, data []byte) {
+	l := &live{t: t, now: time.Second}
+	s := &script{b: data}
+	defer func() {
+		if r := recover(); r != nil {
+			t.Log(strings.Join(l.log, "\n"))
+			panic(r)
+		}
+	}()
+	for steps := 0; len(s.b) > 0 && steps < 2000; steps++ {
+		l.act(s)
+		l.check()
+		l.drain()
+		l.tcb.TakeEvents()
+		// Each segment yields a bounded number of answers, so nothing can amplify without data of ours.
+		if held := l.alloc.out; held > 3000 {
+			t.Fatalf("%d buffers held\n%s", held, strings.Join(l.log, "\n"))
+		}
+	}
+	l.tcb.Release()
+	require.Zero(t, l.alloc.out, "buffers leaked\n%s", strings.Join(l.log, "\n"))
+}
+
+// TestRandomSegments is a longer walk than the fuzzer's seeds, the same every time.
+func TestRandomSegments(t *testing.T) {
+	n := 3000
+	if testing.Short() {
+		n = 300
+	}
+	for seed := range n {
+		r := rand.New(rand.NewPCG(uint64(seed), 7))
+		b := make([]byte, 3000)
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		fuzzOne(t, b)
+	}
+}
