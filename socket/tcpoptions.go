@@ -183,13 +183,16 @@ func (c *TCPConn) SetWriteBuffer(bytes int) error {
 	return c.setBuffer(bytes, (*tcp.TCB).SetSndBuf)
 }
 
+// minBuffer is the least Linux gives (SOCK_MIN_RCVBUF).
+const minBuffer = 2304
+
 func (c *TCPConn) setBuffer(bytes int, set func(*tcp.TCB, int)) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
 	err := errInvalidOption
 	if bytes >= 0 {
-		err = c.setsockopt(func(t *tcp.TCB, _ time.Duration) { set(t, bytes) })
+		err = c.setsockopt(func(t *tcp.TCB, _ time.Duration) { set(t, max(2*bytes, minBuffer)) })
 	}
 	if err != nil {
 		return c.localError(err)

@@ -80,6 +80,10 @@ type Config struct {
 	InvalidRatelimit  time.Duration // tcp_invalid_ratelimit: between ACKs for bad segments; 500 ms
 	ChallengeAckLimit int           // tcp_challenge_ack_limit: challenge ACKs per second and stack; Unlimited
 
+	// GSOMaxSegs is gso_max_segs of the device (ip link): how many segments Linux hands to segmentation
+	// offload at once. They are cut the same, but the last of each such run carries PSH. 1: no offload; 65535.
+	GSOMaxSegs int
+
 	MinSndMSS int           // tcp_min_snd_mss: least segment size whatever the peer says; 48
 	MinRTTWin time.Duration // tcp_min_rtt_wlen: how long the least RTT counts; 300 s
 
@@ -141,7 +145,7 @@ func (c *Config) fillNumbers() {
 		{&c.KeepaliveProbes, 9},
 		{&c.Reordering, 3}, {&c.MaxReordering, 300}, {&c.Recovery, 1}, {&c.EarlyRetrans, 3}, {&c.FRTO, 2},
 		{&c.PingpongThr, 1}, {&c.CompSackNr, 44},
-		{&c.MinSndMSS, 48},
+		{&c.MinSndMSS, 48}, {&c.GSOMaxSegs, 65535},
 	} {
 		switch {
 		case *f.p == 0:

@@ -19,6 +19,8 @@ import (
 // and Suite. An error names the sysctl that is at fault.
 func NewStack(setup Setup) (Kernel, error) {
 	k := &stackKernel{fds: map[int]*descriptor{}, next: 3}
+	// Without segmentation offload PSH is where the text ends, as scripts have it.
+	k.tcp.GSOMaxSegs = 1
 	cfg := socket.Config{MTU: setup.MTU, Seed: setup.Seed, TCP: &k.tcp}
 	names := make([]string, 0, len(setup.Sysctls))
 	for name := range setup.Sysctls {

@@ -104,9 +104,9 @@ func streamOption(name string, v int, on bool) (set func(*tcp.TCB, time.Duration
 	case "TCP_KEEPCNT":
 		set = keepAlive(func(c *tcp.KeepAliveConfig) { c.Count = v })
 	case "SO_SNDBUF":
-		return func(t *tcp.TCB, _ time.Duration) { t.SetSndBuf(v) }, true
+		return func(t *tcp.TCB, _ time.Duration) { t.SetSndBuf(max(2*v, 4608)) }, true
 	case "SO_RCVBUF":
-		return func(t *tcp.TCB, _ time.Duration) { t.SetRcvBuf(v) }, true
+		return func(t *tcp.TCB, _ time.Duration) { t.SetRcvBuf(max(2*v, 2304)) }, true
 	case "TCP_NODELAY":
 		return func(t *tcp.TCB, _ time.Duration) { t.SetNoDelay(on) }, true
 	case "TCP_CORK":
