@@ -65,20 +65,18 @@ type counters struct {
 	tcp         [16]atomic.Uint64 // by tcp.Reason
 	udp         [16]atomic.Uint64 // by udp.Reason
 
-	outRequests  atomic.Uint64
-	outDiscards  atomic.Uint64 // could not be sent: ring full, lo down
-	outNoRoutes  atomic.Uint64
-	fragCreates  atomic.Uint64
-	udpIn        atomic.Uint64
-	udpOut       atomic.Uint64
-	icmpIn       atomic.Uint64
-	icmpOut      atomic.Uint64
-	icmpLimited  atomic.Uint64
-	icmpOrphans  atomic.Uint64 // errors about flows nobody has
-	rawDrops     atomic.Uint64 // copies that a raw socket had no room for
-	twOverflow   atomic.Uint64
-	cookiesSent  atomic.Uint64
-	listenClosed atomic.Uint64
+	outRequests atomic.Uint64
+	outDiscards atomic.Uint64 // could not be sent: ring full, lo down
+	outNoRoutes atomic.Uint64
+	fragCreates atomic.Uint64
+	udpIn       atomic.Uint64
+	udpOut      atomic.Uint64
+	icmpIn      atomic.Uint64
+	icmpOut     atomic.Uint64
+	icmpLimited atomic.Uint64
+	icmpOrphans atomic.Uint64 // errors about flows nobody has
+	rawDrops    atomic.Uint64 // copies that a raw socket had no room for
+	twOverflow  atomic.Uint64
 }
 
 // drop counts p under why and gives it back.

@@ -93,7 +93,10 @@ var dialSituations = []situation{
 		s.outcome("cancelled while it waits", err)
 		quit := make(chan struct{})
 		time.AfterFunc(20*time.Millisecond, func() { close(quit) })
-		_, err = s.DialContext(context.Background(), &net.Dialer{Cancel: quit, LocalAddr: &net.TCPAddr{IP: s.ip()}}, "tcp", l.Addr().String()) //lint:ignore SA1019 programs still use it
+		d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: s.ip()}}
+		//lint:ignore SA1019 programs still use Cancel
+		d.Cancel = quit
+		_, err = s.DialContext(context.Background(), d, "tcp", l.Addr().String())
 		s.outcome("Cancel while it waits", err)
 	}},
 	{name: "itself", play: func(s *scene) {

@@ -320,11 +320,6 @@ var closeSituations = []situation{
 	}},
 }
 
-// endless is a reader without an end.
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
-
 var deadlineSituations = []situation{
 	{name: "deadline past", play: func(s *scene) {
 		c, p := s.pair()

@@ -177,6 +177,12 @@ const nextHeaderField = 6
 // fragments of ours and packets from outside have any.
 func (r *receiver) extensions6(p *device.Packet, h ipv6.Header, rest []byte, d *datagram) bool {
 	chain, problem, why := ipv6.ExtLimits{}.Walk(h, rest)
+	if why == ipv6.ReasonNoNextHeader {
+		r.s.count.ipv6[why].Add(1)
+		r.s.deliver() // RFC 8200 §4.7: nothing follows, and that is fine
+		p.Release()
+		return false
+	}
 	if why != ipv6.OK {
 		r.s.count.ipv6[why].Add(1)
 		if problem.Send {
@@ -208,9 +214,6 @@ func (r *receiver) transport(p *device.Packet, d *datagram) {
 		r.inputICMP4(p, d)
 	case d.proto == protoICMPv6 && !d.dst.is4():
 		r.inputICMP6(p, d)
-	case d.proto == ipv6.ProtoNoNext && !d.dst.is4():
-		r.s.deliver() // RFC 8200 §4.7: nothing follows, and that is fine
-		p.Release()
 	default:
 		if !r.s.raw.wants(d.proto, d.dst) {
 			r.icmpError(p, d, icmpProblem{kind: problemProtocol, pointer: uint32(d.field)})
@@ -233,6 +236,12 @@ func (r *receiver) checksumOK(p *device.Packet, d *datagram) bool {
 func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 	s, seg, flow := r.s, &r.seg, &r.flow
 	n, why := tcp.ParseHeader(d.head, seg)
+	if why == tcp.ReasonOptTruncated || why == tcp.ReasonOptLength {
+		// RFC 9293 MUST-7: be prepared for an illegal option length. As Linux
+		// does, the options before it count, and the segment is taken.
+		s.count.tcp[why].Add(1)
+		why = tcp.ReasonOK
+	}
 	if why != tcp.ReasonOK {
 		s.count.tcp[why].Add(1)
 		s.tcpStats.InErrs.Add(1)

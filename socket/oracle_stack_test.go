@@ -28,9 +28,11 @@ func (a stackAPI) DialTimeout(network, address string, timeout time.Duration) (n
 }
 
 func (a stackAPI) DialContext(ctx context.Context, d *net.Dialer, network, address string) (net.Conn, error) {
+	//lint:ignore SA1019 programs still use Cancel
+	cancel := d.Cancel
 	ours := socket.Dialer{
 		Stack: a.s, Timeout: d.Timeout, Deadline: d.Deadline, LocalAddr: d.LocalAddr, FallbackDelay: d.FallbackDelay,
-		KeepAlive: d.KeepAlive, KeepAliveConfig: d.KeepAliveConfig, Cancel: d.Cancel,
+		KeepAlive: d.KeepAlive, KeepAliveConfig: d.KeepAliveConfig, Cancel: cancel,
 	}
 	return ours.DialContext(ctx, network, address)
 }

@@ -126,3 +126,8 @@ func (kernel) ZeroConns() (tcpConn, tcpListener, udpConn) {
 
 // patience is how long a test waits for what ought to happen at once.
 const patience = 10 * time.Second
+
+// endless is a reader without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -3,8 +3,6 @@ package socket
 import (
 	"net/netip"
 	"syscall"
-
-	"example.com/loopback/device"
 )
 
 // A route says how a packet to some address leaves.
@@ -76,11 +74,4 @@ func (s *Stack) routeFrom(src, dst netip.Addr) (route, error) {
 		return r, syscall.EINVAL // Linux: a loopback source does not leave the computer
 	}
 	return r, nil
-}
-
-func (r route) flags() device.PacketFlags {
-	if r.outside {
-		return device.FlagOutside
-	}
-	return 0
 }

@@ -168,6 +168,7 @@ func describe(err error) string {
 	var ne net.Error
 	answers := "no net.Error"
 	if errors.As(err, &ne) {
+		//lint:ignore SA1019 programs still ask
 		answers = fmt.Sprintf("Timeout=%t Temporary=%t", ne.Timeout(), ne.Temporary())
 	}
 	return fmt.Sprintf("%s\n\t%s\n\tis %s\n\t%s", err, strings.Join(chain, " > "), strings.Join(is, ", "), answers)

@@ -25,7 +25,7 @@ type UDPConn struct {
 	bytes int              // waiting, as they count against limit
 	limit int
 
-	rd, wr     waitq
+	rd         waitq
 	rdue, wdue time.Duration
 	timer      timer
 	soErr      error // an ICMP error about what a connected socket sent
