@@ -131,3 +131,6 @@ const patience = 10 * time.Second
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// past is a deadline that has passed.
+func past() time.Time { return time.Unix(1, 0) }

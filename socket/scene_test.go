@@ -330,6 +330,3 @@ func (s *scene) aside(play func(s *scene)) (join func()) {
 		}
 	}
 }
-
-// past is a deadline that has passed.
-func past() time.Time { return time.Unix(1, 0) }
