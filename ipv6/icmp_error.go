@@ -20,8 +20,9 @@ type RateLimiter = ratelimit.Limiter
 // and code about the packet orig, which begins with an IPv6 header that Parse
 // accepted. It forbids errors about ICMPv6 errors and redirects, about packets
 // to groups (except packet too big, and parameter problems about options that
-// ask for them), to sources that are not a single node, and about fragments
-// other than the first, of which nothing else could be told.
+// ask for them), and to sources that are not a single node. About fragments
+// other than the first it permits what RFC 8200 §4.5 wants told of them: that a
+// field of them is wrong.
 func ErrorAllowed(orig []byte, t ICMPType, code uint8) bool {
 	if len(orig) < HeaderLen {
 		return false
@@ -35,7 +36,7 @@ func ErrorAllowed(orig []byte, t ICMPType, code uint8) bool {
 	}
 	proto, rest, first, ok := skipHeaders(h.NextHeader(), orig[HeaderLen:])
 	if !first {
-		return false
+		return t == ICMPParameterProblem && code == CodeErroneousField && proto != ProtoICMP
 	}
 	if ok && proto == ProtoICMP {
 		if len(rest) == 0 {
@@ -64,7 +65,7 @@ func skipHeaders(proto uint8, b []byte) (upper uint8, rest []byte, first, ok boo
 		n := 8
 		if proto == ProtoFragment {
 			if FragmentHeader(b[:8]).Offset() != 0 {
-				return proto, nil, false, false
+				return b[0], nil, false, false
 			}
 		} else if n += int(b[1]) * 8; n > len(b) {
 			return proto, nil, true, false

@@ -174,6 +174,12 @@ func TestErrorAllowed(t *testing.T) {
 	require.True(t, ipv6.ErrorAllowed(group, ipv6.ICMPPacketTooBig, 0), "for path MTU discovery of groups")
 	require.True(t, ipv6.ErrorAllowed(group, ipv6.ICMPParameterProblem, ipv6.CodeUnknownOption), "options that ask for it")
 	require.False(t, ipv6.ErrorAllowed(group, ipv6.ICMPParameterProblem, ipv6.CodeErroneousField))
+
+	later := with(frag, "::1", "::1", fragmentHeader(udp, 65528, false, 1), make([]byte, 16))
+	require.True(t, ipv6.ErrorAllowed(later, ipv6.ICMPParameterProblem, ipv6.CodeErroneousField), "RFC 8200 §4.5 wants it")
+	require.False(t, ipv6.ErrorAllowed(later, ipv6.ICMPParameterProblem, ipv6.CodeUnknownOption))
+	unknown := with(frag, "::1", "::1", fragmentHeader(icmp6, 65528, false, 1), make([]byte, 16))
+	require.False(t, ipv6.ErrorAllowed(unknown, ipv6.ICMPParameterProblem, ipv6.CodeErroneousField), "it may be part of an error")
 }
 
 func TestQuoteFits1280(t *testing.T) {

@@ -20,7 +20,7 @@ func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16,
 		ipLen = ipv4.MinHeaderLen
 	}
 	if ipLen+length > s.nic.MTU() {
-		s.sendFragments(now, k, protoUDP, s.wholeDatagram(k, b), hash, id, outside)
+		s.sendFragments(now, k, protoUDP, 0, s.wholeDatagram(k, b), hash, id, outside)
 		return hash
 	}
 	p := s.pool.NewPacket()
@@ -59,7 +59,7 @@ func (s *Stack) wholeDatagram(k *flowKey, b []byte) *device.Packet {
 
 // sendFragments sends the IP payload that lies in whole's Frags[0] in as many
 // fragments as the MTU makes it (RFC 791 §3.2, RFC 8200 §4.5), and releases whole.
-func (s *Stack) sendFragments(now time.Duration, k *flowKey, proto uint8, whole *device.Packet, hash uint32, id uint16, outside bool) {
+func (s *Stack) sendFragments(now time.Duration, k *flowKey, proto, tos uint8, whole *device.Packet, hash uint32, id uint16, outside bool) {
 	defer whole.Release()
 	m, owner := whole.Frags[0].B, whole.Frags[0].Owner
 	v4 := k.remote.is4()
@@ -83,9 +83,9 @@ func (s *Stack) sendFragments(now time.Duration, k *flowKey, proto uint8, whole 
 		}
 		var rest []byte
 		if v4 {
-			rest = s.fragmentHeader4(p, k, proto, len(part), off, more, id, extra)
+			rest = s.fragmentHeader4(p, k, proto, tos, len(part), off, more, id, extra)
 		} else {
-			rest = s.fragmentHeader6(p, k, proto, len(part), off, more, uint32(id), extra)
+			rest = s.fragmentHeader6(p, k, proto, tos, len(part), off, more, uint32(id), extra)
 		}
 		part = part[copy(rest, part[:extra]):]
 		owner.Retain()
@@ -99,20 +99,20 @@ func (s *Stack) sendFragments(now time.Duration, k *flowKey, proto uint8, whole 
 
 // fragmentHeader4 writes the header of a fragment of n bytes and returns the
 // room for extra bytes after it in the packet's head.
-func (s *Stack) fragmentHeader4(p *device.Packet, k *flowKey, proto uint8, n, off int, more bool, id uint16, extra int) []byte {
+func (s *Stack) fragmentHeader4(p *device.Packet, k *flowKey, proto, tos uint8, n, off int, more bool, id uint16, extra int) []byte {
 	b := p.SetHead(ipv4.MinHeaderLen + extra)
 	h := ipv4.Repr{
-		TTL: defaultTTL, Protocol: proto, MoreFragments: more, FragmentOffset: off, ID: id,
+		TOS: tos, TTL: defaultTTL, Protocol: proto, MoreFragments: more, FragmentOffset: off, ID: id,
 		PayloadLen: n, Src: k.local.addr(), Dst: k.remote.addr(),
 	}
 	return b[h.Marshal(b):]
 }
 
 // fragmentHeader6 is fragmentHeader4 for IPv6.
-func (s *Stack) fragmentHeader6(p *device.Packet, k *flowKey, proto uint8, n, off int, more bool, id uint32, extra int) []byte {
+func (s *Stack) fragmentHeader6(p *device.Packet, k *flowKey, proto, tos uint8, n, off int, more bool, id uint32, extra int) []byte {
 	b := p.SetHead(ipv6.HeaderLen + ipv6.FragmentHeaderLen + extra)
 	h := ipv6.Repr{
-		HopLimit: defaultTTL, NextHeader: ipv6.ProtoFragment,
+		TrafficClass: tos, HopLimit: defaultTTL, NextHeader: ipv6.ProtoFragment,
 		PayloadLen: ipv6.FragmentHeaderLen + n, Src: k.local.addr(), Dst: k.remote.addr(),
 	}
 	at := h.Marshal(b)

@@ -26,7 +26,7 @@ func (r *receiver) inputICMP4(p *device.Packet, d *datagram) {
 		m.Type = ipv4.ICMPEchoReply
 		reply := make([]byte, m.Len())
 		m.Marshal(reply)
-		r.reply(d, protoICMP, reply)
+		r.reply(d, protoICMP, p.Head[1], reply) // RFC 1122 §3.2.2.6: the same TOS
 	case m.Type.IsError():
 		if q, ok := ipv4.ParseQuote(m.Data); ok {
 			kind, known := kindOf4(m)
@@ -58,7 +58,7 @@ func (r *receiver) inputICMP6(p *device.Packet, d *datagram) {
 		m.Type = ipv6.ICMPEchoReply
 		reply := make([]byte, m.Len())
 		m.Marshal(reply, d.dst.addr(), d.src.addr())
-		r.reply(d, protoICMPv6, reply)
+		r.reply(d, protoICMPv6, ipv6.Header(p.Head).TrafficClass(), reply)
 	case m.Type.IsError():
 		if q, ok := ipv6.ParseQuote(m.Data); ok {
 			kind, known := kindOf6(m)
@@ -87,10 +87,13 @@ func contiguous(p *device.Packet, d *datagram) []byte {
 }
 
 // reply sends an ICMP message back to where d came from.
-func (r *receiver) reply(d *datagram, proto uint8, m []byte) {
+func (r *receiver) reply(d *datagram, proto, tos uint8, m []byte) {
+	s := r.s
 	k := flowKey{local: d.dst, remote: d.src}
-	r.s.count.icmpOut.Add(1)
-	r.s.sendRaw(r.now, &k, proto, m, 0, !r.s.nic.IsLocal(d.src.addr()))
+	s.count.icmpOut.Add(1)
+	// A message may be cut into fragments, so each has an identification of its own.
+	id := s.firstIPID(&k) + uint16(s.icmpID.Add(1))
+	s.sendRaw(r.now, &k, proto, tos, m, id, !s.nic.IsLocal(d.src.addr()))
 }
 
 // icmpProblem is what is wrong with a packet, in terms of both ICMPs.
@@ -135,7 +138,7 @@ func (r *receiver) icmpErrorAbout(orig []byte, d *datagram, why icmpProblem) {
 			m.Data = ipv4.Quote(orig, ipv4.MinHeaderLen)
 			b := make([]byte, m.Len())
 			m.Marshal(b)
-			r.reply(d, protoICMP, b)
+			r.reply(d, protoICMP, orig[1]&tosMask|tosInternetControl, b)
 		}
 		return
 	}
@@ -144,9 +147,16 @@ func (r *receiver) icmpErrorAbout(orig []byte, d *datagram, why icmpProblem) {
 		m.Data = ipv6.Quote(orig, 0)
 		b := make([]byte, m.Len())
 		m.Marshal(b, d.dst.addr(), d.src.addr())
-		r.reply(d, protoICMPv6, b)
+		r.reply(d, protoICMPv6, 0, b)
 	}
 }
+
+// The TOS of an ICMP error is that of the packet it is about, with the
+// precedence "internetwork control" (RFC 1812 §4.3.2.5, for hosts as well on Linux).
+const (
+	tosMask            = 0x1e
+	tosInternetControl = 0xc0
+)
 
 func (why icmpProblem) message4() ipv4.ICMP {
 	switch why.kind {
@@ -216,7 +226,7 @@ func (r *receiver) icmpReport(e icmpReport) {
 // icmp hands an ICMP error to the TCB, which decides what to believe (RFC 5927).
 func (c *TCPConn) icmp(r *receiver, e icmpReport) {
 	c.mu.Lock()
-	c.tcb.ICMP(r.now, tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq)})
+	c.tcb.ICMP(c.at(r.now), tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq)})
 	w := c.settle(r.now)
 	c.mu.Unlock()
 	w.run()

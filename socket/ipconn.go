@@ -296,7 +296,7 @@ func (c *IPConn) send(b []byte, to netip.Addr) error {
 	}
 	k := flowKey{local: ipOf(r.src), remote: ipOf(to)}
 	now := c.s.now()
-	c.s.kick(c.s.sendRaw(now, &k, c.proto, b, id, r.outside), now)
+	c.s.kick(c.s.sendRaw(now, &k, c.proto, 0, b, id, r.outside), now)
 	return nil
 }
 
@@ -313,7 +313,7 @@ func (c *IPConn) anyOr(local netip.Addr) netip.Addr {
 
 // sendRaw sends b as the payload of a packet of the given protocol, in
 // fragments if need be, and returns its flow hash.
-func (s *Stack) sendRaw(now time.Duration, k *flowKey, proto uint8, b []byte, id uint16, outside bool) uint32 {
+func (s *Stack) sendRaw(now time.Duration, k *flowKey, proto, tos uint8, b []byte, id uint16, outside bool) uint32 {
 	hash := k.hash(proto)
 	p := s.pool.NewPacket()
 	p.Hash = hash
@@ -329,13 +329,13 @@ func (s *Stack) sendRaw(now time.Duration, k *flowKey, proto uint8, b []byte, id
 		hlen = ipv4.MinHeaderLen
 	}
 	if hlen+len(b) > s.nic.MTU() {
-		s.sendFragments(now, k, proto, p, hash, id, outside)
+		s.sendFragments(now, k, proto, tos, p, hash, id, outside)
 		return hash
 	}
 	if outside {
 		p.Flags |= device.FlagOutside
 	}
-	s.ipHeader(p, k, proto, 0, len(b), 0, id, false)
+	s.ipHeader(p, k, proto, 0, len(b), tos, id, false)
 	s.send(now, p)
 	return hash
 }

@@ -59,6 +59,7 @@ type Stack struct {
 	tcpConfig atomic.Pointer[tcp.Config]
 	tcpStats  tcp.Stats
 	count     counters
+	icmpID    atomic.Uint32 // ICMP messages sent
 	icmpLimit struct {
 		mu sync.Mutex
 		ratelimit.Limiter
@@ -205,7 +206,7 @@ const (
 // once.
 func (s *Stack) run(q int, now time.Duration) {
 	r := &s.receivers[q]
-	done := 0
+	done, old := 0, 0 // packets handled: all, and since the look at the clock
 	for {
 		s.lastNow.Store(int64(now))
 		r.now = now
@@ -220,8 +221,8 @@ func (s *Stack) run(q int, now time.Duration) {
 			s.afterFunc(0, func() { s.run(q, s.now()) })
 			return
 		}
-		if n >= pollBatch {
-			now = s.now()
+		if old += n; old >= pollBatch {
+			now, old = s.now(), 0
 		}
 	}
 }

@@ -29,6 +29,7 @@ type TCPConn struct {
 	mu sync.Mutex
 
 	tcb   tcp.TCB
+	clock time.Duration    // the latest time the TCB was told; see at
 	node  flowNode[tcpEnd] // its key is what the connection is called
 	timer timer
 
@@ -97,6 +98,15 @@ func (c *TCPConn) params(now time.Duration) tcp.Params {
 	return p
 }
 
+// at is now as the TCB may be told it: a connection's time does not go back,
+// although those who run it have looked at the clock at different times, a
+// receiver once for many packets. A peer drops segments whose timestamps go
+// back (PAWS, RFC 7323 §5.3). The lock is held.
+func (c *TCPConn) at(now time.Duration) time.Duration {
+	c.clock = max(c.clock, now)
+	return c.clock
+}
+
 // receive runs the TCB on a segment and sends what it answers.
 func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *flowKey) {
 	c.mu.Lock()
@@ -111,8 +121,9 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *fl
 		r.s.drop(p, DropTCPAcceptQueue)
 		return
 	}
-	c.tcb.Input(r.now, seg)
-	w := c.settle(r.now)
+	now := c.at(r.now)
+	c.tcb.Input(now, seg)
+	w := c.settle(now)
 	c.mu.Unlock()
 	r.s.deliver()
 	p.Release()
@@ -122,6 +133,7 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *fl
 // settle sends what the TCB has to send and acts on what happened to it. The
 // lock is held; the caller wakes w when it has given the lock up.
 func (c *TCPConn) settle(now time.Duration) (w wakes) {
+	now = c.at(now)
 	c.output(now)
 	ev := c.tcb.TakeEvents()
 	if ev == 0 {
@@ -164,8 +176,13 @@ func (c *TCPConn) output(now time.Duration) {
 	}
 	var seg tcp.Segment
 	for c.tcb.Output(now, &seg) {
-		p := c.s.tcpPacket(&c.node, &seg, c.ipID, c.outside)
-		c.ipID++
+		id := c.ipID
+		if c.ln != nil && seg.Flags&tcp.SYN != 0 {
+			id = 0 // Linux: a half-open connection has no identifications yet
+		} else {
+			c.ipID++
+		}
+		p := c.s.tcpPacket(&c.node, &seg, id, c.outside)
 		if !c.transmit(now, p) {
 			c.pending = p
 			return
@@ -221,7 +238,7 @@ func (c *TCPConn) expire(now time.Duration) {
 	c.timer.set = false
 	var w wakes
 	if !c.detached && c.tcb.Deadline() <= now {
-		c.tcb.Timeout(now)
+		c.tcb.Timeout(c.at(now))
 	}
 	w = c.settle(now)
 	if c.rdue <= now {

@@ -49,7 +49,7 @@ func (c *TCPConn) tryRead(p []byte) (n int, done bool, err error) {
 	case c.s.expired(c.rdue):
 		return 0, true, errDeadline
 	}
-	if n = c.tcb.Read(c.s.recent(), p); n > 0 {
+	if n = c.tcb.Read(c.at(c.s.recent()), p); n > 0 {
 		return n, true, nil
 	}
 	if c.tcb.PeerClosed() {
@@ -136,6 +136,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			w.run()
 			c.s.kick(c.node.hash, now)
 			c.mu.Lock()
+			now = c.at(c.s.recent()) // taking the packets may have taken its time
 			continue
 		}
 		c.waitWrite()
