@@ -26,6 +26,9 @@ type Options struct {
 	IPVersion IPVersion
 	// Exact asks for exact times: no tolerance.
 	Exact bool
+	// Tolerance is the least by which times may be off, for kernels that run in
+	// real time; zero is 4 ms, or what the script says.
+	Tolerance time.Duration
 	// Lenient joins and splits adjacent segments: what counts is which bytes
 	// are sent when, not how they are cut. PSH flags do not count either.
 	Lenient bool
@@ -109,6 +112,7 @@ func (s *Script) config(o Options) (*config, error) {
 			return nil, &SyntaxError{s.name, opt.pos.line, opt.pos.col, "--" + opt.name + ": " + err.Error()}
 		}
 	}
+	c.tolerance = max(c.tolerance, o.Tolerance)
 	if o.Exact {
 		c.tolerance, c.percent = 0, 0
 	}

@@ -28,7 +28,7 @@
 // Packets: < arrives, > leaves. TCP is FLAGS START:END(LEN) ack N win N urg N
 // <options>, with the letters S F R P E W U . for flags ("-": none) and the
 // options mss N, wscale N, sackOK, sack A:B C:D, TS val N ecr M, nop, eol,
-// FO COOKIE, FOEXP COOKIE, kind N 0xDATA; <...> leaves options open. A
+// FO COOKIE, FOEXP COOKIE, kind N 0xDATA, bytes 0xDATA; <...> leaves options open. A
 // packet that leaves without win, or with ack * or val *, may have any; one
 // without options must have none. Sequence numbers and timestamps of the stack
 // are mapped: its initial sequence number is the one of its SYN in the script,

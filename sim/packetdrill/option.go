@@ -68,11 +68,14 @@ type tcpOption struct {
 	blocks []sackBlock
 	data   []byte // of other options
 	raw    bool   // data as given, whatever the kind
+	bytes  bool   // data are all bytes of the option
 }
 
 // size is the length of the option on the wire.
 func (o tcpOption) size() int {
 	switch {
+	case o.bytes:
+		return len(o.data)
 	case o.raw:
 		return 2 + len(o.data)
 	case o.kind == optEOL, o.kind == optNOP:
@@ -92,6 +95,9 @@ func (o tcpOption) size() int {
 }
 
 func (o tcpOption) append(b []byte) []byte {
+	if o.bytes {
+		return append(b, o.data...)
+	}
 	if !o.raw && (o.kind == optEOL || o.kind == optNOP) {
 		return append(b, o.kind)
 	}
@@ -195,6 +201,8 @@ func parseOption(kind uint8, data []byte) (tcpOption, error) {
 // String writes an option as in a script.
 func (o tcpOption) String() string {
 	switch {
+	case o.bytes:
+		return "bytes 0x" + hex.EncodeToString(o.data)
 	case o.raw:
 		return fmt.Sprintf("kind %d 0x%s", o.kind, hex.EncodeToString(o.data))
 	case o.kind == optEOL:

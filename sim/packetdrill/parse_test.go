@@ -121,6 +121,7 @@ func TestPacketsPrintAsWritten(t *testing.T) {
 		{"< udp 1 > 2 (8)", "< 1 > 2 udp (8)"},
 		{"< 1 > 2 udp (8)", ""},
 		{"< S 0:0(0) win 1 <FO 0a0b,FOEXP 0c,FO,kind 77 0x01,kind 5 0x,kind 0,kind 254 0x0102>", "< S 0:0(0) win 1 <FO 0a0b,FOEXP 0c,FO,kind 77 0x01,kind 5 0x,eol,kind 254 0x0102>"},
+		{"< S 0:0(0) win 1 <mss 9,bytes 0x030001>", ""},
 		{"< icmp unreachable frag_needed mtu 1200 [1:1461(1460)]", ""},
 		{"< icmp unreachable code 4 mtu 1200 [tcp 1:1461(1460)]", "< icmp unreachable frag_needed mtu 1200 [1:1461(1460)]"},
 		{"< icmpv4 type 3 code 77 [udp (5)]", "< icmp unreachable code 77 [udp (5)]"},
