@@ -42,11 +42,10 @@ func datagram(name, title string, size int) Workload {
 
 // socketPair is two sockets, what they send, and how much may be under way.
 type socketPair struct {
-	tr       transport.Transport
-	tx, rx   transport.Datagram
-	out, in  []byte
-	window   int
-	deadline time.Time
+	tr      transport.Transport
+	tx, rx  transport.Datagram
+	out, in []byte
+	window  int
 }
 
 func startDatagrams(env *Env, size int, run func(*socketPair, int) error) (*Loop, error) {

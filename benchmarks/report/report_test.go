@@ -1,0 +1,187 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/loopback/benchmarks/report"
+	"example.com/loopback/benchmarks/workload"
+)
+
+// sample is a report with numbers that can be checked by head.
+func sample() *report.Report {
+	r := &report.Report{
+		Machine: report.Machine{CPU: "Test <CPU>", Cores: 2, OS: "linux", Arch: "amd64", Go: "go1.26",
+			Date: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)},
+		Rounds: 3, Time: time.Second,
+	}
+	add := func(w, peer string, procs int, unit string, values ...float64) {
+		for _, v := range values {
+			r.Add(report.Key{Workload: w, Procs: procs, Peer: peer},
+				[]workload.Result{{N: 10, Metrics: []workload.Metric{{Unit: unit, Value: v}, {Unit: "allocs/op", Value: 0}}}})
+		}
+	}
+	add("rtt", "loopback", 1, "ns/op", 900, 1000, 1200)
+	add("rtt", "kernel", 1, "ns/op", 20_000, 19_000, 21_000)
+	add("rtt", "bufconn", 1, "ns/op", 500, 500, 500)
+	add("udp-64", "loopback", 1, "pkt/s", 6e6, 5e6)
+	add("udp-64", "kernel", 1, "pkt/s", 2e6, 3e6)
+	return r
+}
+
+func TestSummaries(t *testing.T) {
+	r := sample()
+	s, ok := r.Get(report.Key{Workload: "rtt", Procs: 1, Peer: "loopback"}, "ns/op")
+	require.True(t, ok)
+	require.Equal(t, report.Summary{N: 3, Median: 1000, Min: 900, Max: 1200}, s)
+	require.InDelta(t, 0.15, s.Spread(), 1e-9)
+	s, _ = r.Get(report.Key{Workload: "udp-64", Procs: 1, Peer: "kernel"}, "pkt/s")
+	require.InDelta(t, 2.5e6, s.Median, 0, "an even number of rounds: between the middle two")
+	_, ok = r.Get(report.Key{Workload: "rtt", Procs: 2, Peer: "loopback"}, "ns/op")
+	require.False(t, ok)
+}
+
+func TestTablesAndRatios(t *testing.T) {
+	tables := sample().Tables()
+	require.Len(t, tables, 2)
+	rtt, udp := tables[0], tables[1]
+	require.Equal(t, "rtt", rtt.Workload.Name)
+	var peers []string
+	for _, row := range rtt.Rows {
+		peers = append(peers, row.Peer)
+	}
+	require.Equal(t, []string{"kernel", "bufconn", "loopback"}, peers, "in the order of the peers, not of the rounds")
+	require.InDelta(t, 20, rtt.Rows[0].Cells[0].Ratio, 1e-9, "time: theirs by ours")
+	require.InDelta(t, 0.5, rtt.Rows[1].Cells[0].Ratio, 1e-9)
+	require.InDelta(t, 2.2, udp.Rows[0].Cells[0].Ratio, 1e-9, "rate: ours by theirs")
+}
+
+func TestVerdicts(t *testing.T) {
+	met := make(map[string]bool)
+	for _, v := range sample().Verdicts() {
+		met[v.Goal] = v.Met
+	}
+	require.Equal(t, map[string]bool{
+		"round trip ≤ 1.5 × bufconn, P=1":      false, // 1000 against 500
+		"round trip ≤ 1/15 of the kernel, P=1": true,  // 1000 against 20,000
+		"round trip: 0 allocs, P=1":            true,
+		"UDP 64 B ≥ 5 M/s, P=1":                true,
+		"UDP 64 B: 0 allocs, P=1":              true,
+	}, met, "what was not measured is not judged")
+}
+
+func TestGrowthAndScaling(t *testing.T) {
+	var r report.Report
+	add := func(w, params string, procs int, metrics ...workload.Metric) {
+		r.Add(report.Key{Workload: w, Procs: procs, Peer: report.Ours},
+			[]workload.Result{{Params: params, N: 1, Metrics: metrics}})
+	}
+	ns := func(v float64) workload.Metric { return workload.Metric{Unit: "ns/op", Value: v} }
+	mbs := func(v float64) workload.Metric { return workload.Metric{Unit: "MB/s", Value: v} }
+	add("growth", "others=1", 2, ns(1000), mbs(1000))
+	add("growth", "others=1000", 2, ns(1090), mbs(850))
+	add("flows-bulk-2", "", 1, mbs(1000))
+	add("flows-bulk-2", "", 2, mbs(1850))
+	verdicts := r.Verdicts()
+	require.Len(t, verdicts, 3)
+	require.True(t, verdicts[0].Met, verdicts[0])
+	require.False(t, verdicts[1].Met, verdicts[1])
+	require.True(t, verdicts[2].Met, verdicts[2])
+}
+
+func TestMarkdown(t *testing.T) {
+	var out bytes.Buffer
+	r := sample()
+	r.Failures = []report.Failure{{Key: report.Key{Workload: "churn", Peer: "kernel", Procs: 2}, Why: "no ports"}}
+	require.NoError(t, r.Markdown(&out))
+	md := out.String()
+	require.Contains(t, md, "Test <CPU>, 2 cores, linux/amd64, go1.26, 2026-01-02 03:04 UTC")
+	require.Contains(t, md, "| kernel | 20.0 µs ±5 % | 20.0 × | 0 |\n")
+	require.Contains(t, md, "| loopback | 1.00 µs ±15 % |  | 0 |\n")
+	require.Contains(t, md, "| loopback | 5.50 M ±9 % |  | 0 |\n")
+	require.Contains(t, md, "| round trip ≤ 1.5 × bufconn, P=1 | 2.00 × | **missed** |\n")
+	require.Contains(t, md, "- churn, kernel, P=2: no ports\n")
+	for _, line := range strings.Split(md, "\n") {
+		if strings.HasPrefix(line, "|---") {
+			require.Contains(t, []int{4, 5}, strings.Count(line, "|"), line)
+		}
+	}
+}
+
+func TestSVGIsXML(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, sample().SVG(&out))
+	d := xml.NewDecoder(&out)
+	bars, texts := 0, 0
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		if e, ok := token.(xml.StartElement); ok {
+			switch e.Name.Local {
+			case "rect":
+				bars++
+			case "text":
+				texts++
+			}
+		}
+	}
+	require.Equal(t, 1+5, bars, "the background and one bar for each measured cell")
+	require.Greater(t, texts, 10)
+}
+
+func TestBenchstatFormat(t *testing.T) {
+	var out bytes.Buffer
+	r := sample()
+	r.Add(report.Key{Workload: "ring", Procs: 2, Peer: "mutex"},
+		[]workload.Result{{Params: "on=same/batch=1", N: 5, Metrics: []workload.Metric{{Unit: "ns/op", Value: 12.5}}}})
+	require.NoError(t, r.Benchstat(&out))
+	require.Contains(t, out.String(), "goos: linux\ngoarch: amd64\n")
+	require.Contains(t, out.String(), "\nUnit pkt/s better=higher\n")
+	require.Contains(t, out.String(), "\nBenchmarkRtt/peer=kernel 10 20000 ns/op 0 allocs/op\n")
+	require.Contains(t, out.String(), "\nBenchmarkRing/on=same/batch=1/peer=mutex-2 5 12.5 ns/op\n")
+}
+
+func TestWriteErrorsAreReported(t *testing.T) {
+	r := sample()
+	for _, write := range []func(io.Writer) error{r.Text, r.Markdown, r.SVG, r.Benchstat} {
+		require.ErrorIs(t, write(full{}), errFull)
+	}
+}
+
+type full struct{}
+
+var errFull = errors.New("disk full")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+func TestValues(t *testing.T) {
+	for _, c := range []struct {
+		unit string
+		v    float64
+		want string
+	}{
+		{"ns/op", 9.53, "9.53 ns"}, {"ns/op", 17_700, "17.7 µs"}, {"ns/op", 2.5e6, "2.50 ms"}, {"ns/op", 3e9, "3.00 s"},
+		{"MB/s", 20137.4, "20,137"}, {"pkt/s", 1.17e6, "1.17 M"}, {"conn/s", 6600, "6,600"}, {"req/s", 48_800, "48.8 k"},
+		{"allocs/op", 0.0001, "0"}, {"allocs/op", 14, "14.0"}, {"B/pair", 525_000, "525,000"}, {"cpu-s/GB", 0.0612, "0.061"},
+		{"MiB", 3072, "3,072"}, {"open-s", 12.34, "12.3 s"},
+	} {
+		require.Equal(t, c.want, report.Value(c.unit, c.v), "%v %s", c.v, c.unit)
+	}
+}
+
+func TestThisMachine(t *testing.T) {
+	m := report.ThisMachine()
+	require.NotEmpty(t, m.CPU)
+	require.Positive(t, m.Cores)
+	require.Contains(t, m.String(), "go1.")
+}
