@@ -80,7 +80,9 @@ func (k *Socket) inward(a netip.AddrPort) (netip.AddrPort, error) {
 	switch {
 	case k.spec.family == 4 && !addr.Is4():
 		return a, syscall.EAFNOSUPPORT
-	case k.spec.family == 6 && a.Addr().Is4():
+	case k.spec.family == 6 && a.Addr().Is4() && k.spec.transport == transportTCP:
+		return a, syscall.EINVAL // a sockaddr_in is too short for one of IPv6
+	case a.Addr().Is4() && k.only6:
 		return a, syscall.EAFNOSUPPORT
 	case addr.Is4() && k.only6:
 		return a, syscall.ENETUNREACH
@@ -102,6 +104,9 @@ func (k *Socket) outward(a netip.AddrPort) netip.AddrPort {
 // Bind gives the socket a local address; port 0 draws one.
 func (k *Socket) Bind(a netip.AddrPort) error {
 	if k.isBound || k.ln != nil || k.tcp != nil && k.tcp.entered() {
+		return syscall.EINVAL
+	}
+	if k.spec.family == 6 && (a.Addr().Is4() || a.Addr().Is4In6() && k.only6) {
 		return syscall.EINVAL
 	}
 	to, err := k.inward(a)
@@ -213,7 +218,7 @@ func (k *Socket) Connect(a netip.AddrPort) error {
 		return errno(err)
 	}
 	k.late = true
-	return k.connecting()
+	return syscall.EINPROGRESS // even if it is done already: Linux looks no earlier than at the next call
 }
 
 // connecting is what connect says on a socket that is at it already.
@@ -230,9 +235,6 @@ func (k *Socket) connecting() error {
 		return nil
 	case c.connected:
 		return syscall.EISCONN
-	case c.tcb.State() == tcp.StateSynSent && !c.asked:
-		c.asked = true
-		return syscall.EINPROGRESS
 	case c.tcb.State() == tcp.StateSynSent || c.tcb.State() == tcp.StateSynReceived:
 		return syscall.EALREADY
 	}
@@ -354,7 +356,6 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 		if n := c.tcb.Peek(p, 0); n > 0 {
 			return n, nil
 		}
-		p = nil
 	}
 	if flags&MsgTrunc != 0 {
 		p = make([]byte, min(len(p), c.tcb.Readable()))
@@ -363,8 +364,8 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 	c.s.lastNow.Store(int64(now))
 	n, done, err := c.tryRead(p)
 	if flags&MsgPeek != 0 {
-		if done && err == nil && !c.tcb.ReadEOF() && !c.detached {
-			return 0, syscall.EAGAIN
+		if !done { // there was nothing to peek at, nor the end, nor an error
+			err = syscall.EAGAIN
 		}
 		return n, err
 	}
@@ -509,7 +510,7 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 	case k.udp != nil:
 		k.udp.mu.Lock()
 		defer k.udp.mu.Unlock()
-		return k.udp.first < len(k.udp.queue) || k.udp.soErr != nil, true, k.udp.soErr != nil, false
+		return k.udp.first < len(k.udp.queue), true, k.udp.soErr != nil, false
 	case k.tcp != nil:
 		return k.tcp.ready()
 	}
@@ -519,7 +520,10 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	dead := c.detached || c.node.key == flowKey{}
+	if c.node.key == (flowKey{}) {
+		return false, true, false, true // a fresh socket: tcp_poll's answer for CLOSED
+	}
+	dead := c.detached
 	eof := c.tcb.ReadEOF()
 	readable = c.tcb.Readable() > 0 || eof || c.soErr != nil || dead
 	writable = dead || c.soErr != nil || c.connected && (c.wshut || c.tcb.WriteSpace() > 0)

@@ -52,7 +52,6 @@ type TCPConn struct {
 	closed    bool // by the user
 	wshut     bool // CloseWrite was called
 	writing   bool // a Write is under way; others wait for it
-	asked     bool // connect has said EINPROGRESS
 	connected bool // the handshake is done
 	detached  bool // out of the demultiplexer
 	stalled   bool // on the stack's list of those that wait for ring room
