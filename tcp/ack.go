@@ -281,7 +281,7 @@ func (t *TCB) freeAcked(a *ackState) {
 			t.events |= EvWritable
 		}
 	}
-	if t.snd.una == t.snd.end {
+	if t.snd.una == t.snd.end && a.info&ackDataAcked != 0 {
 		t.events |= EvSent
 	}
 }

@@ -33,8 +33,7 @@
 //
 // # Limits
 //
-// Not supported: the urgent mechanism (URG is ignored and the text taken in line, like SO_OOBINLINE; RFC 9293
-// §3.8.5 discourages new use), TCP Fast Open, TCP-AO and MD5 signatures, Multipath TCP, Accurate ECN, packetization
+// Not supported: urgent text out of line (it stays in the stream, like with SO_OOBINLINE), TCP Fast Open, TCP-AO and MD5 signatures, Multipath TCP, Accurate ECN, packetization
 // layer path MTU discovery (RFC 4821), pacing, IP options and security labels. Text on a SYN is not taken; its
 // sender repeats it.
 package tcp

@@ -55,8 +55,8 @@ func (t *TCB) inputOther(now time.Duration, in *Segment) {
 	if !t.checkACKField(now, in) {
 		return
 	}
-	// Sixth, check the URG bit: urgent data is not offered, the text is taken as it comes (RFC 9293
-	// §3.8.5; like Linux with SO_OOBINLINE).
+	// Sixth, check the URG bit.
+	t.inputUrgent(in)
 	// Seventh, process the segment text; eighth, check the FIN bit.
 	t.inputText(now, in)
 	if t.state == StateClosed {

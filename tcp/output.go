@@ -54,6 +54,9 @@ func (t *TCB) header(now time.Duration, out *Segment, seq Seq, flags Flags, why 
 		t.fillSACK(&out.Opts)
 	}
 	out.Wnd = t.selectWindow()
+	if t.has(fUrgent) {
+		t.markUrgent(out)
+	}
 	if t.ecn&ecnDemandCWR != 0 && t.ecn&ecnOK != 0 {
 		out.Flags |= ECE
 	}

@@ -8,6 +8,7 @@ type options struct {
 	userTimeout time.Duration
 	linger2     time.Duration
 	probeSince  time.Duration // when zero-window probing began; 0: not probing
+	urgent      *urgent
 	maxSeg      uint16
 	synRetries  uint8
 }

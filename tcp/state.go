@@ -78,7 +78,7 @@ func (t *TCB) setState(now time.Duration, to State) {
 }
 
 // Events are things that happened and that the owner of a TCB acts on, as bits.
-type Events uint8
+type Events uint16
 
 // The events.
 const (
@@ -89,6 +89,7 @@ const (
 	EvTimeWait                      // drain Output, then TimeWait gives a compact stand-in for the tables
 	EvError                         // Err or SoftErr changed
 	EvPeerClosed                    // the peer's FIN was received in order
+	EvUrgent                        // UrgentMark moved: the peer has urgent text
 	EvSent                          // everything written, and the FIN if any, is acknowledged (for SO_LINGER)
 )
 

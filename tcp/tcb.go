@@ -134,6 +134,7 @@ const (
 	fTSRecent                         // ts.recent means something
 	fHaveSack                         // our peer has sent SACK blocks
 	fFinRcvd                          // RCV.NXT is beyond the peer's FIN
+	fUrgent                           // urgent text is being sent
 	fDetached                         // a stand-in took over in TIME-WAIT
 	fKeepalive                        // SO_KEEPALIVE
 	fSynRexmit                        // the SYN or SYN-ACK was sent more than once
