@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,8 +111,19 @@ func summary(raw []byte) string {
 // observed is a Stack with a server on TCP and UDP port 80, and what it sent.
 type observed struct {
 	*socket.Stack
+	udp *socket.UDPConn
+
+	mu   sync.Mutex // the stack's timers send from a goroutine of their own
 	sent [][]byte
-	udp  *socket.UDPConn
+}
+
+// takeSent returns what was sent since the last call.
+func (o *observed) takeSent() [][]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sent := o.sent
+	o.sent = nil
+	return sent
 }
 
 func newObserved(t testing.TB) *observed {
@@ -122,6 +134,8 @@ func newObserved(t testing.TB) *observed {
 	require.NoError(t, err)
 	o.NIC().AddTap(func(dir device.Direction, _ time.Duration, n *device.NIC, p *device.Packet) {
 		if dir == device.DirTX {
+			o.mu.Lock()
+			defer o.mu.Unlock()
 			o.sent = append(o.sent, n.AppendWire(nil, p))
 		}
 	})
@@ -248,13 +262,14 @@ func TestInjected(t *testing.T) {
 			} else {
 				require.NotZero(t, o.counter("Drop", c.drop), c.drop) // a reset that comes back counts too
 			}
+			sent := o.takeSent()
 			if c.reply == "" {
-				require.Empty(t, o.sent)
+				require.Empty(t, sent)
 				return
 			}
-			require.NotEmpty(t, o.sent)
-			require.Contains(t, summary(o.sent[0]), c.reply)
-			requireChecksums(t, o.sent[0])
+			require.NotEmpty(t, sent)
+			require.Contains(t, summary(sent[0]), c.reply)
+			requireChecksums(t, sent[0])
 		})
 	}
 }
@@ -337,11 +352,12 @@ func TestInjectedFragments(t *testing.T) {
 		require.Equal(t, uint64(1), o.counter("Drop", "IpReasmFails"))
 
 		require.NoError(t, o.NIC().Inject(now(), part(0, 24, true)))
-		o.sent = nil
+		o.takeSent()
 		time.Sleep(2 * time.Minute) // virtual
 		synctest.Wait()
-		require.Len(t, o.sent, 1)
-		require.Equal(t, "127.0.0.1 > 127.0.0.2, icmp TimeExceeded(FragmentReassemblyTimeExceeded)", strings.Split(summary(o.sent[0]), ", ip")[0])
+		sent := o.takeSent()
+		require.Len(t, sent, 1)
+		require.Equal(t, "127.0.0.1 > 127.0.0.2, icmp TimeExceeded(FragmentReassemblyTimeExceeded)", strings.Split(summary(sent[0]), ", ip")[0])
 		require.True(t, o.Conservation().Holds(), "%+v", o.Conservation())
 	})
 }
@@ -368,7 +384,7 @@ func FuzzWire(f *testing.F) {
 		if c := o.Conservation(); !c.Holds() {
 			t.Fatalf("packets have vanished: %+v", c)
 		}
-		for _, raw := range o.sent {
+		for _, raw := range o.takeSent() {
 			requireChecksums(t, raw)
 		}
 		if err := pingUDP(o); err != nil {
