@@ -10,7 +10,7 @@ import (
 )
 
 // sendDatagram sends b from k.local to k.remote by UDP, in fragments if it is
-// too long for the MTU, and returns the flow hash of what it sent. The payload
+// too long for the path, and returns the flow hash of what it sent. The payload
 // is copied once; fragments share the copy.
 func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16, outside bool) uint32 {
 	hash := k.hash(protoUDP)
@@ -19,7 +19,8 @@ func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16,
 	if k.remote.is4() {
 		ipLen = ipv4.MinHeaderLen
 	}
-	if ipLen+length > s.nic.MTU() {
+	mtu, noDF := s.mtuTo(now, k.remote, outside)
+	if ipLen+length > mtu {
 		s.sendFragments(now, k, protoUDP, 0, s.wholeDatagram(k, b), hash, id, outside)
 		return hash
 	}
@@ -28,7 +29,7 @@ func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16,
 	if outside {
 		p.Flags |= device.FlagOutside
 	}
-	head, at := s.ipHeader(p, k, protoUDP, udp.HeaderLen, length, 0, id, true)
+	head, at := s.ipHeader(p, k, protoUDP, udp.HeaderLen, length, 0, id, !noDF)
 	udp.MarshalHeader(head[at:], k.lport, k.rport, len(b), 0)
 	s.attach(p, b)
 	s.checksum(p, k, protoUDP, at, udpCsumOffset)
@@ -63,9 +64,10 @@ func (s *Stack) sendFragments(now time.Duration, k *flowKey, proto, tos uint8, w
 	defer whole.Release()
 	m, owner := whole.Frags[0].B, whole.Frags[0].Owner
 	v4 := k.remote.is4()
-	room := s.nic.MTU() - ipv4.MinHeaderLen
+	mtu, _ := s.mtuTo(now, k.remote, outside)
+	room := mtu - ipv4.MinHeaderLen
 	if !v4 {
-		room = s.nic.MTU() - ipv6.HeaderLen - ipv6.FragmentHeaderLen
+		room = mtu - ipv6.HeaderLen - ipv6.FragmentHeaderLen
 	}
 	room &^= 7
 	for off := 0; off < len(m); off += room {

@@ -209,6 +209,9 @@ func (r *receiver) icmpReport(e icmpReport) {
 		}
 		return
 	case protoUDP:
+		if e.kind == tcp.ICMPPacketTooBig && s.findUDP(&flow) != nil {
+			s.tooBig(r.now, flow.remote, e.mtu)
+		}
 		// Only a connected socket is told: another could not say which of its
 		// datagrams it was.
 		if node := s.udp.find(&flow, flow.hash(protoUDP)); node != nil && node.val.connected {
@@ -218,6 +221,9 @@ func (r *receiver) icmpReport(e icmpReport) {
 			return
 		}
 	case protoICMP, protoICMPv6:
+		if e.kind == tcp.ICMPPacketTooBig && s.raw.wants(e.proto, flow.local) {
+			s.tooBig(r.now, flow.remote, e.mtu)
+		}
 		return // a raw socket has its copy of the message
 	}
 	s.count.icmpOrphans.Add(1)
@@ -226,8 +232,12 @@ func (r *receiver) icmpReport(e icmpReport) {
 // icmp hands an ICMP error to the TCB, which decides what to believe (RFC 5927).
 func (c *TCPConn) icmp(r *receiver, e icmpReport) {
 	c.mu.Lock()
-	c.tcb.ICMP(c.at(r.now), tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq)})
-	w := c.settle(r.now)
+	now := c.at(r.now)
+	c.tcb.ICMP(now, tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq)})
+	if e.kind == tcp.ICMPPacketTooBig && c.outside && int(c.tcb.Info(now).PMTU) == e.mtu {
+		c.s.tooBig(now, c.node.key.remote, e.mtu) // it was believed: others may profit
+	}
+	w := c.settle(now)
 	c.mu.Unlock()
 	w.run()
 }

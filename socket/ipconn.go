@@ -328,7 +328,7 @@ func (s *Stack) sendRaw(now time.Duration, k *flowKey, proto, tos uint8, b []byt
 	if k.remote.is4() {
 		hlen = ipv4.MinHeaderLen
 	}
-	if hlen+len(b) > s.nic.MTU() {
+	if mtu, _ := s.mtuTo(now, k.remote, outside); hlen+len(b) > mtu {
 		s.sendFragments(now, k, proto, tos, p, hash, id, outside)
 		return hash
 	}

@@ -55,6 +55,7 @@ type Stack struct {
 	timeWaits twList
 	timers    timerQueue
 	reasm     reassembly
+	paths     pathMTUs
 
 	tcpConfig atomic.Pointer[tcp.Config]
 	tcpStats  tcp.Stats
