@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,12 +30,17 @@ type Socket struct {
 	isBound bool
 	claimed ip // the address its port is held for, before listen or connect
 	claim   hold
+	fixed   bool // bind named the port, which connect's dissolution leaves alone
 	late    bool // connect has said EINPROGRESS and not yet how it ended
+
+	rshut, wshut bool // what shutdown was told, of UDP
 
 	tcp *TCPConn // from the start for TCP, so that options can be set
 	ln  *TCPListener
 	udp *UDPConn
 	raw *IPConn
+
+	closed atomic.Bool
 }
 
 // Flags of Send and Recv, with Linux's numbers.
@@ -103,7 +109,10 @@ func (k *Socket) outward(a netip.AddrPort) netip.AddrPort {
 
 // Bind gives the socket a local address; port 0 draws one.
 func (k *Socket) Bind(a netip.AddrPort) error {
-	if k.isBound || k.ln != nil || k.tcp != nil && k.tcp.entered() {
+	if k.closed.Load() {
+		return syscall.EBADF
+	}
+	if k.isBound || k.ln != nil || k.udp != nil || k.raw != nil || k.tcp != nil && k.tcp.entered() {
 		return syscall.EINVAL
 	}
 	if k.spec.family == 6 && (a.Addr().Is4() || a.Addr().Is4In6() && k.only6) {
@@ -117,19 +126,24 @@ func (k *Socket) Bind(a netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
+	unbound := k.bound
 	k.bound = binding{addr: to, family: k.spec.family, v6only: k.only6}
 	if k.spec.transport == transportTCP {
 		k.claim = hold{reuse: k.reuse, only6: k.only6}
 		num, err := k.s.ports[protoTCP].bind(addr, to.Port(), k.claim, k.s.portOffset(to, netip.AddrPort{}))
 		if err != nil {
+			k.bound = unbound
 			return err
 		}
 		k.claimed = addr
 		k.bound.addr = netip.AddrPortFrom(to.Addr(), num)
 	}
-	k.isBound = true
+	k.isBound, k.fixed = true, a.Port() != 0
 	if k.spec.transport == transportUDP {
-		return errno(k.openUDP(netip.AddrPort{}))
+		if err := k.openUDP(netip.AddrPort{}); err != nil {
+			k.bound, k.isBound = unbound, false
+			return errno(err)
+		}
 	}
 	return nil
 }
@@ -144,6 +158,9 @@ func (k *Socket) unclaim() {
 
 // Listen makes a bound TCP socket a listener.
 func (k *Socket) Listen(backlog int) error {
+	if k.closed.Load() {
+		return syscall.EBADF
+	}
 	if k.ln != nil {
 		k.ln.setBacklog(backlog)
 		return nil
@@ -173,13 +190,21 @@ func (l *TCPListener) setBacklog(n int) {
 
 // Accept takes the next connection from a listener.
 func (k *Socket) Accept() (*Socket, netip.AddrPort, error) {
-	if k.ln == nil {
+	switch {
+	case k.closed.Load():
+		return nil, netip.AddrPort{}, syscall.EBADF
+	case k.spec.transport != transportTCP:
+		return nil, netip.AddrPort{}, syscall.EOPNOTSUPP
+	case k.ln == nil:
 		return nil, netip.AddrPort{}, syscall.EINVAL
 	}
 	k.ln.mu.Lock()
-	c := k.ln.take()
+	c, closed := k.ln.take(), k.ln.closed
 	k.ln.mu.Unlock()
-	if c == nil {
+	switch {
+	case closed: // by shutdown
+		return nil, netip.AddrPort{}, syscall.EINVAL
+	case c == nil:
 		return nil, netip.AddrPort{}, syscall.EAGAIN
 	}
 	c.mu.Lock()
@@ -200,6 +225,9 @@ func (c *TCPConn) entered() bool {
 // lasts, then how it ended, once, and EISCONN when it stands. For UDP it sets
 // the peer; the zero address dissolves that.
 func (k *Socket) Connect(a netip.AddrPort) error {
+	if k.closed.Load() {
+		return syscall.EBADF
+	}
 	if k.spec.transport != transportTCP {
 		return errno(k.connectUDP(a))
 	}
@@ -217,8 +245,25 @@ func (k *Socket) Connect(a netip.AddrPort) error {
 	if err := k.tcp.open(endpoints{local: k.bound.addr, remote: remote, family: k.spec.family}, k.isBound); err != nil {
 		return errno(err)
 	}
+	// What has happened already, as on a wire that answers at once, is told by
+	// the next call: Linux handles the answer only when connect lets go of the
+	// socket.
 	k.late = true
-	return syscall.EINPROGRESS // even if it is done already: Linux looks no earlier than at the next call
+	return syscall.EINPROGRESS
+}
+
+// revive makes a socket whose connect has failed ready for another one, with
+// its options and, if it was bound, its port.
+func (k *Socket) revive() {
+	old := k.tcp
+	k.tcp = k.s.newTCPConn(networkOf(k.spec))
+	k.tcp.tcb.Inherit(&old.tcb)
+	k.tcp.linger = old.linger
+	if k.isBound {
+		a := k.bound.addr
+		_, err := k.s.ports[protoTCP].bind(k.claimed, a.Port(), k.claim, k.s.portOffset(a, netip.AddrPort{}))
+		k.isBound = err == nil
+	}
 }
 
 // connecting is what connect says on a socket that is at it already.
@@ -227,8 +272,11 @@ func (k *Socket) connecting() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.soErr != nil:
+	case c.soErr != nil && k.late:
 		k.late = false
+		defer k.revive()
+		return c.takeError()
+	case c.soErr != nil:
 		return c.takeError()
 	case c.connected && k.late:
 		k.late = false
@@ -238,23 +286,51 @@ func (k *Socket) connecting() error {
 	case c.tcb.State() == tcp.StateSynSent || c.tcb.State() == tcp.StateSynReceived:
 		return syscall.EALREADY
 	}
+	if k.late { // somebody has taken the error
+		k.late = false
+		defer k.revive()
+	}
 	return syscall.ECONNABORTED
 }
 
+// connectUDP sets or changes the peer. What waits to be read is lost, and a
+// call that fails leaves everything as it was.
 func (k *Socket) connectUDP(a netip.AddrPort) error {
-	if k.udp != nil {
-		k.bound.addr = k.udp.node.key.localAddr()
-		k.udp.close()
-		k.udp = nil
-	}
 	if !a.IsValid() {
-		return k.openUDP(netip.AddrPort{})
+		return k.dissolve()
 	}
 	to, err := k.inward(a)
 	if err != nil {
 		return err
 	}
-	return k.openUDP(netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port()))
+	remote := netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port())
+	if _, err := k.s.routeFrom(k.bound.addr.Addr(), remote.Addr()); err != nil {
+		return err
+	}
+	told := k.bound
+	if k.udp != nil {
+		k.bound.addr = k.udp.node.key.localAddr()
+		k.udp.close()
+		k.udp = nil
+	}
+	err = k.openUDP(remote)
+	k.bound = told
+	return err
+}
+
+// dissolve takes the peer away, and the port as well if nobody asked for that
+// one; the next call that needs a port draws another.
+func (k *Socket) dissolve() error {
+	if k.udp == nil {
+		return nil
+	}
+	k.udp.close()
+	k.udp = nil
+	if !k.fixed {
+		k.bound.addr = netip.AddrPortFrom(k.bound.addr.Addr(), 0)
+		return nil
+	}
+	return k.openUDP(netip.AddrPort{})
 }
 
 // openUDP makes the socket behind a UDP or raw descriptor, when it first needs
@@ -278,6 +354,9 @@ func (k *Socket) openUDP(remote netip.AddrPort) error {
 // Send sends p, or the first part of it for which there is room (TCP). to is
 // the zero AddrPort on a socket with a peer.
 func (k *Socket) Send(p []byte, flags int, to netip.AddrPort) (int, error) {
+	if k.closed.Load() {
+		return 0, syscall.EBADF
+	}
 	if k.spec.transport == transportTCP {
 		return k.sendTCP(p, flags)
 	}
@@ -289,11 +368,15 @@ func (k *Socket) Send(p []byte, flags int, to netip.AddrPort) (int, error) {
 	if k.raw != nil {
 		return len(p), errno(k.raw.send(p, to.Addr().Unmap()))
 	}
+	if k.wshut {
+		return 0, syscall.EPIPE
+	}
 	if to.IsValid() {
 		var err error
 		if to, err = k.inward(to); err != nil {
 			return 0, err
 		}
+		to = netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port())
 	} else if !k.udp.connected {
 		return 0, syscall.EDESTADDRREQ
 	}
@@ -330,6 +413,9 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 // Recv receives into p. At the end of the stream n is 0 and err nil. With
 // MsgTrunc on UDP n may be more than len(p). from is the sender of a datagram.
 func (k *Socket) Recv(p []byte, flags int) (n int, from netip.AddrPort, err error) {
+	if k.closed.Load() {
+		return 0, from, syscall.EBADF
+	}
 	switch {
 	case k.tcp != nil:
 		n, err = k.recvTCP(p, flags)
@@ -378,8 +464,11 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 
 // Shutdown closes one direction, or both when both are set.
 func (k *Socket) Shutdown(read, write bool) error {
+	if k.closed.Load() {
+		return syscall.EBADF
+	}
 	if k.tcp == nil || k.ln != nil {
-		return k.shutdownOther(read)
+		return k.shutdownOther(read, write)
 	}
 	if !k.tcp.entered() {
 		return syscall.ENOTCONN
@@ -397,11 +486,12 @@ func (k *Socket) Shutdown(read, write bool) error {
 
 // shutdownOther is shutdown of what is no connection: reading from a listener
 // stops it (Linux goes back to CLOSED).
-func (k *Socket) shutdownOther(read bool) error {
+func (k *Socket) shutdownOther(read, write bool) error {
 	if k.ln == nil {
 		if k.udp == nil || !k.udp.connected {
 			return syscall.ENOTCONN
 		}
+		k.rshut, k.wshut = k.rshut || read, k.wshut || write
 		return nil
 	}
 	if read {
@@ -410,11 +500,17 @@ func (k *Socket) shutdownOther(read bool) error {
 	return nil
 }
 
-// Close closes the socket.
+// Close closes the socket: all other calls say EBADF from then on.
 func (k *Socket) Close() error {
+	if k.closed.Swap(true) {
+		return syscall.EBADF
+	}
 	switch {
 	case k.ln != nil:
-		return errno(k.ln.Close())
+		if err := k.ln.Close(); errno(err) != syscall.EBADF { // else shutdown did it
+			return errno(err)
+		}
+		return nil
 	case k.udp != nil:
 		return errno(k.udp.Close())
 	case k.raw != nil:
@@ -444,6 +540,8 @@ func (k *Socket) LocalAddr() netip.AddrPort {
 // RemoteAddr is getpeername; ENOTCONN without a peer.
 func (k *Socket) RemoteAddr() (netip.AddrPort, error) {
 	switch {
+	case k.closed.Load():
+		return netip.AddrPort{}, syscall.EBADF
 	case k.udp != nil && k.udp.connected:
 		return k.outward(k.udp.node.key.remoteAddr()), nil
 	case k.tcp != nil && k.tcp.isConnected():
@@ -510,7 +608,7 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 	case k.udp != nil:
 		k.udp.mu.Lock()
 		defer k.udp.mu.Unlock()
-		return k.udp.first < len(k.udp.queue), true, k.udp.soErr != nil, false
+		return k.udp.first < len(k.udp.queue) || k.rshut, true, k.udp.soErr != nil, k.rshut && k.wshut
 	case k.tcp != nil:
 		return k.tcp.ready()
 	}
@@ -521,7 +619,7 @@ func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.node.key == (flowKey{}) {
-		return false, true, false, true // a fresh socket: tcp_poll's answer for CLOSED
+		return false, true, c.soErr != nil, true
 	}
 	dead := c.detached
 	eof := c.tcb.ReadEOF()
@@ -558,6 +656,9 @@ func errno(err error) error {
 // CloseNow is Close for who cannot wait: a linger time passes in the background.
 func (k *Socket) CloseNow() error {
 	if c := k.tcp; c != nil && k.ln == nil && c.entered() {
+		if k.closed.Swap(true) {
+			return syscall.EBADF
+		}
 		return errno(c.closeNow())
 	}
 	return k.Close()

@@ -84,10 +84,9 @@ func (s *Stack) newTCPConn(nw network) *TCPConn {
 func (c *TCPConn) params(now time.Duration) tcp.Params {
 	s := c.s
 	local, remote := c.node.key.localAddr(), c.node.key.remoteAddr()
-	mtu, _ := s.mtuTo(now, c.node.key.remote, c.outside)
 	p := tcp.Params{
 		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
-		Local: local, Remote: remote, MTU: mtu,
+		Local: local, Remote: remote, MTU: s.nic.MTU(),
 		ISS:      tcp.ISN(s.secret, now, local, remote),
 		TSOffset: tcp.TSOffset(s.secret, local, remote),
 	}

@@ -168,7 +168,10 @@ func (u *UDPConn) tryRecv(b []byte, flags int) (n int, from netip.AddrPort, err 
 	if flags&MsgPeek != 0 && u.soErr == nil {
 		defer u.mu.Unlock()
 		p := u.queue[u.first]
-		return copy(b, p.AppendTo(nil)), u.from[u.first], nil
+		if n = copy(b, p.AppendTo(nil)); flags&MsgTrunc != 0 {
+			n = p.Len()
+		}
+		return n, u.from[u.first], nil
 	}
 	u.mu.Unlock()
 	n, size, from, err := u.recv(b)
