@@ -84,9 +84,10 @@ func (s *Stack) newTCPConn(nw network) *TCPConn {
 func (c *TCPConn) params(now time.Duration) tcp.Params {
 	s := c.s
 	local, remote := c.node.key.localAddr(), c.node.key.remoteAddr()
+	mtu, _ := s.mtuTo(now, c.node.key.remote, c.outside)
 	p := tcp.Params{
 		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
-		Local: local, Remote: remote, MTU: s.nic.MTU(),
+		Local: local, Remote: remote, MTU: mtu,
 		ISS:      tcp.ISN(s.secret, now, local, remote),
 		TSOffset: tcp.TSOffset(s.secret, local, remote),
 	}
