@@ -33,6 +33,7 @@ type cli struct {
 	Get      getCmd      `cmd:"" help:"Fetch a URL by way of the simulated computer."`
 	Forward  forwardCmd  `cmd:"" help:"Let programs on this machine reach the simulated computer."`
 	Ifconfig ifconfigCmd `cmd:"" help:"Show lo."`
+	Script   scriptCmd   `cmd:"" help:"Play packet scripts on the stack."`
 
 	computerFlags
 }
@@ -47,6 +48,7 @@ Examples:
   lo get http://localhost:631/ --trace       with every packet, as tcpdump -n prints it
   lo forward 127.0.0.1:8080=localhost:631    then: curl http://127.0.0.1:8080/
   lo ifconfig --format ip
+  lo script sim/packetdrill/testdata/handshake/*.pkt
 
 Exit status: 0 success, 1 the network said no, 2 wrong usage, an unknown name or a file that cannot be written.`
 
