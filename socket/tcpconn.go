@@ -177,8 +177,8 @@ func (c *TCPConn) output(now time.Duration) {
 	var seg tcp.Segment
 	for c.tcb.Output(now, &seg) {
 		id := c.ipID
-		if c.ln != nil && seg.Flags&tcp.SYN != 0 {
-			id = 0 // Linux: a half-open connection has no identifications yet
+		if c.ln != nil && seg.Flags&tcp.SYN != 0 || seg.Flags&(tcp.RST|tcp.ACK) == tcp.RST {
+			id = 0 // Linux: it is not the connection that sends SYN-ACKs, and resets in answer
 		} else {
 			c.ipID++
 		}
@@ -292,7 +292,7 @@ func (c *TCPConn) detach() {
 
 // toTimeWait leaves a compact stand-in in the connection's place.
 func (c *TCPConn) toTimeWait(now time.Duration) {
-	tw := &timeWait{s: c.s, tcb: c.tcb.TimeWait(now), how: c.how, bound: c.bound, outside: c.outside, ipID: c.ipID}
+	tw := &timeWait{s: c.s, tcb: c.tcb.TimeWait(now), how: c.how, bound: c.bound, outside: c.outside}
 	tw.node.val = tw
 	tw.timer.owner = tw
 	if !c.s.tcp.replace(&c.node, &tw.node) {

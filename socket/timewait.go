@@ -20,7 +20,6 @@ type timeWait struct {
 	next    *timeWait
 	how     hold
 	bound   ip // the address how was claimed for
-	ipID    uint16
 	outside bool
 	dead    bool
 }
@@ -148,8 +147,7 @@ func (tw *timeWait) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flo
 	}
 	var answer *device.Packet
 	if verdict == tcp.Reply || verdict == tcp.DeadReply {
-		answer = s.tcpPacket(&tw.node, &out, tw.ipID, tw.outside)
-		tw.ipID++
+		answer = s.tcpPacket(&tw.node, &out, 0, tw.outside) // no identification, as Linux
 	}
 	tw.mu.Unlock()
 	if answer != nil {
