@@ -208,8 +208,19 @@ func (k *stackKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPor
 	if err != nil {
 		return 0, netip.AddrPort{}, 0, err
 	}
-	n, from, err := d.Socket.Recv(p, int(flags))
-	return n, from, 0, err
+	if d.typ == Stream {
+		n, from, err := d.Socket.Recv(p, int(flags))
+		return n, from, 0, err
+	}
+	n, from, err := d.Socket.Recv(p, int(flags|MsgTrunc))
+	var out MsgFlags
+	if n > len(p) {
+		out = MsgTrunc
+		if flags&MsgTrunc == 0 {
+			n = len(p)
+		}
+	}
+	return n, from, out, err
 }
 
 // Shutdown implements Sockets.

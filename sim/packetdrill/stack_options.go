@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/loopback/socket"
 	"example.com/loopback/tcp"
 )
 
@@ -127,7 +128,11 @@ func streamOption(name string, v int, on bool) (set func(*tcp.TCB, time.Duration
 	default:
 		return nil, false
 	}
-	if v < 1 || v > 32767 {
+	most := 32767 // MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
+	if name == "TCP_KEEPCNT" || name == "TCP_SYNCNT" {
+		most = 127
+	}
+	if v < 1 || v > most {
 		return nil, true
 	}
 	return set, true
@@ -218,7 +223,7 @@ func (k *stackKernel) Ioctl(fd int, request string) (int, error) {
 		return 0, err
 	}
 	if d.typ != Stream {
-		return 0, syscall.EINVAL
+		return d.udpIoctl(request)
 	}
 	if d.Listener() != nil {
 		return 0, syscall.EINVAL
@@ -237,6 +242,21 @@ func (k *stackKernel) Ioctl(fd int, request string) (int, error) {
 		}
 	})
 	return n, err
+}
+
+// udpIoctl answers for a UDP socket: SIOCINQ is the size of the first datagram.
+func (d *descriptor) udpIoctl(request string) (int, error) {
+	switch {
+	case request == "SIOCOUTQ":
+		return 0, nil
+	case request != "SIOCINQ" && request != "FIONREAD":
+		return 0, syscall.EINVAL
+	}
+	n, _, err := d.Socket.Recv(nil, socket.MsgPeek|socket.MsgTrunc)
+	if err != nil {
+		return 0, nil // nothing waits
+	}
+	return n, nil
 }
 
 // linuxStates are the numbers of tcpi_state.
