@@ -1,0 +1,122 @@
+package socket
+
+import (
+	"net/netip"
+	"syscall"
+	"time"
+
+	"example.com/loopback/tcp"
+)
+
+// What can be asked of a Socket: names, options, errors, readiness.
+
+// LocalAddr is getsockname.
+func (k *Socket) LocalAddr() netip.AddrPort {
+	switch {
+	case k.ln != nil:
+		return k.outward(netip.AddrPortFrom(k.bound.addr.Addr(), k.ln.node.key.lport))
+	case k.udp != nil:
+		return k.outward(k.udp.node.key.localAddr())
+	case k.tcp != nil && k.tcp.entered():
+		return k.outward(k.tcp.node.key.localAddr())
+	}
+	return k.outward(k.bound.addr)
+}
+
+// RemoteAddr is getpeername; ENOTCONN without a peer.
+func (k *Socket) RemoteAddr() (netip.AddrPort, error) {
+	switch {
+	case k.closed.Load():
+		return netip.AddrPort{}, syscall.EBADF
+	case k.udp != nil && k.udp.connected:
+		return k.outward(k.udp.node.key.remoteAddr()), nil
+	case k.tcp != nil && k.tcp.isConnected():
+		return k.outward(k.tcp.node.key.remoteAddr()), nil
+	}
+	return netip.AddrPort{}, syscall.ENOTCONN
+}
+
+func (c *TCPConn) isConnected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connected && !c.detached
+}
+
+// Conn returns the connection behind a TCP socket, for its options and its
+// Info; options set before connect or listen hold for what comes of it.
+func (k *Socket) Conn() *TCPConn { return k.tcp }
+
+// Listener returns the listener behind the socket, nil if it is none.
+func (k *Socket) Listener() *TCPListener { return k.ln }
+
+// UDP returns the UDP socket behind it, nil before bind, connect and send.
+func (k *Socket) UDP() *UDPConn { return k.udp }
+
+// TakeError is SO_ERROR: the pending error, which it clears.
+func (k *Socket) TakeError() error {
+	switch {
+	case k.udp != nil:
+		k.udp.mu.Lock()
+		defer k.udp.mu.Unlock()
+		err := k.udp.soErr
+		k.udp.soErr = nil
+		return err
+	case k.tcp != nil:
+		k.tcp.mu.Lock()
+		defer k.tcp.mu.Unlock()
+		return k.tcp.takeError()
+	}
+	return nil
+}
+
+// SetOption runs f, which sets options, on the TCB of a TCP socket in any
+// state, and sends what becomes due by that.
+func (k *Socket) SetOption(f func(t *tcp.TCB, now time.Duration)) error {
+	if k.tcp == nil {
+		return syscall.ENOPROTOOPT
+	}
+	if !k.tcp.entered() {
+		k.tcp.mu.Lock()
+		defer k.tcp.mu.Unlock()
+		f(&k.tcp.tcb, k.s.now())
+		return nil
+	}
+	return errno(k.tcp.set(f))
+}
+
+// Ready says what a poll of the socket would report.
+func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
+	switch {
+	case k.ln != nil:
+		k.ln.mu.Lock()
+		defer k.ln.mu.Unlock()
+		return len(k.ln.queue) > 0, false, false, false
+	case k.udp != nil:
+		k.udp.mu.Lock()
+		defer k.udp.mu.Unlock()
+		return k.udp.first < len(k.udp.queue) || k.rshut, true, k.udp.soErr != nil, k.rshut && k.wshut
+	case k.tcp != nil:
+		return k.tcp.ready()
+	}
+	return false, true, false, false
+}
+
+func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.node.key == (flowKey{}) {
+		return false, true, c.soErr != nil, true
+	}
+	dead := c.detached
+	eof := c.tcb.ReadEOF()
+	readable = c.tcb.Readable() > 0 || eof || c.soErr != nil || dead
+	writable = dead || c.soErr != nil || c.connected && (c.wshut || c.tcb.WriteSpace() > 0)
+	return readable, writable, c.soErr != nil, dead || eof && c.wshut
+}
+
+// PeerClosed reports whether the peer has closed its side of the connection.
+func (k *Socket) PeerClosed() bool {
+	k.tcp.mu.Lock()
+	defer k.tcp.mu.Unlock()
+	return k.tcp.tcb.PeerClosed()
+}
