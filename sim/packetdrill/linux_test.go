@@ -163,8 +163,10 @@ func fromSockaddr(sa syscall.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-func (k *linuxKernel) Bind(fd int, addr netip.AddrPort) error { return syscall.Bind(fd, sockaddr(addr)) }
-func (k *linuxKernel) Listen(fd int, backlog int) error       { return syscall.Listen(fd, backlog) }
+func (k *linuxKernel) Bind(fd int, addr netip.AddrPort) error {
+	return syscall.Bind(fd, sockaddr(addr))
+}
+func (k *linuxKernel) Listen(fd int, backlog int) error { return syscall.Listen(fd, backlog) }
 
 func (k *linuxKernel) Accept(fd int) (int, netip.AddrPort, error) {
 	conn, sa, err := syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
