@@ -1,0 +1,231 @@
+package simtest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/loopback/sim"
+	"example.com/loopback/sim/simtest"
+)
+
+// bad is the network of the proofs.
+var bad = sim.Impairment{Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.05, Duplicate: 0.02, Reorder: 0.02}
+
+// replay runs f again and again with one seed and requires that all runs sent the same bytes at the same times.
+func replay(t *testing.T, f func(t *testing.T, n *sim.Net)) {
+	runs := 50
+	if testing.Short() {
+		runs = 5
+	}
+	for _, procs := range []int{1, 2} {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		hashes := map[[32]byte]int{}
+		packets := 0
+		for range runs {
+			simtest.RunSeed(t, sim.NetConfig{Seed: 42}, func(t *testing.T, n *sim.Net) {
+				f(t, n)
+				hashes[n.Recording().Hash()]++
+				packets = n.Recording().Len()
+				if len(hashes) > 1 && os.Getenv("SIMTEST_KEEP") != "" {
+					for h := range hashes {
+						if h == n.Recording().Hash() {
+							w, _ := os.Create(fmt.Sprintf("%s/%x.txt", os.Getenv("SIMTEST_KEEP"), h[:4]))
+							n.Recording().WriteText(w)
+							w.Close()
+						}
+					}
+				}
+			})
+			if t.Failed() {
+				return
+			}
+		}
+		t.Logf("GOMAXPROCS %d: %d distinct hashes in %d runs of %d packets", procs, len(hashes), runs, packets)
+		require.Len(t, hashes, 1)
+	}
+	var first, second [32]byte
+	simtest.RunSeed(t, sim.NetConfig{Seed: 42}, func(t *testing.T, n *sim.Net) { f(t, n); first = n.Recording().Hash() })
+	simtest.RunSeed(t, sim.NetConfig{Seed: 43}, func(t *testing.T, n *sim.Net) { f(t, n); second = n.Recording().Hash() })
+	require.NotEqual(t, first, second, "another seed is another run")
+}
+
+// star makes count clients with bad links to a server.
+func star(n *sim.Net, count int) (server *sim.Host, clients []*sim.Host) {
+	server = n.Host("server")
+	for i := range count {
+		c := n.Host(fmt.Sprintf("client%d", i))
+		n.Link(c, server, bad)
+		clients = append(clients, c)
+	}
+	return server, clients
+}
+
+// Eight clients of package net/http at once, three requests each.
+func TestReplayHTTP(t *testing.T) {
+	replay(t, func(t *testing.T, n *sim.Net) {
+		server, clients := star(n, 8)
+		l, err := server.Listen("tcp", ":80")
+		require.NoError(t, err)
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			size, _ := strconv.Atoi(r.URL.Query().Get("n"))
+			io.WriteString(w, strings.Repeat("x", size))
+		})}
+		go srv.Serve(l)
+		var wg sync.WaitGroup
+		for i, h := range clients {
+			wg.Go(func() {
+				tr := &http.Transport{DialContext: h.DialContext, DisableCompression: true}
+				defer tr.CloseIdleConnections()
+				c := &http.Client{Transport: tr, Timeout: 5 * time.Minute}
+				for k := range 3 {
+					want := (i + 1) * (k + 1) * 1000
+					resp, err := c.Get(fmt.Sprintf("http://server/?n=%d", want))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					got, err := io.Copy(io.Discard, resp.Body)
+					if err != nil || int(got) != want {
+						t.Errorf("%d bytes of %d, %v", got, want, err)
+					}
+					resp.Body.Close()
+				}
+			})
+		}
+		wg.Wait()
+		srv.Close()
+	})
+}
+
+// serveEcho answers on every connection with what comes.
+func serveEcho(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			io.Copy(c, c)
+			c.Close()
+		}()
+	}
+}
+
+// echo sends size bytes and wants them back.
+func echo(c net.Conn, size int) error {
+	out := make([]byte, size)
+	for i := range out {
+		out[i] = byte(i * 7)
+	}
+	fail := make(chan error, 1)
+	go func() {
+		_, err := c.Write(out)
+		fail <- errors.Join(err, c.(interface{ CloseWrite() error }).CloseWrite())
+	}()
+	in, err := io.ReadAll(c)
+	if string(in) != string(out) && err == nil {
+		err = fmt.Errorf("%d bytes came back of %d", len(in), size)
+	}
+	return errors.Join(err, <-fail)
+}
+
+// Twenty connections from four hosts. Those of one host dial a microsecond apart.
+func TestReplayTCP(t *testing.T) {
+	replay(t, func(t *testing.T, n *sim.Net) {
+		server, clients := star(n, 4)
+		l, err := server.Listen("tcp", ":7")
+		require.NoError(t, err)
+		go serveEcho(l)
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i/len(clients)) * time.Microsecond)
+				c, err := clients[i%len(clients)].Dial("tcp", "server:7")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				if err := echo(c, 5000+1000*i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		l.Close()
+	})
+}
+
+// Requests by UDP, repeated until they are answered.
+func TestReplayUDP(t *testing.T) {
+	replay(t, func(t *testing.T, n *sim.Net) {
+		server, clients := star(n, 5)
+		s, err := server.ListenPacket("udp", ":53")
+		require.NoError(t, err)
+		go func() {
+			b := make([]byte, 2000)
+			for {
+				k, from, err := s.ReadFrom(b)
+				if err != nil {
+					return
+				}
+				s.WriteTo(b[:k], from)
+			}
+		}()
+		var wg sync.WaitGroup
+		for _, h := range clients {
+			wg.Go(func() {
+				c, err := h.Dial("udp", "server:53")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				for k := range 20 {
+					if err := ask(c, fmt.Sprintf("question %d of %s", k, h.Name())); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		s.Close()
+	})
+}
+
+// ask sends a question until its answer comes.
+func ask(c net.Conn, question string) error {
+	b := make([]byte, 2000)
+	for range 10 {
+		if _, err := io.WriteString(c, question); err != nil {
+			return err
+		}
+		c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		for {
+			k, err := c.Read(b)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if string(b[:k]) == question {
+				return nil
+			}
+		}
+	}
+	return context.DeadlineExceeded
+}

@@ -1,0 +1,150 @@
+package simtest
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+
+	"example.com/loopback/sim"
+)
+
+// The flags are registered as those of package testing are: once, for the process.
+var (
+	seedFlag      = flag.Uint64("loopback.seed", 1, "run simulated networks with this `seed`")
+	seedsFlag     = flag.String("loopback.seeds", "", "run simulated networks with every seed of a `range` such as 1-1000")
+	artifactsFlag = flag.String("loopback.artifacts", "", "keep captures of failed runs in this `directory`")
+)
+
+// Run tests f on a network in a bubble of testing/synctest, with the seed or the seeds that the flags say. It must be
+// called outside of a bubble, by a test that is not parallel. When f returns the network is closed.
+func Run(t *testing.T, f func(t *testing.T, n *sim.Net)) {
+	t.Helper()
+	RunConfig(t, sim.NetConfig{}, f)
+}
+
+// RunConfig is Run for a network that is not of the usual kind. A Seed in cfg counts if the flags name none.
+func RunConfig(t *testing.T, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) {
+	t.Helper()
+	if *seedsFlag != "" {
+		explore(t, cfg, f)
+		return
+	}
+	if cfg.Seed == 0 || given("loopback.seed") {
+		cfg.Seed = *seedFlag
+	}
+	RunSeed(t, cfg, f)
+}
+
+// given reports whether a flag was on the command line.
+func given(name string) (found bool) {
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+// RunSeed is RunConfig with the seed in cfg, whatever the flags say.
+func RunSeed(t *testing.T, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) {
+	t.Helper()
+	cfg.Seed = max(cfg.Seed, 1)
+	// testing's directory for artifacts must be asked for outside of the bubble.
+	dir := artifactDir(t, cfg.Seed)
+	cryptotest.SetGlobalRandom(t, cfg.Seed)
+	synctest.Test(t, func(t *testing.T) {
+		n, err := sim.NewNet(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		finished := false
+		defer func() {
+			if t.Failed() || !finished && !t.Skipped() {
+				report(t, n, dir)
+			}
+			n.Close()
+		}()
+		f(t, n)
+		finished = true
+	})
+}
+
+// artifactDir returns where the artifacts of a failure are to be kept; "" is nowhere.
+func artifactDir(t *testing.T, seed uint64) string {
+	if *artifactsFlag != "" {
+		return filepath.Join(*artifactsFlag, strings.NewReplacer("/", "_", " ", "_").Replace(t.Name()))
+	}
+	if f := flag.Lookup("test.artifacts"); f != nil && f.Value.String() == "true" {
+		return t.ArtifactDir()
+	}
+	return ""
+}
+
+// report says how to see a failure again, and keeps what was sent.
+func report(t *testing.T, n *sim.Net, dir string) {
+	t.Helper()
+	t.Logf("seed %d, at %v; to see it again: %s", n.Seed(), n.Now(), rerun(t.Name(), n.Seed()))
+	if dir == "" {
+		t.Log("to keep the capture as well, add: -loopback.artifacts=DIR")
+		return
+	}
+	if err := keep(n, dir); err != nil {
+		t.Errorf("the capture could not be kept: %v", err)
+		return
+	}
+	t.Logf("packets sent and decisions made are in %s", dir)
+}
+
+// rerun is the command that runs one test with one seed.
+func rerun(name string, seed uint64) string {
+	return fmt.Sprintf("go test -run '%s' -loopback.seed=%d", pattern(name), seed)
+}
+
+// pattern is what -run takes for the test of this name. Subtests that are named for seeds are ours, and there are none
+// when a single seed is run.
+func pattern(name string) string {
+	var parts []string
+	for part := range strings.SplitSeq(name, "/") {
+		if !strings.HasPrefix(part, seedPrefix) {
+			parts = append(parts, "^"+regexp.QuoteMeta(part)+"$")
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+// keep writes seed-N.pcapng, seed-N.txt and seed-N.decisions.txt.
+func keep(n *sim.Net, dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	base := filepath.Join(dir, fmt.Sprintf("seed-%d", n.Seed()))
+	var decisions strings.Builder
+	for _, d := range n.Decisions() {
+		fmt.Fprintln(&decisions, d.Explain())
+	}
+	if err := os.WriteFile(base+".decisions.txt", []byte(decisions.String()), 0o666); err != nil {
+		return err
+	}
+	if err := write(base+".txt", n.Recording().WriteText); err != nil {
+		return err
+	}
+	return write(base+".pcapng", n.Recording().WritePcapng)
+}
+
+func write(name string, to func(w io.Writer) error) (err error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	b := bufio.NewWriter(f)
+	if err := to(b); err != nil {
+		return err
+	}
+	return b.Flush()
+}
