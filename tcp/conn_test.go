@@ -193,7 +193,6 @@ func (c *conn) timer() time.Duration {
 	d := max(at-c.now, 0)
 	c.now += d
 	c.tcb.Timeout(c.now)
-	checkInvariants(c.t, &c.tcb, c.trace)
 	return d
 }
 

@@ -28,6 +28,7 @@ func (t *TCB) SetNoDelay(off bool) {
 		t.force |= forceNagle
 	} else {
 		t.nonagle &^= nagleOff
+		t.force &^= forceNagle
 	}
 }
 

@@ -16,14 +16,15 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 	if !t.state.in(canSend|1<<StateSynSent|1<<StateSynReceived) || t.has(fFinQueued) || len(p) == 0 {
 		return 0
 	}
-	goal := t.sizeGoal()
+	goal, mss := t.sizeGoal(), max(int(t.mss), 1)
 	n := 0
 	for n < len(p) {
 		queued := int(t.snd.end.Sub(t.snd.una))
 		if queued >= int(t.sndLimit) {
 			break
 		}
-		k, full := t.needX().snd.write(t.env.alloc, t.snd.end, p[n:], goal, int(t.snd.end.Sub(t.snd.nxt)))
+		room := (int(t.sndLimit) - queued + mss - 1) / mss * mss // the last segment may be full
+		k, full := t.needX().snd.write(t.env.alloc, t.snd.end, p[n:min(len(p), n+room)], goal, int(t.snd.end.Sub(t.snd.nxt)))
 		n += k
 		t.snd.end = t.snd.end.Add(uint32(k))
 		if full && uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
