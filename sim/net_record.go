@@ -14,7 +14,8 @@ import (
 )
 
 // A Recording is what was sent on a Net: whole packets with checksums filled in, in the order of their times and, of
-// those that several goroutines sent at one instant, in the order of their flows. It is safe for concurrent use.
+// those that several goroutines sent at one instant, in the order of their flows. It is safe for concurrent use, and
+// the same for equal seeds once the goroutines that send have come to rest (synctest.Wait).
 type Recording struct {
 	epoch time.Time
 	seed  uint64

@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -144,16 +145,15 @@ func spread(t *testing.T, seeds seedRange, workers uint64) {
 // and those that name files, which both would write.
 func worker(t *testing.T, part seedRange) *exec.Cmd {
 	var args []string
-	for _, a := range os.Args[1:] {
-		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
-		switch name {
-		case "test.run", "test.v", "test.paniconexit0", "test.count", "test.coverprofile", "test.gocoverdir", "test.cpuprofile",
-			"test.memprofile", "test.blockprofile", "test.mutexprofile", "test.trace", "test.testlogfile", "test.bench", "test.fuzz",
-			"loopback.seed", "loopback.seeds":
-			continue
+	flag.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "test.run", "test.v", "test.paniconexit0", "test.count", "test.cpu", "test.parallel", "test.coverprofile", "test.gocoverdir",
+			"test.cpuprofile", "test.memprofile", "test.blockprofile", "test.mutexprofile", "test.trace", "test.testlogfile",
+			"test.bench", "test.fuzz", "loopback.seed", "loopback.seeds":
+			return
 		}
-		args = append(args, a)
-	}
+		args = append(args, "-"+f.Name+"="+f.Value.String())
+	})
 	args = append(args, "-test.run="+pattern(t.Name()), "-loopback.seeds="+part.String(), "-test.cpu=1")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), workerVar+"=1")

@@ -65,6 +65,7 @@ func RunSeed(t *testing.T, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) 
 		finished := false
 		defer func() {
 			if t.Failed() || !finished && !t.Skipped() {
+				synctest.Wait() // until everybody has sent what there is to send
 				report(t, n, dir)
 			}
 			n.Close()
