@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,4 +222,53 @@ func ask(c net.Conn, question string) error {
 		}
 	}
 	return context.DeadlineExceeded
+}
+
+// Everything happens at once: eight hosts ask at the same instant over lines of the same delay, and what goroutines of
+// the server answer depends on which of them comes first.
+func TestReplayTies(t *testing.T) {
+	replay(t, func(t *testing.T, n *sim.Net) {
+		server := n.Host("server")
+		l, err := server.Listen("tcp", ":80")
+		require.NoError(t, err)
+		var tickets atomic.Int64
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					for b := make([]byte, 1); ; {
+						if _, err := c.Read(b); err != nil {
+							return
+						}
+						fmt.Fprintf(c, "%03d", tickets.Add(1))
+					}
+				}()
+			}
+		}()
+		var wg sync.WaitGroup
+		for i := range 8 {
+			h := n.Host(fmt.Sprintf("client%d", i))
+			n.Link(h, server, sim.Impairment{Delay: 20 * time.Millisecond})
+			wg.Go(func() {
+				c, err := h.Dial("tcp", "server:80")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				for range 20 {
+					io.WriteString(c, "?")
+					if _, err := io.ReadFull(c, make([]byte, 3)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		l.Close()
+	})
 }
