@@ -20,7 +20,6 @@ type conn struct {
 	log   []string
 	seen  eventLog
 	last  Segment // the latest segment it sent
-	gone  bool    // Output had nothing more
 }
 
 // eventLog is an Observer that keeps what it is told.
