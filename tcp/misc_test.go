@@ -1,0 +1,200 @@
+package tcp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestNames: every value of every enumeration has a name of its own, and others do not panic.
+func TestNames(t *testing.T) {
+	check := func(kind string, n int, name func(i int) string) {
+		seen := map[string]bool{}
+		for i := range n {
+			s := name(i)
+			require.NotEmpty(t, s, "%s %d", kind, i)
+			require.False(t, seen[s], "%s %q twice", kind, s)
+			seen[s] = true
+		}
+		require.Contains(t, name(200), "?", kind)
+	}
+	check("state", int(numStates), func(i int) string { return State(i).String() })
+	check("drop", int(numDrops), func(i int) string { return DropReason(i).String() })
+	check("timer", int(numTimers), func(i int) string { return Timer(i).String() })
+	check("recovery state", 5, func(i int) string { return CAState(i).String() })
+	check("event", int(numEventKinds)-1, func(i int) string {
+		if i == 200 {
+			return EventKind(200).String()
+		}
+		return EventKind(i + 1).String()
+	})
+	for e := Error(1); e < numErrors; e++ {
+		require.Contains(t, e.Error(), "tcp: ")
+	}
+	require.Equal(t, "tcp: unknown error", numErrors.Error())
+	require.Equal(t, "SYN-RECEIVED", StateSynReceived.String())
+}
+
+func TestStateSets(t *testing.T) {
+	for s := range numStates {
+		require.Equal(t, s == StateEstablished || s == StateCloseWait, s.CanSend(), s)
+		unfinished := s == StateEstablished || s == StateFinWait1 || s == StateCloseWait || s == StateClosing || s == StateLastAck
+		require.Equal(t, unfinished, s.Unfinished(), s)
+	}
+}
+
+func TestStats(t *testing.T) {
+	d := newDuo(t, nil)
+	d.roundTrip(make([]byte, 10), make([]byte, 10))
+	counts := map[string]uint64{}
+	groups := map[string]int{}
+	d.stats.Each(func(group, name string, n uint64) bool {
+		counts[name] = n
+		groups[group]++
+		return true
+	})
+	require.Len(t, groups, 2)
+	require.Equal(t, uint64(1), counts["ActiveOpens"])
+	require.Equal(t, uint64(1), counts["PassiveOpens"])
+	require.Equal(t, uint64(2), counts["CurrEstab"])
+	require.Equal(t, counts["InSegs"], counts["OutSegs"]-1, "the SYN went to Passive, not to Input")
+	n := 0
+	d.stats.Each(func(string, string, uint64) bool { n++; return n < 3 })
+	require.Equal(t, 3, n)
+}
+
+// TestConservation: what one end sends, the other receives, and both agree.
+func TestConservation(t *testing.T) {
+	d := newDuo(t, nil)
+	msg, buf := make([]byte, 100000), make([]byte, 64<<10)
+	d.bulk(msg, buf)
+	a, b := d.a.Info(d.now), d.b.Info(d.now)
+	require.Equal(t, uint64(100000), a.BytesSent)
+	require.Equal(t, uint64(100001), a.BytesAcked, "as in Linux with the SYN of an active open")
+	require.Equal(t, uint64(100000), b.BytesReceived)
+	require.Equal(t, a.DataSegsOut, b.DataSegsIn)
+	require.Equal(t, a.SegsIn, b.SegsOut)
+	require.Equal(t, a.SegsOut, b.SegsIn)
+	require.Equal(t, a.SndNxt, b.RcvNxt)
+	require.Equal(t, StateEstablished, a.State)
+	require.Equal(t, uint8(7), a.SndWscale)
+	require.Equal(t, uint8(InfoOptTimestamps|InfoOptSACK|InfoOptWScale), a.Options)
+	require.Equal(t, uint32(16384), a.SndMSS)
+	require.Equal(t, "cubic", a.Congestion)
+}
+
+// TestObserverSeesEverything: each kind of event happens in a transfer with losses, and every retransmission on the
+// wire was told with its reason.
+func TestObserverSeesEverything(t *testing.T) {
+	var l eventLog
+	p := newPipe(t)
+	drop := map[Seq]bool{}
+	told := 0
+	p.lose = func(_ *pipe, toB bool, s *Segment) bool {
+		switch s.Cause {
+		case CauseRetransmitFast, CauseRetransmitRTO, CauseRetransmitTLP, CauseRetransmitSYN:
+			if toB {
+				told++
+			}
+		}
+		lost := toB && s.Payload.N > 0 && s.Seq%7 == 0 && !drop[s.Seq]
+		drop[s.Seq] = true
+		return lost
+	}
+	params := p.params(hostA, hostB, p.cfgA, 5)
+	params.Observer = &l
+	p.a.Connect(p.now, params)
+	p.drain()
+	p.run(func() bool { return p.a.State() == StateEstablished && p.b.State() == StateEstablished })
+	in := randomBytes(1, 300000)
+	got, _ := p.transfer(in, nil)
+	require.Equal(t, in, got)
+	kinds := map[EventKind]int{}
+	for _, e := range l.events {
+		kinds[e.Kind]++
+		if e.Kind == EventRetransmit {
+			require.NotEqual(t, CauseNone, e.Cause)
+			require.False(t, e.Range.Empty())
+		}
+	}
+	require.Equal(t, told, kinds[EventRetransmit])
+	for _, k := range []EventKind{EventState, EventRTT, EventCwnd, EventCA, EventRetransmit, EventLost, EventTimer} {
+		require.NotZero(t, kinds[k], k)
+	}
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c := (*Config)(nil).Defaults()
+	require.Equal(t, On, c.Timestamps)
+	require.Equal(t, Off, c.RFC1337)
+	require.Equal(t, ECNPassive, c.ECN)
+	require.Equal(t, [3]int{4096, 131072, 6291456}, c.Rmem)
+	require.Equal(t, 6, c.SynRetries)
+	require.Equal(t, 15, c.Retries2)
+	require.Equal(t, 200*time.Millisecond, c.RTOMin)
+	require.Equal(t, "cubic", c.CongestionControl)
+	d := (&Config{SynRetries: -1, RTOMin: time.Second, InvalidRatelimit: -1, AdvWinScale: -1}).Defaults()
+	require.Zero(t, d.SynRetries, "negative means Linux's zero")
+	require.Zero(t, d.InvalidRatelimit)
+	require.Equal(t, time.Second, d.RTOMin)
+	require.Equal(t, 1000, d.winFromSpace(1000))
+	require.Equal(t, 1000, d.spaceFromWin(1000))
+	e := d.Defaults()
+	require.Equal(t, d, e, "defaults of defaults change nothing")
+	require.NotSame(t, d, e)
+}
+
+// TestEnvIsShared: connections of one stack share what is the same for all, and only then.
+func TestEnvIsShared(t *testing.T) {
+	var s Stats
+	cfg := (*Config)(nil).Defaults()
+	p := Params{Config: cfg, Stats: &s, Alloc: HeapAllocator{}}
+	a, b := newEnv(&p), newEnv(&p)
+	require.Same(t, a, b)
+	p.Observer = &eventLog{}
+	require.NotSame(t, a, newEnv(&p))
+	p.Observer = uncomparable{func() {}}
+	require.NotPanics(t, func() { newEnv(&p); newEnv(&p) })
+	q := Params{}
+	require.NotSame(t, newEnv(&q), newEnv(&q))
+}
+
+type uncomparable struct{ f func() }
+
+func (uncomparable) Event(*TCB, Event) {}
+
+func TestQueue(t *testing.T) {
+	var q queue[int]
+	var want []int
+	ops := 0
+	for i := range 20000 {
+		switch {
+		case i%3 != 0 || len(want) == 0:
+			q.push(i)
+			want = append(want, i)
+		case i%97 == 0 && len(want) > 4:
+			q.remove(1, 3)
+			want = append(want[:1:1], want[3:]...)
+		case i%101 == 0 && len(want) > 2:
+			q.insert(2, -i)
+			want = append(want[:2:2], append([]int{-i}, want[2:]...)...)
+		default:
+			q.pop()
+			want = want[1:]
+		}
+		if i%500 < 200 && len(want) > 0 {
+			q.pop()
+			want = want[1:]
+		}
+		ops++
+		require.Equal(t, len(want), q.len())
+	}
+	require.Equal(t, fmt.Sprint(want), fmt.Sprint(q.all()))
+	q.remove(0, q.len())
+	require.Zero(t, q.len())
+	q.keep(1)
+	require.Zero(t, cap(q.items))
+	require.NotZero(t, ops)
+}
