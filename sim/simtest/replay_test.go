@@ -28,11 +28,18 @@ var bad = sim.Impairment{Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisec
 
 // replay runs f again and again with one seed and requires that all runs sent the same bytes at the same times.
 func replay(t *testing.T, f func(t *testing.T, n *sim.Net)) {
+	t.Helper()
+	replayOn(t, []int{1, 2}, f)
+}
+
+// replayOn is replay with certain values of GOMAXPROCS.
+func replayOn(t *testing.T, procs []int, f func(t *testing.T, n *sim.Net)) {
+	t.Helper()
 	runs := 50
 	if testing.Short() {
 		runs = 5
 	}
-	for _, procs := range []int{1, 2} {
+	for _, procs := range procs {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 		hashes := map[[32]byte]int{}
 		packets := 0

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,7 +93,10 @@ func TestShard(t *testing.T) {
 }
 
 func TestRerun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	require.Equal(t, "go test -run '^TestA$/^b\\.c$' -loopback.seed=9", rerun("TestA/b.c/seed=9", 9))
+	runtime.GOMAXPROCS(1)
+	require.Equal(t, "go test -run '^TestA$' -cpu=1 -loopback.seed=9", rerun("TestA", 9))
 }
 
 // TestUnluckySeed is run by TestExplore in a process of its own: it fails with one seed in some.
@@ -128,7 +132,7 @@ func unlucky(t *testing.T, env []string, args ...string) (string, error) {
 // Many seeds find the failure, say how to see it again and keep its packets; that very command shows it again.
 func TestExplore(t *testing.T) {
 	dir := t.TempDir()
-	line := regexp.MustCompile(`go test -run '(.*)' -loopback\.seed=([0-9]+)`)
+	line := regexp.MustCompile(`go test -run '(.*)'(?: -cpu=1)? -loopback\.seed=([0-9]+)`)
 	failed := map[string]bool{}
 	for _, procs := range []string{"1", "2"} {
 		out, err := unlucky(t, []string{"GOMAXPROCS=" + procs}, "-loopback.seeds", "1-40", "-loopback.artifacts="+dir)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -103,7 +104,11 @@ func report(t *testing.T, n *sim.Net, dir string) {
 
 // rerun is the command that runs one test with one seed.
 func rerun(name string, seed uint64) string {
-	return fmt.Sprintf("go test -run '%s' -loopback.seed=%d", pattern(name), seed)
+	cpu := ""
+	if runtime.GOMAXPROCS(0) == 1 {
+		cpu = " -cpu=1" // it may matter: see the package's limits
+	}
+	return fmt.Sprintf("go test -run '%s'%s -loopback.seed=%d", pattern(name), cpu, seed)
 }
 
 // pattern is what -run takes for the test of this name. Subtests that are named for seeds are ours, and there are none
