@@ -124,6 +124,9 @@ func TestRoundTripSegments(t *testing.T) {
 }
 
 func TestNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	d := newDuo(t, nil)
 	msg, buf := make([]byte, 64), make([]byte, 64<<10)
 	for range 1000 {
