@@ -120,6 +120,9 @@ func streamOption(name string, v int, on bool) (set func(*tcp.TCB, time.Duration
 		}
 		return func(t *tcp.TCB, _ time.Duration) { t.SetMaxSeg(v) }, true
 	case "TCP_USER_TIMEOUT":
+		if v < 0 {
+			return nil, true
+		}
 		return func(t *tcp.TCB, _ time.Duration) { t.SetUserTimeout(time.Duration(v) * time.Millisecond) }, true
 	case "TCP_SYNCNT":
 		set = func(t *tcp.TCB, _ time.Duration) { t.SetSynRetries(v) }
