@@ -63,7 +63,8 @@ func TestIdleStackHasNoGoroutine(t *testing.T) {
 			_, err = l.Accept()
 			require.NoError(t, err)
 		}
-		require.Equal(t, before, runtime.NumGoroutine())
+		// Fewer, when those of an earlier test were just ending.
+		require.LessOrEqual(t, runtime.NumGoroutine(), before)
 	})
 }
 
