@@ -26,9 +26,11 @@ type Options struct {
 	IPVersion IPVersion
 	// Exact asks for exact times: no tolerance.
 	Exact bool
-	// Tolerance is the least by which times may be off, for kernels that run in
-	// real time; zero is 4 ms, or what the script says.
+	// Tolerance is by how much times may be off at least, and Percent by which
+	// part of the time since the event before, for kernels that run in real time.
+	// What is less than 4 ms, 12.5 and what the script says counts for nothing.
 	Tolerance time.Duration
+	Percent   float64
 	// Lenient joins and splits adjacent segments: what counts is which bytes
 	// are sent when, not how they are cut. PSH flags do not count either.
 	Lenient bool
@@ -112,7 +114,7 @@ func (s *Script) config(o Options) (*config, error) {
 			return nil, &SyntaxError{s.name, opt.pos.line, opt.pos.col, "--" + opt.name + ": " + err.Error()}
 		}
 	}
-	c.tolerance = max(c.tolerance, o.Tolerance)
+	c.tolerance, c.percent = max(c.tolerance, o.Tolerance), max(c.percent, o.Percent)
 	if o.Exact {
 		c.tolerance, c.percent = 0, 0
 	}
