@@ -262,6 +262,21 @@ func TestHosts(t *testing.T) {
 	})
 }
 
+// within fails the test when f does not return: a raw path has no deadlines.
+func within(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("still blocked")
+	}
+}
+
 func requireErrorSoon(t *testing.T, errs <-chan error) {
 	t.Helper()
 	select {
@@ -335,7 +350,8 @@ func TestRawPath(t *testing.T) {
 		for range 300 {
 			require.NoError(t, raw.Inject())
 			got := make([]byte, 128)
-			n, err := raw.Recv(got)
+			var n int
+			within(t, func() { n, err = raw.Recv(got) })
 			require.NoError(t, err)
 			require.Equal(t, want, got[:n])
 		}
