@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"example.com/loopback/benchmarks/report"
@@ -31,7 +32,7 @@ func main() {
 	if len(os.Args) == 2 && strings.HasPrefix(os.Args[1], childPrefix) {
 		os.Exit(child(strings.TrimPrefix(os.Args[1], childPrefix), os.Stdout))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
