@@ -236,17 +236,36 @@ func (s *Stack) stall(c *TCPConn) {
 	s.anyStall.Store(true)
 }
 
-// resumeStalled lets those go on that wait for room.
+// resumeStalled lets those go on that wait for room, in the order in which
+// they came, for as long as there is room: what is left is asked again after
+// the next batch of packets, whose number bounds the work.
 func (s *Stack) resumeStalled(now time.Duration) {
-	s.stalledMu.Lock()
-	list := s.stalled
-	s.stalled = nil
-	s.anyStall.Store(false)
-	s.stalledMu.Unlock()
-	for _, c := range list {
-		c.resume(now)
+	for {
+		c := s.nextStalled()
+		if c == nil || !c.resume(now) {
+			return
+		}
 		s.kick(c.node.hash, now) // another queue's, perhaps; on ours it only rings
 	}
+}
+
+// nextStalled takes the first of those that wait off the list, nil if there is
+// none or no room for it.
+func (s *Stack) nextStalled() *TCPConn {
+	s.stalledMu.Lock()
+	defer s.stalledMu.Unlock()
+	if len(s.stalled) == 0 {
+		s.stalled = nil
+		s.anyStall.Store(false)
+		return nil
+	}
+	c := s.stalled[0]
+	if s.nic.TxRoom(c.node.hash) == 0 {
+		return nil
+	}
+	s.stalled[0] = nil
+	s.stalled = s.stalled[1:]
+	return c
 }
 
 // Close ends every connection and every socket: users waiting on them return

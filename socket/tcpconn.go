@@ -253,13 +253,17 @@ func (c *TCPConn) expire(now time.Duration) {
 	c.s.kick(hash, now)
 }
 
-// resume is called when the TX ring has room again.
-func (c *TCPConn) resume(now time.Duration) {
+// resume is called when the TX ring has room again. It reports false when
+// that was not enough, and c is back on the list.
+func (c *TCPConn) resume(now time.Duration) bool {
 	c.mu.Lock()
+	now = c.at(now)
 	c.stalled = false
 	w := c.settle(now)
+	enough := !c.stalled
 	c.mu.Unlock()
 	w.run()
+	return enough
 }
 
 // detach takes the connection out of the demultiplexer and gives its port
