@@ -69,6 +69,14 @@
 // At the top: --option=value as on packetdrill's command line, and
 // -D NAME=VALUE for $NAME.
 //
+// # Scripts
+//
+// The scripts below testdata are this project's own, one behaviour each, by
+// section; those below differences hold on Linux and not on our stack, with the
+// reasons in the test beside. All of them are tried on Linux itself, as root, by
+//
+//	PACKETDRILL_LINUX=all go test -run TestScriptsOnLinux ./sim/packetdrill
+//
 // # Limits
 //
 // No SCTP, UDP-Lite, MPTCP, encapsulation, zero copy, control messages,

@@ -366,12 +366,20 @@ func runFileOnLinux(t *testing.T, dir, name string, mapped bool) {
 		}
 		t.Run(name+"/"+string(version), func(t *testing.T) {
 			t.Parallel()
-			if err := runOnLinux(script, version); err != nil {
-				t.Error(err)
+			var err error
+			for range triesOnLinux {
+				if err = runOnLinux(script, version); err == nil {
+					return
+				}
 			}
+			t.Error(err)
 		})
 	}
 }
+
+// triesOnLinux is how often a script may miss: in real time, on a machine that
+// does other work, packets come late.
+const triesOnLinux = 6
 
 // longestOnLinux is the longest script that is worth waiting for.
 const longestOnLinux = 150 * time.Second

@@ -120,12 +120,13 @@ func (r *runner) address(f *file, e *expr, ellipsis netip.AddrPort) netip.AddrPo
 	return netip.AddrPortFrom(r.translate(f, addr), port)
 }
 
-// ipAddress evaluates inet_addr("…"), inet_pton(…, "…") and the constants.
+// ipAddress evaluates inet_addr("…"), inet_pton(…, "…"), htonl(…) and the constants.
 func (r *runner) ipAddress(e *expr) netip.Addr {
+	if e.kind == exprCall && len(e.list) > 0 {
+		e = &e.list[len(e.list)-1]
+	}
 	text := e.text
 	switch {
-	case e.kind == exprCall && len(e.list) > 0 && e.list[len(e.list)-1].kind == exprString:
-		text = e.list[len(e.list)-1].text
 	case e.kind == exprInt && e.num == 0, e.kind == exprName && text == "INADDR_ANY":
 		return netip.IPv4Unspecified()
 	case e.kind == exprName && text == "INADDR_LOOPBACK":
