@@ -84,6 +84,8 @@ type Config struct {
 	// offload at once. They are cut the same, but the last of each such run carries PSH. 1: no offload; 65535.
 	GSOMaxSegs int
 
+	TSOWinDivisor int // tcp_tso_win_divisor: share of the window worth sending at once, 1/n; 3, off: -1
+
 	MinSndMSS int           // tcp_min_snd_mss: least segment size whatever the peer says; 48
 	MinRTTWin time.Duration // tcp_min_rtt_wlen: how long the least RTT counts; 300 s
 
@@ -145,7 +147,7 @@ func (c *Config) fillNumbers() {
 		{&c.KeepaliveProbes, 9},
 		{&c.Reordering, 3}, {&c.MaxReordering, 300}, {&c.Recovery, 1}, {&c.EarlyRetrans, 3}, {&c.FRTO, 2},
 		{&c.PingpongThr, 1}, {&c.CompSackNr, 44},
-		{&c.MinSndMSS, 48}, {&c.GSOMaxSegs, 65535},
+		{&c.MinSndMSS, 48}, {&c.TSOWinDivisor, 3}, {&c.GSOMaxSegs, 65535},
 	} {
 		switch {
 		case *f.p == 0:

@@ -44,7 +44,7 @@ func TestFastRetransmitSACK(t *testing.T) {
 }
 
 func TestFastRetransmitNewReno(t *testing.T) {
-	c := established(t, &Config{CongestionControl: "reno"}, Options{HasMSS: true, MSS: 1000})
+	c := established(t, &Config{CongestionControl: "reno", TSOWinDivisor: -1}, Options{HasMSS: true, MSS: 1000})
 	c.in(seg{flags: ACK, seq: 1, ack: 1, wnd: 65535})
 	sendTen(c)
 	c.in(seg{flags: ACK, seq: 1, ack: 1, wnd: 65535})

@@ -20,7 +20,7 @@ func (t *TCB) headFits() bool {
 
 // next works out the next new segment: its text length, and whether the FIN goes with it. ok is false when
 // nothing may be sent now.
-func (t *TCB) next() (n int, fin, ok bool) {
+func (t *TCB) next(now time.Duration) (n int, fin, ok bool) {
 	mss := t.currentMSS()
 	left := int(t.dataEnd().Sub(t.snd.nxt))
 	if t.snd.nxt.Before(t.snd.run) && t.has(fRun) {
@@ -41,7 +41,7 @@ func (t *TCB) next() (n int, fin, ok bool) {
 	// whole.
 	room := int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt))
 	if left > mss {
-		if room < mss {
+		if room < mss || !forced && t.defers(now, left, room, mss, quota) {
 			return 0, false, false
 		}
 		t.startRun(left, room, mss, quota)
@@ -73,6 +73,28 @@ func (t *TCB) startRun(left, room, mss, quota int) {
 		t.snd.run = t.snd.nxt.Add(uint32(n))
 		t.flags |= fRun
 	}
+}
+
+// defers reports whether it is better to wait for the ACK that is about to come, and then send more at once:
+// what the windows allow now is less than a run, less than a fraction of the windows, and something was sent
+// a moment ago (Linux's tcp_tso_should_defer).
+func (t *TCB) defers(now time.Duration, left, room, mss, quota int) bool {
+	div := t.env.cfg.TSOWinDivisor
+	if div <= 0 || t.caState >= CARecovery || now-t.lastSend > tick || t.packetsOut() == 0 {
+		return false
+	}
+	limit := min(room, quota*mss)
+	if limit >= left || limit >= min(int(t.snd.wnd), int(t.cong.Cwnd)*mss)/div || limit >= t.offloadSegs(mss)*mss {
+		return false
+	}
+	srtt := t.rtt.SRTT()
+	if t.txq()[0].sent+srtt-now > min(srtt/2, tick) {
+		return false // too long to wait for
+	}
+	if quota*mss < room {
+		t.flags |= fCwndLimited
+	}
+	return true
 }
 
 // offloadSegs returns how many segments Linux would hand to segmentation offload at once: what is sent in a
@@ -117,7 +139,7 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	if t.packetsOut() == 0 {
 		t.restartAfterIdle(now)
 	}
-	n, fin, ok := t.next()
+	n, fin, ok := t.next(now)
 	if !ok {
 		return false
 	}
@@ -126,6 +148,7 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	t.sendNew(now, out, n, fin, CauseNewData)
 	if probe {
 		t.tlpSent(now, false)
+		t.flags &^= fSentNew // no probe after the probe
 	}
 	return true
 }
@@ -252,9 +275,11 @@ func (t *TCB) nextLost() int {
 // retransmit builds the i-th entry of the retransmission queue again. It returns false when the peer's
 // window has shrunk so that the segment lies outside (RFC 9293 §3.8.6: SHLD-16, SHLD-17).
 func (t *TCB) retransmit(now time.Duration, out *Segment, i int, why Cause) bool {
-	t.trimTx()
-	s := &t.txq()[i]
 	mss := t.currentMSS()
+	if t.trimTx() && i == 0 {
+		t.fillTx(mss)
+	}
+	s := &t.txq()[i]
 	room := int(t.snd.una.Add(t.snd.wnd).Sub(s.seq))
 	if room <= 0 {
 		if s.seq != t.snd.una {

@@ -218,7 +218,7 @@ func (t *TCB) outputDone(now time.Duration) {
 	}
 	t.force &^= forceNagle
 	t.flags &^= fRun
-	if t.has(fSentNew) && (!t.rack.tlp || t.timer(TimerRetransmit) == 0) {
+	if t.has(fSentNew) {
 		t.scheduleTLP(now, false)
 	}
 	if t.has(fSentNew) || t.has(fCwndLimited) {

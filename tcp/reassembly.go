@@ -162,6 +162,7 @@ func (t *TCB) drainOOO(now time.Duration) {
 			if s.fin {
 				q.segs = q.segs[:copy(q.segs, q.segs[n:])]
 				t.inputFIN(now)
+				t.ack.now(CauseAck) // the gap is filled
 				return
 			}
 		} else {

@@ -64,14 +64,15 @@ func (t *TCB) splitTx(i int, seq Seq) {
 	t.x.rtx.insert(i+1, second)
 }
 
-// trimTx drops from the first entry what was acknowledged of it.
-func (t *TCB) trimTx() {
-	if t.packetsOut() > 0 {
-		if head := &t.txq()[0]; head.seq.Before(t.snd.una) {
-			head.seq = t.snd.una
-			head.marks &^= markSYN
-		}
+// trimTx drops from the first entry what was acknowledged of it, and reports whether there was something.
+func (t *TCB) trimTx() bool {
+	if t.packetsOut() == 0 || !t.txq()[0].seq.Before(t.snd.una) {
+		return false
 	}
+	head := &t.txq()[0]
+	head.seq = t.snd.una
+	head.marks &^= markSYN
+	return true
 }
 
 // joinTx makes the i-th entry take over small ones behind it as long as all fits into room bytes:
@@ -91,7 +92,7 @@ func (t *TCB) joinTx(i, room int) {
 		if s.is(markFIN) {
 			n--
 		}
-		if s.marks&(markSACKed|markSYN) != 0 || n > room || n == 0 || s.end.After(wndEnd) {
+		if s.marks&(markSACKed|markSYN) != 0 || n > room || n == 0 && !s.is(markFIN) || s.end.After(wndEnd) {
 			break
 		}
 		room -= n
@@ -105,6 +106,24 @@ func (t *TCB) joinTx(i, room int) {
 	}
 	if j > i+1 {
 		t.x.rtx.remove(i+1, j)
+	}
+}
+
+// fillTx lets the first entry, of which a part was acknowledged, take text from the next one of its run, so that
+// a full segment of n bytes is sent again.
+func (t *TCB) fillTx(n int) {
+	q := t.txq()
+	if len(q) < 2 {
+		return
+	}
+	a, b := &q[0], &q[1]
+	const odd = markSYN | markFIN | markSACKed | markRetrans
+	if a.marks&(odd|markRun|markPSH) != 0 || b.marks&odd != 0 || a.is(markLost) != b.is(markLost) {
+		return
+	}
+	if k := min(n-int(a.end.Sub(a.seq)), int(b.end.Sub(b.seq))-1); k > 0 {
+		a.end = a.end.Add(uint32(k))
+		b.seq = a.end
 	}
 }
 

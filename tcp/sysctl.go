@@ -160,6 +160,8 @@ func (c *Config) numberNamed(name string) *int {
 		return &c.ChallengeAckLimit
 	case "tcp_min_snd_mss":
 		return &c.MinSndMSS
+	case "tcp_tso_win_divisor":
+		return &c.TSOWinDivisor
 	}
 	return nil
 }

@@ -169,7 +169,6 @@ func (t *TCB) rtoExpired(now time.Duration) {
 	if t.packetsOut() == 0 {
 		return
 	}
-	t.trimTx()
 	if t.snd.wnd == 0 && !t.has(fOrphan) {
 		// The peer shrank its window to nothing. The retransmission is a probe then, and the connection
 		// stays open as long as it is answered (RFC 9293 §3.8.6, MUST-37).
