@@ -291,6 +291,13 @@ func (s *fakeSock) input(p *packet) {
 		s.una = p.ack
 		s.flush()
 	}
+	for _, o := range p.opts {
+		for _, b := range o.blocks {
+			if int32(b.start-s.una) < 0 || int32(s.snd-b.end) < 0 {
+				s.k.emit(s.segment(flagRST, 0, nil)) // a block that was not mapped
+			}
+		}
+	}
 	if p.seq == s.rcv {
 		s.recv = append(s.recv, p.data...)
 		s.rcv += uint32(len(p.data))
