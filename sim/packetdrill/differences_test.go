@@ -14,7 +14,6 @@ var differences = map[string]string{
 	"clamp.pkt":                        "TCP_WINDOW_CLAMP is not offered",
 	"defer_accept.pkt":                 "TCP_DEFER_ACCEPT is not offered",
 	"every_second_full.pkt":            "without window scaling, Linux acknowledges every second segment even if nobody reads; we delay",
-	"fin_out_of_order.pkt":             "Linux acknowledges a FIN at once when the gap before it is filled; we delay that ACK",
 	"passive_option_bad_length.pkt":    "Linux reads on behind an option of a wrong length; we take only those before it",
 	"half_open_many.pkt":               "Linux's queue of SYNs takes one more than the backlog; ours the backlog",
 	"push_half_window.pkt":             "as silly_sender.pkt",

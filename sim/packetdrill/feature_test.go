@@ -177,6 +177,11 @@ var featureScripts = []struct {
 +0 < IC unreachable port_unreachable [udp (4)]
 +0 read(3, ..., 10) = -1 ECONNREFUSED
 `, []string{"[udp (4)] => [1:5(4)] => read would block"}},
+	{"SACK blocks that arrive", established + `+0 write(4, ..., 2000) = 2000
++0 > . 1:1001(1000) ack 101
++0 > P. 1001:2001(1000) ack 101
++.01 < . 101:101(0) ack 1 win 1000 <nop,nop,sack 1001:2001>
+`, []string{"sack 1001:2001 => sack 1001:2002 => a packet left that the script does not expect"}},
 	{"ICMP error for TCP", established + `+0 write(4, ..., 1000) = 1000
 +0 > P. 1:1001(1000) ack 101
 +0 < BIG mtu 600 [1:1001(1000)]

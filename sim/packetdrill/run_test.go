@@ -3,6 +3,7 @@ package packetdrill
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -301,6 +302,27 @@ func TestKernelErrorsAreReported(t *testing.T) {
 	require.NoError(t, err)
 	k.closed = true
 	require.ErrorContains(t, script.Run(func(Setup) (Kernel, error) { return k, nil }, Options{}), "closed twice")
+}
+
+// lyingKernel gives other bytes than those that came.
+type lyingKernel struct{ *fakeKernel }
+
+func (k lyingKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPort, MsgFlags, error) {
+	n, from, out, err := k.fakeKernel.Recv(fd, p, flags)
+	if n > 5 {
+		p[5] ^= 0x80
+	}
+	return n, from, out, err
+}
+
+func TestWrongBytesReadFail(t *testing.T) {
+	script, err := Parse("x.pkt", baseScript)
+	require.NoError(t, err)
+	err = script.Run(func(s Setup) (Kernel, error) {
+		k, err := newFake(s)
+		return lyingKernel{k}, err
+	}, Options{})
+	require.ErrorContains(t, err, "read gives 0x85 as byte 5 of the stream, the packet carried 0x5")
 }
 
 // busyKernel has something due for ever.
