@@ -3,6 +3,7 @@ package socket
 import (
 	"sync"
 	"time"
+	"weak"
 )
 
 // A timer is one socket's place in the stack's timerQueue. A socket has one
@@ -84,7 +85,13 @@ func (s *Stack) armClock(due time.Duration) {
 	q.at = due
 	d := max(due-s.now(), 0)
 	if q.clock == nil {
-		q.clock = s.afterFunc(d, s.onClock)
+		// A pending call must not keep a stack that everybody has dropped.
+		dropped := weak.Make(s)
+		q.clock = s.afterFunc(d, func() {
+			if s := dropped.Value(); s != nil {
+				s.onClock()
+			}
+		})
 		return
 	}
 	q.clock.Reset(d)
