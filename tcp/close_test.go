@@ -126,24 +126,32 @@ func TestTellsOfAbort(t *testing.T) {
 	require.Equal(t, ErrNotConnected, c.tcb.CloseRead(c.now))
 }
 
-// TestTimeWait: MUST-13, MAY-2, SHLD-4.
-func TestTimeWait(t *testing.T) {
+// timeWaitOpts are those of a peer with timestamps.
+func timeWaitOpts() Options {
 	o := synOpts
 	o.HasTS, o.TSVal, o.TSEcr = true, 1000, uint32(time.Minute/time.Millisecond)+99
-	enter := func(t *testing.T) (*conn, TimeWait) {
-		c := established(t, nil, o)
-		require.NoError(t, c.tcb.CloseWrite(c.now))
-		c.want("FIN", seg{flags: FIN | ACK, seq: 1, ack: 1})
-		c.in(seg{flags: FIN | ACK, seq: 1, ack: 2, opts: Options{HasTS: true, TSVal: 1010}})
-		c.want("ACK", seg{flags: ACK, seq: 2, ack: 2})
-		c.wantState(StateTimeWait)
-		require.NotZero(t, c.tcb.TakeEvents()&EvTimeWait)
-		w := c.tcb.TimeWait(c.now)
-		require.Equal(t, StateClosed, c.tcb.State())
-		require.Zero(t, c.tcb.TakeEvents())
-		require.Equal(t, Never, c.tcb.Deadline())
-		return c, w
-	}
+	return o
+}
+
+// enterTimeWait takes a connection to TIME-WAIT and replaces it by its stand-in.
+func enterTimeWait(t *testing.T) (*conn, TimeWait) {
+	c := established(t, nil, timeWaitOpts())
+	require.NoError(t, c.tcb.CloseWrite(c.now))
+	c.want("FIN", seg{flags: FIN | ACK, seq: 1, ack: 1})
+	c.in(seg{flags: FIN | ACK, seq: 1, ack: 2, opts: Options{HasTS: true, TSVal: 1010}})
+	c.want("ACK", seg{flags: ACK, seq: 2, ack: 2})
+	c.wantState(StateTimeWait)
+	require.NotZero(t, c.tcb.TakeEvents()&EvTimeWait)
+	w := c.tcb.TimeWait(c.now)
+	require.Equal(t, StateClosed, c.tcb.State())
+	require.Zero(t, c.tcb.TakeEvents())
+	require.Equal(t, Never, c.tcb.Deadline())
+	return c, w
+}
+
+// TestTimeWait: MUST-13, MAY-2, SHLD-4.
+func TestTimeWait(t *testing.T) {
+	enter := enterTimeWait
 	syn := func(seq int, ts uint32) *Segment {
 		return &Segment{Seq: peerISS + Seq(seq), Flags: SYN, Wnd: 100, Opts: Options{HasTS: ts != 0, TSVal: ts}}
 	}
@@ -185,6 +193,11 @@ func TestTimeWait(t *testing.T) {
 		v, _ = w.Input(c.now, syn(-5000, 500), &out)
 		require.Equal(t, Drop, v, "answers are limited")
 	})
+}
+
+// TestTimeWaitEnds: how TIME-WAIT ends before its time, and without a stand-in.
+func TestTimeWaitEnds(t *testing.T) {
+	o, enter := timeWaitOpts(), enterTimeWait
 	t.Run("RFC 1337", func(t *testing.T) {
 		c, w := enter(t)
 		var out Segment

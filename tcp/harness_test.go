@@ -299,6 +299,35 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 			fail("retransmission queue ends at %d, snd.nxt %d", at, e.snd.nxt)
 		}
 	}
+	checkScoreboard(e, fail)
+	if e.inFlight() < 0 {
+		fail("in flight %d", e.inFlight())
+	}
+	if n := int(e.rcv.nxt.Sub(e.rcv.read)); e.state.in(canReceive) && n != e.Readable() {
+		fail("rcv.nxt - rcv.read = %d, queue %d", n, e.Readable())
+	}
+	checkOutOfOrder(e, fail)
+	limit := int(e.rcvLimit) + int(e.rcvLimit)/2 + 140000
+	if e.charge() > limit {
+		fail("receive buffer charge %d of %d", e.charge(), e.rcvLimit)
+	}
+	running := 0
+	for k := TimerRetransmit; k <= TimerPersist; k++ {
+		if e.timer(k) != 0 {
+			running++
+		}
+	}
+	if running > 1 {
+		fail("%d retransmission timers run", running)
+	}
+	if e.state.in(synchronized) && e.state != StateTimeWait && len(q) > 0 && running == 0 {
+		fail("data in flight and no timer")
+	}
+}
+
+// checkScoreboard compares the counters with the marks.
+func checkScoreboard(e *TCB, fail func(string, ...any)) {
+	q := e.txq()
 	if r := e.rec; r != nil {
 		var sacked, lost, retrans int
 		for _, s := range q {
@@ -319,12 +348,10 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 			fail("scoreboard: sacked %d/%d lost %d/%d retrans %d/%d", sacked, r.sacked, lost, r.lost, retrans, r.retrans)
 		}
 	}
-	if e.inFlight() < 0 {
-		fail("in flight %d", e.inFlight())
-	}
-	if n := int(e.rcv.nxt.Sub(e.rcv.read)); e.state.in(canReceive) && n != e.Readable() {
-		fail("rcv.nxt - rcv.read = %d, queue %d", n, e.Readable())
-	}
+}
+
+// checkOutOfOrder verifies that the queue is sorted, without overlaps, and counted.
+func checkOutOfOrder(e *TCB, fail func(string, ...any)) {
 	if o := e.ooo; o != nil {
 		at, bytes := e.rcv.nxt, 0
 		for _, s := range o.segs {
@@ -337,21 +364,5 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 		if bytes != o.bytes {
 			fail("out-of-order bytes %d, counted %d", o.bytes, bytes)
 		}
-	}
-	limit := int(e.rcvLimit) + int(e.rcvLimit)/2 + 140000
-	if e.charge() > limit {
-		fail("receive buffer charge %d of %d", e.charge(), e.rcvLimit)
-	}
-	running := 0
-	for k := TimerRetransmit; k <= TimerPersist; k++ {
-		if e.timer(k) != 0 {
-			running++
-		}
-	}
-	if running > 1 {
-		fail("%d retransmission timers run", running)
-	}
-	if e.state.in(synchronized) && e.state != StateTimeWait && len(q) > 0 && running == 0 {
-		fail("data in flight and no timer")
 	}
 }

@@ -237,3 +237,15 @@ func TestReorderingIsLearned(t *testing.T) {
 	require.Equal(t, uint32(1), i.ReordSeen)
 	require.Zero(t, c.stats.RetransSegs.Load())
 }
+
+// TestBlocksInAnyOrderAreNoReordering: an ACK names the latest block first (RFC 2018 §4); that two holes
+// opened is no sign of a path that reorders.
+func TestBlocksInAnyOrderAreNoReordering(t *testing.T) {
+	c := established(t, nil, synOpts)
+	sendTen(c)
+	c.in(seg{flags: ACK, seq: 1, ack: 1, opts: sack(5001, 6001, 2001, 3001)})
+	i := c.tcb.Info(c.now)
+	require.Equal(t, uint32(2), i.Sacked)
+	require.Equal(t, uint32(3), i.Reordering)
+	require.Zero(t, i.ReordSeen)
+}

@@ -19,9 +19,22 @@ func (t *TCB) takeSACK(in *Segment, a *ackState) {
 	if r.sacked == 0 {
 		r.fack = t.snd.una
 	}
-	dsack := t.takeDSACK(in, blocks, a)
-	for i, b := range blocks {
-		dup := dsack && i == 0
+	report := -1 // the block that reports a duplicate
+	if t.takeDSACK(in, blocks, a) {
+		report = 0
+	}
+	// In order of sequence numbers, or later blocks would look like reordering.
+	sorted := in.Opts.SACK
+	for i := range blocks {
+		for j := i; j > 0 && sorted[j].Start.Before(sorted[j-1].Start); j-- {
+			sorted[j], sorted[j-1] = sorted[j-1], sorted[j]
+			if report == j-1 {
+				report = j
+			}
+		}
+	}
+	for i, b := range sorted[:len(blocks)] {
+		dup := i == report
 		if !t.validSACK(b, dup) {
 			if !dup {
 				t.env.stats.TCPSACKDiscard.Add(1)
