@@ -43,8 +43,13 @@ func TestStreamAgainstBuffer(t *testing.T) {
 }
 
 // TestMailbox sends numbered datagrams of random sizes through a small ring, by turns more than it
-// holds and less: they come out whole and in order, and none is lost while there was room.
+// holds and less: they come out whole and in order, and none is lost while there was room. In virtual time,
+// where the deadline that says "it is empty" passes only when it is.
 func TestMailbox(t *testing.T) {
+	synctest.Test(t, testMailbox)
+}
+
+func testMailbox(t *testing.T) {
 	const capacity, largest = 5000, 1200
 	r := rand.New(rand.NewPCG(2, 2))
 	m := floor.NewMailbox(capacity)
