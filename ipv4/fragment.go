@@ -15,7 +15,8 @@ package ipv4
 // than the first carry only the options marked as copied, which costs an
 // allocation when there are options. DF is not looked at. ok is false when the
 // header leaves no room for 8 bytes of payload, which cannot happen for an mtu
-// of MinMTU or more, and when off is not a multiple of 8 within the payload.
+// of MinMTU or more, when off is not a multiple of 8 within the payload, and
+// when r is a fragment so far out that the offset would not fit the header.
 func (r *Repr) FragmentAt(off, mtu int) (f Repr, ok bool) {
 	f = *r
 	if off > 0 && len(r.Options) > 0 {
@@ -23,7 +24,7 @@ func (r *Repr) FragmentAt(off, mtu int) (f Repr, ok bool) {
 	}
 	room := mtu - f.HeaderLen()
 	rest := r.PayloadLen - off
-	if off&7 != 0 || off < 0 || rest < 0 || off > 0 && rest == 0 {
+	if off&7 != 0 || off < 0 || rest < 0 || off > 0 && rest == 0 || r.FragmentOffset+off > offsetMask*8 {
 		return Repr{}, false
 	}
 	f.FragmentOffset += off

@@ -109,6 +109,14 @@ func TestFragmentAt(t *testing.T) {
 			require.False(t, ok)
 		})
 	}
+	t.Run("refused: an offset that the header cannot hold", func(t *testing.T) {
+		r := sample()
+		r.FragmentOffset, r.PayloadLen = 65528, 1000 // the last fragment of a datagram that cannot be
+		_, ok := r.FragmentAt(0, 500)
+		require.True(t, ok)
+		_, ok = r.FragmentAt(480, 500)
+		require.False(t, ok)
+	})
 }
 
 // permutations calls f with every order of 0..n-1.
