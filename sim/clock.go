@@ -1,15 +1,15 @@
 package sim
 
 import (
-	"sync"
 	"time"
 
 	"example.com/loopback/socket"
 )
 
-// Clock is virtual time for a socket.Stack: a socket.Clock on a Queue, so that
-// the stack's timers and the link's deliveries are events of one order. Its
-// time of day begins at Epoch. It is safe for concurrent use.
+// Clock is the time of a Queue for a socket.Stack: a socket.Clock whose timers are events of the Queue, in one order with
+// the deliveries of its link. A timer that is stopped or set anew leaves nothing behind: an entry that does nothing would
+// still take its share of time, and whether there is one may depend on which of two goroutines was first. It is safe for
+// concurrent use.
 type Clock struct {
 	q *Queue
 }
@@ -18,60 +18,52 @@ type Clock struct {
 // testing/synctest's bubbles begin as well, midnight UTC 2000-01-01.
 var Epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// NewClock returns a clock that shows the time of q.
+// NewClock returns a clock that shows the time of q: the time of day is that of q's own clock, or in virtual time begins
+// at Epoch.
 func NewClock(q *Queue) *Clock { return &Clock{q} }
 
 // Now implements socket.Clock.
-func (c *Clock) Now() time.Time { return Epoch.Add(c.q.Now()) }
+func (c *Clock) Now() time.Time { return c.q.start().Add(c.q.Now()) }
 
-// kindTimer tells the events of clocks from deliveries that are due at the same
-// instant: those come first.
-const kindTimer = 255
+// start is the time of day at which the Queue's time is 0.
+func (q *Queue) start() time.Time {
+	if q.epoch.IsZero() {
+		return Epoch
+	}
+	return q.epoch
+}
 
 // AfterFunc implements socket.Clock.
 func (c *Clock) AfterFunc(d time.Duration, f func()) socket.Timer {
-	t := &clockTimer{c: c, f: f}
+	t := &clockTimer{q: c.q}
+	t.key.Kind, t.f = kindTimer, f
 	t.Reset(d)
 	return t
 }
 
-// clockTimer is a socket.Timer: an entry of the queue that does nothing if it
-// is stopped or set anew before it is due.
+// clockTimer is a socket.Timer: an event of the queue, while it is pending.
 type clockTimer struct {
-	c   *Clock
-	f   func()
-	mu  sync.Mutex
-	gen uint64 // of the latest Reset; entries of others are void
-	due bool   // pending
+	event
+	q *Queue
 }
 
 // Reset implements socket.Timer.
-func (t *clockTimer) Reset(d time.Duration) bool {
-	t.mu.Lock()
-	t.gen++
-	gen, was := t.gen, t.due
-	t.due = true
-	t.mu.Unlock()
-	t.c.q.At(t.c.q.Now()+max(d, 0), Key{Kind: kindTimer}, func() { t.fire(gen) })
-	return was
-}
+func (t *clockTimer) Reset(d time.Duration) bool { return t.q.set(&t.event, later(t.q.Now(), d)) }
 
 // Stop implements socket.Timer.
-func (t *clockTimer) Stop() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	was := t.due
-	t.due = false
-	return was
+func (t *clockTimer) Stop() bool { return t.q.cancel(&t.event) }
+
+// later is d after now: not before now, and at the end of time rather than beyond it.
+func later(now, d time.Duration) time.Duration {
+	if d > never-now {
+		return never
+	}
+	return now + max(d, 0)
 }
 
-func (t *clockTimer) fire(gen uint64) {
-	t.mu.Lock()
-	if !t.due || gen != t.gen {
-		t.mu.Unlock()
-		return
-	}
-	t.due = false
-	t.mu.Unlock()
-	t.f()
-}
+// timeClock is package time.
+type timeClock struct{}
+
+func (timeClock) Now() time.Time { return time.Now() }
+
+func (timeClock) AfterFunc(d time.Duration, f func()) socket.Timer { return time.AfterFunc(d, f) }

@@ -74,28 +74,35 @@ const defaultCaptureBytes = 64 << 20
 // NewNet makes a network on package time: inside a testing/synctest bubble, on the bubble's. Its errors are those of
 // the configuration.
 func NewNet(cfg NetConfig) (*Net, error) {
+	n := new(Net)
+	if err := n.init(cfg, NewTimeQueue(1), nil); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// init makes a network on a queue.
+func (n *Net) init(cfg NetConfig, q *Queue, parker socket.Parker) (err error) {
 	cfg.Seed = max(cfg.Seed, 1)
 	cfg.CaptureBytes = cmp.Or(cfg.CaptureBytes, defaultCaptureBytes)
-	n := &Net{cfg: cfg, byName: map[string]*Host{}, links: map[[2]netip.Addr]func(){}}
+	n.cfg, n.queue = cfg, q
+	n.byName, n.links = map[string]*Host{}, map[[2]netip.Addr]func(){}
 	n.state.Store(&netState{})
-	epoch := time.Now()
-	n.queue = NewTimeQueue(1)
 	ic := cfg.Impair
-	ic.Seed, ic.Scheduler, ic.Inner, ic.Queued = cfg.Seed, n.queue, gate{n}, true
-	var err error
+	ic.Seed, ic.Scheduler, ic.Inner, ic.Queued = cfg.Seed, q, gate{n}, true
 	if n.link, err = NewImpaired(ic); err != nil {
-		return nil, err
+		return err
 	}
 	sc := cfg.Stack
-	sc.Clock, sc.Parker, sc.Queues, sc.Link, sc.Seed = &netClock{n.queue, epoch}, nil, 1, n.link, cfg.Seed
+	sc.Clock, sc.Parker, sc.Queues, sc.Link, sc.Seed = NewClock(q), parker, 1, n.link, cfg.Seed
 	if n.stack, err = socket.NewChecked(sc); err != nil {
-		return nil, err
+		return err
 	}
-	n.rec = newRecording(epoch, cfg.Seed, cfg.CaptureBytes)
+	n.rec = newRecording(q.start(), cfg.Seed, cfg.CaptureBytes)
 	if cfg.CaptureBytes > 0 {
 		n.stack.NIC().AddTap(n.rec.tap)
 	}
-	return n, nil
+	return nil
 }
 
 // Seed returns the seed of the network.
@@ -138,11 +145,8 @@ func (n *Net) At(d time.Duration, f func()) {
 	n.planned++
 	seq := n.planned
 	n.mu.Unlock()
-	n.queue.At(n.queue.Now()+max(d, 0), Key{Kind: kindPlan, Seq: seq}, f)
+	n.queue.At(later(n.queue.Now(), d), Key{Kind: kindPlan, Seq: seq}, f)
 }
-
-// kindPlan is of what At plans: after deliveries of the same instant and before timers.
-const kindPlan = 128
 
 // Link says what happens to packets between a and b, in both directions, which share nothing. It replaces what was
 // said before; the zero Impairment makes the link perfect. It panics when the impairment is not a valid one (ErrRule).

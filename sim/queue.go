@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"example.com/loopback/socket"
 )
 
 // A Scheduler calls functions at a time to come. Functions that are due at the same instant are called in the
@@ -25,125 +28,122 @@ type Key struct {
 	Seq  uint64
 }
 
+// The kinds of the events of this package, in the order in which they happen within an instant.
+const (
+	kindDelivery = 0
+	kindPlan     = 128 // what At of a Net has planned
+	kindTimer    = 255 // of a Clock
+)
+
 // Compare returns -1, 0 or 1.
 func (k Key) Compare(o Key) int {
-	return cmp.Or(cmp.Compare(k.Kind, o.Kind), k.Flow.Compare(o.Flow), cmp.Compare(k.Seq, o.Seq))
+	if k.Kind != o.Kind {
+		return cmp.Compare(k.Kind, o.Kind)
+	}
+	return cmp.Or(k.Flow.Compare(o.Flow), cmp.Compare(k.Seq, o.Seq))
 }
 
-// A Queue is a Scheduler: events ordered by (due time, key), one at a time. Its zero value runs in virtual time,
-// which starts at 0 and moves when Step or Run is called. A Queue made by NewQueue runs by itself on the clock it
-// was given. It is safe for concurrent use; events may schedule others.
+// A Queue is a Scheduler: events ordered by (due time, key), one at a time. It runs on one of three clocks: virtual time of
+// its own, which starts at 0 and moves when Step or Run is called (the zero Queue); the wall clock; and the fake time of a
+// testing/synctest bubble (both NewTimeQueue). It is safe for concurrent use; events may schedule others.
 //
-// A Queue that has nothing to do has no timer and no goroutine.
+// A Queue that has nothing to do has no timer and no goroutine, and an event that is taken back (Clock's timers) leaves
+// nothing behind.
 type Queue struct {
 	mu     sync.Mutex
 	events eventHeap
+	spare  *event // events of At that are free
 	order  uint64
-	now    time.Duration // virtual time; on a clock, when the latest event was handled
-	busy   bool          // somebody is in the loop of run
+	now    atomic.Int64  // virtual time; not used on a clock
+	free   time.Duration // the earliest time that the next event can have: a gap after the one before
+	gap    time.Duration
+	busy   bool // somebody is handling events
 
-	clock func() time.Duration
-	wake  func(d time.Duration, f func()) (stop func() bool)
-	gap   time.Duration
-	armed time.Duration // when wake will call; never if not
-	stop  func() bool
-	fire  func()
+	clock socket.Clock // nil: virtual time
+	epoch time.Time    // zero: Epoch
+	timer socket.Timer // the clock's, once made
+	armed time.Duration
 }
 
 const never = time.Duration(math.MaxInt64)
 
-// NewQueue returns a Queue on a clock: now tells the time, and after calls f when d has passed (never from within
-// after itself) unless stop is called before. gap is the least time between two events; a nanosecond makes events
-// of one instant distinct instants, between which a testing/synctest bubble comes to rest.
-func NewQueue(now func() time.Duration, after func(d time.Duration, f func()) (stop func() bool), gap time.Duration) *Queue {
-	q := &Queue{clock: now, wake: after, gap: gap, armed: never}
-	q.fire = q.run
-	return q
+// NewQueue returns a Queue that runs by itself on a clock; its epoch is the clock's present time. gap is the least time
+// between two events; a nanosecond makes events of one instant distinct instants, between which a testing/synctest bubble
+// comes to rest.
+func NewQueue(clock socket.Clock, gap time.Duration) *Queue {
+	return &Queue{clock: clock, epoch: clock.Now(), gap: gap, armed: never}
 }
 
 // NewTimeQueue returns a Queue on package time: the wall clock, or the fake time of the testing/synctest bubble that it
 // is made in. Its epoch is now. For gap see NewQueue.
-func NewTimeQueue(gap time.Duration) *Queue {
-	epoch := time.Now()
-	return NewQueue(
-		func() time.Duration { return time.Since(epoch) },
-		func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop },
-		gap)
-}
-
-// event is an entry of the heap.
-type event struct {
-	due   time.Duration
-	key   Key
-	order uint64 // of scheduling: decides between equal keys, which the users should not have
-	f     func()
-}
-
-// before reports whether e happens before o.
-func (e *event) before(o *event) bool {
-	if e.due != o.due {
-		return e.due < o.due
-	}
-	if c := e.key.Compare(o.key); c != 0 {
-		return c < 0
-	}
-	return e.order < o.order
-}
-
-// eventHeap is a binary heap of values: container/heap would allocate for every event.
-type eventHeap []event
-
-func (h *eventHeap) push(e event) {
-	*h = append(*h, e)
-	s := *h
-	for i := len(s) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !s[i].before(&s[parent]) {
-			break
-		}
-		s[i], s[parent] = s[parent], s[i]
-		i = parent
-	}
-}
-
-func (h *eventHeap) pop() event {
-	s := *h
-	first, last := s[0], len(s)-1
-	s[0] = s[last]
-	s[last] = event{} // for the garbage collector
-	*h = s[:last]
-	s = s[:last]
-	for i := 0; ; {
-		least := i
-		for c := 2*i + 1; c <= 2*i+2 && c < len(s); c++ {
-			if s[c].before(&s[least]) {
-				least = c
-			}
-		}
-		if least == i {
-			return first
-		}
-		s[i], s[least] = s[least], s[i]
-		i = least
-	}
-}
+func NewTimeQueue(gap time.Duration) *Queue { return NewQueue(timeClock{}, gap) }
 
 // Now implements Scheduler.
 func (q *Queue) Now() time.Duration {
 	if q.clock != nil {
-		return q.clock()
+		return q.clock.Now().Sub(q.epoch)
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.now
+	return time.Duration(q.now.Load())
 }
 
 // At implements Scheduler.
 func (q *Queue) At(due time.Duration, key Key, f func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	e := q.spare
+	if e == nil {
+		e = &event{ours: true}
+	} else {
+		q.spare, e.spare = e.spare, nil
+	}
+	e.key, e.f = key, f
+	q.enter(e, due)
+}
+
+// set makes e due at a time, whether it was pending or not, and reports whether it was.
+func (q *Queue) set(e *event, due time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	was := e.pos > 0
+	if was {
+		q.events.remove(e.pos - 1)
+	}
+	q.enter(e, due)
+	return was
+}
+
+// enter puts an event in; the lock is held.
+func (q *Queue) enter(e *event, due time.Duration) {
 	q.order++
-	q.events.push(event{due, key, q.order, f})
+	e.due, e.order = due, q.order
+	q.events.push(e)
+	if !q.busy {
+		q.arm()
+	}
+}
+
+// cancel takes e out and reports whether it was pending.
+func (q *Queue) cancel(e *event) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e.pos == 0 {
+		return false
+	}
+	q.events.remove(e.pos - 1)
+	if !q.busy {
+		q.arm()
+	}
+	return true
+}
+
+// clear takes all events out.
+func (q *Queue) clear() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, x := range q.events {
+		x.e.pos = 0
+	}
+	q.events = nil
 	if !q.busy {
 		q.arm()
 	}
@@ -173,17 +173,19 @@ func (q *Queue) arm() {
 	}
 	due := never
 	if len(q.events) > 0 {
-		due = max(q.events[0].due, q.now+q.gap)
+		due = max(q.events[0].due, q.free)
 	}
 	if due == q.armed {
 		return
 	}
-	if q.stop != nil {
-		q.stop()
-		q.stop = nil
-	}
-	if q.armed = due; due != never {
-		q.stop = q.wake(due-q.clock(), q.fire)
+	q.armed = due
+	switch d := due - q.Now(); {
+	case due == never:
+		q.timer.Stop()
+	case q.timer == nil:
+		q.timer = q.clock.AfterFunc(d, q.run)
+	default:
+		q.timer.Reset(d)
 	}
 }
 
@@ -194,28 +196,46 @@ func (q *Queue) run() {
 	if q.busy {
 		return
 	}
-	q.armed, q.stop = never, nil
+	q.armed = never
 	q.busy = true
-	now := q.clock()
-	for len(q.events) > 0 && q.events[0].due <= now {
-		if q.gap > 0 && now < q.now+q.gap {
+	for now := q.Now(); ; {
+		e := q.take(now, now)
+		if e == nil {
 			break
 		}
-		q.now = now
-		q.handle(q.events.pop())
+		q.handle(e)
 		if q.gap == 0 {
-			now = q.clock()
+			now = q.Now()
 		}
 	}
 	q.busy = false
 	q.arm()
 }
 
-// handle calls an event's function without the lock.
-func (q *Queue) handle(e event) {
+// take takes out the first event if it can happen until then, and says that it happens now; the lock is held.
+func (q *Queue) take(now, until time.Duration) *event {
+	if len(q.events) == 0 || max(q.events[0].due, q.free) > until {
+		return nil
+	}
+	q.free = max(now, q.events[0].due) + q.gap
+	return q.events.pop()
+}
+
+// handle calls an event's function without the lock, which is held before and after.
+func (q *Queue) handle(e *event) {
+	f := e.f
+	q.recycle(e)
 	q.mu.Unlock()
 	defer q.mu.Lock()
-	e.f()
+	f()
+}
+
+// recycle keeps an event of the Queue's for its next use.
+func (q *Queue) recycle(e *event) {
+	if e.ours {
+		e.f = nil
+		e.spare, q.spare = q.spare, e
+	}
 }
 
 // Step moves a Queue in virtual time to its next event and handles that one. It returns false, and nothing moves,
@@ -231,28 +251,40 @@ func (q *Queue) Run(until time.Duration) int {
 	for q.step(until) {
 		n++
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.now = max(q.now, until)
+	q.advance(until)
 	return n
 }
+
+// advance moves virtual time forward.
+func (q *Queue) advance(to time.Duration) { q.now.Store(max(q.now.Load(), int64(to))) }
 
 func (q *Queue) step(until time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	e := q.begin(until)
+	if e == nil {
+		return false
+	}
+	defer func() { q.busy = false }()
+	q.handle(e)
+	return true
+}
+
+// begin moves virtual time to the first event and takes it out, if that is possible until then. The Queue is busy
+// afterwards; the lock is held.
+func (q *Queue) begin(until time.Duration) *event {
 	if q.clock != nil {
 		panic("sim: Step or Run of a Queue that has a clock")
 	}
 	if q.busy {
 		panic("sim: Step or Run within an event")
 	}
-	if len(q.events) == 0 || q.events[0].due > until {
-		return false
+	now := max(time.Duration(q.now.Load()), q.free)
+	e := q.take(now, until)
+	if e == nil {
+		return nil
 	}
-	e := q.events.pop()
-	q.now = max(q.now, e.due)
+	q.now.Store(int64(max(now, e.due)))
 	q.busy = true
-	defer func() { q.busy = false }()
-	q.handle(e)
-	return true
+	return e
 }

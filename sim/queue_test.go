@@ -199,3 +199,24 @@ func BenchmarkQueue(b *testing.B) {
 		q.At(q.Now()+1000, Key{Flow: flowOf(3)}, f)
 	}
 }
+
+// In virtual time, too, a gap gives every event an instant of its own.
+func TestQueueInVirtualTimeWithGap(t *testing.T) {
+	q := &Queue{gap: 2}
+	var got []string
+	note := func(name string) func() { return func() { got = append(got, fmt.Sprint(name, q.Now())) } }
+	q.At(0, Key{Seq: 1}, note("a"))
+	q.At(0, Key{Seq: 2}, func() {
+		note("b")()
+		q.At(0, Key{Seq: 9}, note("late"))
+		q.At(q.Now()+3, Key{Seq: 0}, note("e"))
+	})
+	q.At(3, Key{Seq: 3}, note("d"))
+	require.Equal(t, 3, q.Run(5))
+	require.Equal(t, []string{"a0s", "b2ns", "late4ns"}, got)
+	require.EqualValues(t, 5, q.Now())
+	q.At(5, Key{}, note("f"))
+	require.Equal(t, 3, q.Run(12))
+	require.Equal(t, []string{"d6ns", "e8ns", "f10ns"}, got[3:])
+	require.EqualValues(t, 12, q.Now())
+}
