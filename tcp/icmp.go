@@ -120,7 +120,7 @@ func (t *TCB) simpleRetransmit(now time.Duration) {
 			n--
 		}
 		if n > mss && !q[i].is(markSACKed) {
-			t.markLostTx(now, &q[i])
+			t.markLostTx(now, &q[i], CauseRetransmitPMTU)
 			found = true
 		}
 	}

@@ -174,7 +174,7 @@ func (t *TCB) newRenoMarkLost(now time.Duration, advanced bool) {
 			t.splitTx(0, head.seq.Add(uint32(mss)))
 			head = &t.txq()[0]
 		}
-		t.markLostTx(now, head)
+		t.markLostTx(now, head, CauseRetransmitFast)
 	}
 }
 
@@ -318,9 +318,10 @@ func (t *TCB) timeoutMarkLost(now time.Duration) {
 	if len(q) == 0 {
 		return
 	}
-	reneg := q[0].is(markSACKed)
+	reneg, why := q[0].is(markSACKed), CauseRetransmitLoss
 	switch {
 	case reneg:
+		why = CauseRetransmitReneging
 		t.env.stats.TCPSACKReneging.Add(1)
 		r.sacked, r.reneged = 0, true
 	case !t.has(fSACK):
@@ -334,7 +335,7 @@ func (t *TCB) timeoutMarkLost(now time.Duration) {
 		} else if i > 0 && t.has(fSACK) && t.rackOn() && t.rackWait(s, now, 0) > 0 {
 			continue // sent a moment ago
 		}
-		t.markLostTx(now, s)
+		t.markLostTx(now, s, why)
 	}
 }
 

@@ -24,7 +24,7 @@ func TestFastRetransmitSACK(t *testing.T) {
 	c.wantIdle("no retransmission yet")
 	require.Equal(t, CADisorder, c.tcb.Info(c.now).CAState)
 	c.in(seg{flags: ACK, seq: 1, ack: 1, opts: sack(1001, 4001)})
-	c.wantCause("the hole", seg{flags: ACK, seq: 1, ack: 1, len: 1000}, CauseRetransmitFast)
+	c.wantCause("the hole", seg{flags: ACK, seq: 1, ack: 1, len: 1000}, CauseRetransmitRACK)
 	i := c.tcb.Info(c.now)
 	require.Equal(t, CARecovery, i.CAState)
 	require.Equal(t, uint32(5), i.SndSsthresh)
@@ -85,7 +85,7 @@ func TestTailLossProbe(t *testing.T) {
 		require.Less(t, n, 3, c.trace())
 		c.timer()
 	}
-	c.wantCause("the probe's SACK shows the loss", seg{flags: ACK, seq: 1, ack: 1, len: 1000}, CauseRetransmitFast)
+	c.wantCause("the probe's SACK shows the loss", seg{flags: ACK, seq: 1, ack: 1, len: 1000}, CauseRetransmitRACK)
 }
 
 // TestTailLossProbeNewData: when there is new text and room in the peer's window, that is the probe.

@@ -19,7 +19,7 @@ const (
 	EventCwnd                            // Cwnd or Ssthresh changed
 	EventCA                              // recovery went from CAFrom to CATo
 	EventRetransmit                      // Range is sent again because of Cause
-	EventLost                            // Range is deemed lost
+	EventLost                            // Range is deemed lost; Cause is what it will be sent again for
 	EventTimer                           // timer Timer expired
 	EventUndo                            // a reduction of the window was taken back
 	EventDrop                            // an arriving segment was dropped because of Drop

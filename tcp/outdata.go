@@ -145,7 +145,11 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	}
 	probe := t.force&forceNew != 0
 	t.force &^= forceNew
-	t.sendNew(now, out, n, fin, CauseNewData)
+	why := CauseNewData
+	if t.rec != nil && t.rec.rexmit == rexmitNew {
+		why = CauseNewFRTO
+	}
+	t.sendNew(now, out, n, fin, why)
 	if probe {
 		t.tlpSent(now, false)
 		t.flags &^= fSentNew // no probe after the probe
@@ -217,7 +221,7 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 		return false
 	case t.force&forceHead != 0:
 		t.force &^= forceHead
-		return t.retransmit(now, out, 0, CauseRetransmitRTO)
+		return t.retransmit(now, out, 0, t.headCause())
 	case t.force&forceTail != 0:
 		t.force &^= forceTail
 		ok := t.retransmit(now, out, t.packetsOut()-1, CauseRetransmitTLP)
@@ -236,11 +240,7 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 	if i < 0 {
 		return false
 	}
-	why := CauseRetransmitFast
-	if t.caState == CALoss {
-		why = CauseRetransmitRTO
-	}
-	if !t.retransmit(now, out, i, why) {
+	if !t.retransmit(now, out, i, t.txq()[i].why) {
 		r.rexmit = rexmitNone
 		return false
 	}
@@ -256,6 +256,17 @@ func (t *TCB) outputRetransmit(now time.Duration, out *Segment) bool {
 		t.armXmit(TimerRetransmit, now+t.rto)
 	}
 	return true
+}
+
+// headCause says why the head is sent again now that the retransmission timer has expired.
+func (t *TCB) headCause() Cause {
+	switch {
+	case t.snd.wnd == 0 && !t.has(fOrphan):
+		return CauseRetransmitProbe
+	case t.txq()[0].why == CauseRetransmitReneging:
+		return CauseRetransmitReneging
+	}
+	return CauseRetransmitRTO
 }
 
 // nextLost returns the index of the first lost entry not sent again, -1 if there is none.

@@ -75,7 +75,7 @@ func (t *TCB) rackDetectLoss(now time.Duration) (wait time.Duration) {
 		if left := t.rackWait(s, now, reo); left > 0 {
 			wait = max(wait, left)
 		} else {
-			t.markLostTx(now, s)
+			t.markLostTx(now, s, CauseRetransmitRACK)
 		}
 	}
 	return wait
@@ -108,7 +108,7 @@ func (t *TCB) dupackMarkLost(now time.Duration) {
 		case s.is(markSACKed):
 			above++
 		case above >= int(t.reordering) && !s.is(markLost):
-			t.markLostTx(now, s)
+			t.markLostTx(now, s, CauseRetransmitFast)
 		}
 	}
 }

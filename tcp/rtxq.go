@@ -11,6 +11,7 @@ type txSeg struct {
 	sent     time.Duration // when it was sent last
 	seq, end Seq           // end counts SYN and FIN
 	marks    txMarks
+	why      Cause // with markLost: how that became known
 }
 
 type txMarks uint8
@@ -189,11 +190,12 @@ func (t *TCB) dropRec() {
 	}
 }
 
-// markLostTx marks s as lost.
-func (t *TCB) markLostTx(now time.Duration, s *txSeg) {
+// markLostTx marks s as lost. why is what it will be sent again for.
+func (t *TCB) markLostTx(now time.Duration, s *txSeg, why Cause) {
 	r := t.needRec()
 	if s.is(markLost) {
 		if s.is(markRetrans) {
+			s.why = why
 			// The retransmission was lost too.
 			s.marks &^= markRetrans
 			r.retrans--
@@ -213,6 +215,7 @@ func (t *TCB) markLostTx(now time.Duration, s *txSeg) {
 		t.env.stats.TCPLostRetransmit.Add(1)
 	}
 	s.marks |= markLost
+	s.why = why
 	r.lost++
 	t.total.lost++
 	r.hintAt(s.seq)
@@ -226,6 +229,6 @@ func (r *recovery) hintAt(seq Seq) {
 
 func (t *TCB) tellLost(now time.Duration, s *txSeg) {
 	if t.env.observer != nil {
-		t.env.observer.Event(t, Event{Kind: EventLost, Now: now, Range: Range{s.seq, s.end}})
+		t.env.observer.Event(t, Event{Kind: EventLost, Now: now, Cause: s.why, Range: Range{s.seq, s.end}})
 	}
 }

@@ -44,31 +44,41 @@ type Cause uint8
 
 // The causes.
 const (
-	CauseNone           Cause = iota // not said
-	CauseSYN                         // active open
-	CauseSYNACK                      // answer to a SYN
-	CauseNewData                     // data, or a FIN, sent for the first time
-	CauseRetransmitSYN               // SYN or SYN-ACK again
-	CauseRetransmitRTO               // retransmission timer expired (RFC 6298 §5.4)
-	CauseRetransmitFast              // fast retransmit or recovery (RFC 6675, RFC 8985)
-	CauseRetransmitTLP               // tail loss probe (RFC 8985 §7)
-	CauseProbe                       // zero-window probe (RFC 9293 §3.8.6.1)
-	CauseKeepalive                   // keep-alive probe (RFC 9293 §3.8.4)
-	CauseAck                         // immediate acknowledgment
-	CauseDelayedAck                  // delayed acknowledgment timer expired
-	CauseDupAck                      // out-of-order or duplicate data came (RFC 5681 §4.2)
-	CauseChallengeAck                // RFC 5961 challenge ACK
-	CauseWindowUpdate                // the reader made room
-	CauseReset                       // connection aborted, or a segment without a connection
-	CauseTimeWait                    // acknowledgment from TIME-WAIT
+	CauseNone               Cause = iota // not said
+	CauseSYN                             // active open
+	CauseSYNACK                          // answer to a SYN
+	CauseNewData                         // data, or a FIN, sent for the first time
+	CauseNewFRTO                         // data sent for the first time, to see whether a timeout was spurious (RFC 5682)
+	CauseRetransmitSYN                   // SYN or SYN-ACK again: no answer in time, or the peer's SYN came again
+	CauseRetransmitRTO                   // retransmission timer expired (RFC 6298 §5.4)
+	CauseRetransmitLoss                  // behind what timed out, sent in slow start after it (RFC 5681 §3.1)
+	CauseRetransmitFast                  // duplicate or partial ACKs (RFC 5681 §3.2, RFC 6582, RFC 6675)
+	CauseRetransmitRACK                  // a segment sent later was delivered (RFC 8985 §6)
+	CauseRetransmitTLP                   // tail loss probe (RFC 8985 §7)
+	CauseRetransmitPMTU                  // too large for the path, as ICMP says (RFC 1191, RFC 8201)
+	CauseRetransmitReneging              // the peer dropped what it had SACKed (RFC 2018 §8)
+	CauseRetransmitProbe                 // into a window that was closed over it: a probe (RFC 9293 §3.8.6)
+	CauseProbe                           // zero-window probe (RFC 9293 §3.8.6.1)
+	CauseKeepalive                       // keep-alive probe (RFC 9293 §3.8.4)
+	CauseAck                             // immediate acknowledgment
+	CauseDelayedAck                      // delayed acknowledgment timer expired
+	CauseDupAck                          // out-of-order or duplicate data came (RFC 5681 §4.2)
+	CauseChallengeAck                    // RFC 5961 challenge ACK
+	CauseWindowUpdate                    // the reader made room
+	CauseReset                           // connection aborted, or a segment without a connection
+	CauseTimeWait                        // acknowledgment from TIME-WAIT
 	numCauses
 )
 
 var causeNames = [numCauses]string{
-	"none", "syn", "syn-ack", "new-data", "retransmit-syn", "retransmit-rto", "retransmit-fast",
-	"retransmit-tlp", "probe", "keepalive", "ack", "delayed-ack", "dup-ack", "challenge-ack",
+	"none", "syn", "syn-ack", "new-data", "new-frto", "retransmit-syn", "retransmit-rto", "retransmit-loss",
+	"retransmit-fast", "retransmit-rack", "retransmit-tlp", "retransmit-pmtu", "retransmit-reneging",
+	"retransmit-probe", "probe", "keepalive", "ack", "delayed-ack", "dup-ack", "challenge-ack",
 	"window-update", "reset", "time-wait",
 }
+
+// Retransmission reports whether the segment was sent before, and c says why again.
+func (c Cause) Retransmission() bool { return c >= CauseRetransmitSYN && c <= CauseRetransmitProbe }
 
 // String returns a short lower-case name such as "retransmit-fast".
 func (c Cause) String() string {
