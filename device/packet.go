@@ -61,6 +61,9 @@ type Packet struct {
 	Flags PacketFlags
 	// Queue is the queue the packet travels on; the NIC sets it.
 	Queue uint8
+	// Cause says why the packet was sent, in numbers of its protocol (a tcp.Cause); 0 is not said. It is
+	// for taps: no protocol depends on it.
+	Cause uint8
 
 	pool   *Pool
 	live   uint32 // audit mode only: 1 while the packet is out of its pool
@@ -114,4 +117,5 @@ func (p *Packet) reset() {
 	p.CsumStart, p.CsumOffset = 0, 0
 	p.Flags = 0
 	p.Queue = 0
+	p.Cause = 0
 }

@@ -13,7 +13,7 @@ const DefaultPortSize = 1024
 // back; and what comes from the far end is given to NIC.Inject. When the queue is full the newest packet
 // is dropped and counted (DropWireFull). All methods are safe for concurrent use.
 type Port struct {
-	out func(now time.Duration, raw []byte)
+	out func(now time.Duration, n *NIC, p *Packet)
 
 	mu    sync.Mutex
 	limit int
@@ -40,6 +40,16 @@ func NewPort(limit int) *Port {
 // keep raw. It is called by the holder of the baton: in order for one queue of the NIC, concurrently for
 // several.
 func NewPortFunc(out func(now time.Duration, raw []byte)) *Port {
+	return NewPortPackets(func(now time.Duration, n *NIC, p *Packet) {
+		b := n.pool.Get(p.Len())
+		out(now, n.AppendWire(b.Bytes()[:0], p))
+		b.Release()
+	})
+}
+
+// NewPortPackets is NewPortFunc for an out that wants to know more of a packet than its bytes, which
+// n.AppendWire gives. out must not keep or change p.
+func NewPortPackets(out func(now time.Duration, n *NIC, p *Packet)) *Port {
 	return &Port{out: out}
 }
 
@@ -53,13 +63,13 @@ func (t *Port) Send(n *NIC, q int, now time.Duration, ps []*Packet) {
 
 // leave takes one packet that leaves this computer.
 func (t *Port) leave(n *NIC, now time.Duration, p *Packet) {
+	if t.out != nil {
+		t.out(now, n, p)
+		p.Release()
+		return
+	}
 	b := n.pool.Get(p.Len())
-	raw := n.AppendWire(b.Bytes()[:0], p)
-	switch {
-	case t.out != nil:
-		t.out(now, raw)
-		b.Release()
-	case !t.push(portPacket{raw, b}):
+	if !t.push(portPacket{n.AppendWire(b.Bytes()[:0], p), b}) {
 		b.Release()
 		n.Drop(p, DropWireFull)
 		return

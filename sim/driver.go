@@ -6,6 +6,7 @@ import (
 
 	"example.com/loopback/device"
 	"example.com/loopback/socket"
+	"example.com/loopback/tcp"
 )
 
 // A Driver runs one computer from one goroutine: application, wire and time in
@@ -32,6 +33,7 @@ type Driver struct {
 type Sent struct {
 	Packet []byte        // from its IP header on
 	At     time.Duration // virtual time, since the Driver was made
+	Cause  tcp.Cause     // why, if it is a TCP segment
 }
 
 // DriverConfig describes the computer of a Driver.
@@ -51,7 +53,7 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 	d := &Driver{}
 	c := cfg.Stack
 	c.Clock, c.Parker, c.Queues = NewClock(&d.q), nil, 1
-	c.Link = device.NewPortFunc(d.leave)
+	c.Link = device.NewPortPackets(d.leave)
 	if c.Seed == 0 {
 		c.Seed = 1
 	}
@@ -73,8 +75,9 @@ func NewDriver(cfg DriverConfig) (*Driver, error) {
 }
 
 // leave takes a packet that leaves by the wire.
-func (d *Driver) leave(_ time.Duration, raw []byte) {
-	d.out = append(d.out, Sent{append([]byte(nil), raw...), d.q.Now()})
+func (d *Driver) leave(_ time.Duration, n *device.NIC, p *device.Packet) {
+	raw := n.AppendWire(make([]byte, 0, p.Len()), p)
+	d.out = append(d.out, Sent{raw, d.q.Now(), tcp.Cause(p.Cause)})
 }
 
 // Stack returns the computer. Its blocking calls (Dial, Accept, Read …) would

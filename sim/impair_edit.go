@@ -27,7 +27,7 @@ func blankPacket(n *device.NIC, p *device.Packet, size int) *device.Packet {
 	} else {
 		c.SetHead(size)
 	}
-	c.At, c.Hash, c.Queue = p.At, p.Hash, p.Queue
+	c.At, c.Hash, c.Queue, c.Cause = p.At, p.Hash, p.Queue, p.Cause
 	c.Flags = p.Flags&^device.FlagCsumPartial | device.FlagImpaired
 	return c
 }

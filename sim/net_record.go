@@ -11,6 +11,7 @@ import (
 
 	"example.com/loopback/device"
 	"example.com/loopback/sim/capture"
+	"example.com/loopback/tcp"
 )
 
 // A Recording is what was sent on a Net: whole packets with checksums filled in, in the order of their times and, of
@@ -32,6 +33,7 @@ type recorded struct {
 	at      time.Duration
 	flow    Flow
 	from, n int // in data
+	cause   tcp.Cause
 }
 
 // recordOverhead is about what a packet takes besides its bytes.
@@ -56,7 +58,7 @@ func (r *Recording) tap(dir device.Direction, now time.Duration, n *device.NIC, 
 	i.parse(p, r.scratch[:])
 	from := len(r.data)
 	r.data = n.AppendWire(r.data, p)
-	r.packets = append(r.packets, recorded{now, i.Flow, from, len(r.data) - from})
+	r.packets = append(r.packets, recorded{now, i.Flow, from, len(r.data) - from, tcp.Cause(p.Cause)})
 }
 
 // Len returns the number of packets.
@@ -74,33 +76,34 @@ func (r *Recording) Lost() uint64 {
 }
 
 // each calls f for every packet, in order.
-func (r *Recording) each(f func(at time.Duration, raw []byte) error) error {
+func (r *Recording) each(f func(at time.Duration, raw []byte, cause tcp.Cause) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	slices.SortStableFunc(r.packets, func(a, b recorded) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), a.flow.Compare(b.flow))
 	})
 	for _, p := range r.packets {
-		if err := f(p.at, r.data[p.from:p.from+p.n]); err != nil {
+		if err := f(p.at, r.data[p.from:p.from+p.n], p.cause); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// WritePcapng writes the packets as a pcapng file, which Wireshark and tcpdump open; it names the seed.
+// WritePcapng writes the packets as a pcapng file, which Wireshark and tcpdump open; it names the seed,
+// and of each retransmission its cause.
 func (r *Recording) WritePcapng(w io.Writer) error {
 	pw := capture.NewWriter(w, capture.Options{Epoch: r.epoch, Comment: fmt.Sprintf("seed %d", r.seed)})
-	if err := r.each(func(at time.Duration, raw []byte) error { return pw.WritePacket(device.DirTX, at, raw, "") }); err != nil {
+	if err := r.each(pw.WriteSent); err != nil {
 		return err
 	}
 	return pw.Flush()
 }
 
-// WriteText writes the packets as text in the words of `tcpdump -n`.
+// WriteText writes the packets as text in the words of `tcpdump -n`, and why segments are sent again.
 func (r *Recording) WriteText(w io.Writer) error {
-	p := capture.NewPrinter(w, capture.TraceOptions{Epoch: r.epoch, Nano: true})
-	return r.each(p.Print)
+	p := capture.NewPrinter(w, capture.TraceOptions{Epoch: r.epoch, Nano: true, Causes: true})
+	return r.each(p.PrintSent)
 }
 
 // Hash returns the SHA-256 of what WritePcapng writes: equal for runs that sent the same bytes at the same times.

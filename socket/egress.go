@@ -27,6 +27,7 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 	k := &n.key
 	p := s.pool.NewPacket()
 	p.Hash = n.hash
+	p.Cause = uint8(seg.Cause)
 	if outside {
 		p.Flags |= device.FlagOutside
 	}

@@ -94,7 +94,7 @@ func TestTailLossProbeNewData(t *testing.T) {
 	c.write(3000)
 	c.wantData("two segments: the window", 1, 2001, 1)
 	c.timer()
-	c.wantCause("a third, beyond cwnd", seg{flags: ACK, seq: 2001, ack: 1, len: 1000}, CauseNewData)
+	c.wantCause("a third, beyond cwnd", seg{flags: ACK, seq: 2001, ack: 1, len: 1000}, CauseNewTLP)
 	require.Equal(t, uint64(1), c.stats.TCPLossProbes.Load())
 	c.in(seg{flags: ACK, seq: 1, ack: 3001})
 	require.Equal(t, CAOpen, c.tcb.Info(c.now).CAState)

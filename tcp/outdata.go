@@ -146,7 +146,10 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	probe := t.force&forceNew != 0
 	t.force &^= forceNew
 	why := CauseNewData
-	if t.rec != nil && t.rec.rexmit == rexmitNew {
+	switch {
+	case probe:
+		why = CauseNewTLP
+	case t.rec != nil && t.rec.rexmit == rexmitNew:
 		why = CauseNewFRTO
 	}
 	t.sendNew(now, out, n, fin, why)

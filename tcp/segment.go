@@ -49,6 +49,7 @@ const (
 	CauseSYNACK                          // answer to a SYN
 	CauseNewData                         // data, or a FIN, sent for the first time
 	CauseNewFRTO                         // data sent for the first time, to see whether a timeout was spurious (RFC 5682)
+	CauseNewTLP                          // data sent for the first time, as a tail loss probe (RFC 8985 §7.3)
 	CauseRetransmitSYN                   // SYN or SYN-ACK again: no answer in time, or the peer's SYN came again
 	CauseRetransmitRTO                   // retransmission timer expired (RFC 6298 §5.4)
 	CauseRetransmitLoss                  // behind what timed out, sent in slow start after it (RFC 5681 §3.1)
@@ -71,7 +72,7 @@ const (
 )
 
 var causeNames = [numCauses]string{
-	"none", "syn", "syn-ack", "new-data", "new-frto", "retransmit-syn", "retransmit-rto", "retransmit-loss",
+	"none", "syn", "syn-ack", "new-data", "new-frto", "new-tlp", "retransmit-syn", "retransmit-rto", "retransmit-loss",
 	"retransmit-fast", "retransmit-rack", "retransmit-tlp", "retransmit-pmtu", "retransmit-reneging",
 	"retransmit-probe", "probe", "keepalive", "ack", "delayed-ack", "dup-ack", "challenge-ack",
 	"window-update", "reset", "time-wait",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/loopback/device"
+	"example.com/loopback/tcp"
 )
 
 // Directions says which of the packets that pass a NIC are recorded.
@@ -112,7 +113,8 @@ func (w *Writer) WritePacket(dir device.Direction, now time.Duration, raw []byte
 	return w.packet(dir, now, raw, comment)
 }
 
-// Tap returns a tap that records the packets of a NIC in the directions that the options say.
+// Tap returns a tap that records the packets of a NIC in the directions that the options say. The cause of a
+// retransmission or a probe is its comment.
 func (w *Writer) Tap() device.Tap {
 	return func(dir device.Direction, now time.Duration, n *device.NIC, p *device.Packet) {
 		if !w.opt.Directions.has(dir) {
@@ -121,8 +123,22 @@ func (w *Writer) Tap() device.Tap {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.raw = n.AppendWire(w.raw[:0], p)
-		w.packet(dir, now, w.raw, "")
+		w.packet(dir, now, w.raw, comment(tcp.Cause(p.Cause)))
 	}
+}
+
+// comment is what a capture says of a segment's cause.
+func comment(c tcp.Cause) string {
+	if !Notable(c) {
+		return ""
+	}
+	return c.String()
+}
+
+// WriteSent is WritePacket for a packet that was sent because of cause, which its comment names if the packet does
+// not tell (see Notable).
+func (w *Writer) WriteSent(now time.Duration, raw []byte, cause tcp.Cause) error {
+	return w.WritePacket(device.DirTX, now, raw, comment(cause))
 }
 
 // Packets returns how many packets were recorded.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/loopback/device"
+	"example.com/loopback/tcp"
 )
 
 // TimeStyle chooses how a trace line begins; the names of tcpdump's options are in parentheses.
@@ -31,6 +32,9 @@ type TraceOptions struct {
 	Location   *time.Location // of the time of day; nil is UTC, whatever the machine's zone is
 	// Absolute prints sequence numbers as they are on the wire (-S).
 	Absolute bool
+	// Causes says behind each TCP segment that was sent before why it is sent again, as in "(retransmit-rto)", and
+	// of probes that they are such. tcpdump cannot know that.
+	Causes bool
 }
 
 // A Printer prints packets as text, one line a packet, in the words of `tcpdump -n`. It remembers the initial
@@ -62,12 +66,27 @@ func NewPrinter(w io.Writer, opt TraceOptions) *Printer {
 // Print writes the line of one packet, raw, which starts at its IP header and was seen at now since the epoch.
 // It returns the first error of the writer, then and from then on.
 func (p *Printer) Print(now time.Duration, raw []byte) error {
+	return p.PrintSent(now, raw, tcp.CauseNone)
+}
+
+// PrintSent is Print for a packet of which it is known why it was sent. That is printed if the options ask for it.
+func (p *Printer) PrintSent(now time.Duration, raw []byte, cause tcp.Cause) error {
 	if p.err != nil {
 		return p.err
 	}
-	p.buf = append(p.AppendPacket(p.buf[:0], now, raw), '\n')
+	p.buf = p.AppendPacket(p.buf[:0], now, raw)
+	if p.opt.Causes && Notable(cause) {
+		p.str(" (" + cause.String() + ")")
+	}
+	p.buf = append(p.buf, '\n')
 	_, p.err = p.w.Write(p.buf)
 	return p.err
+}
+
+// Notable reports whether a trace names the cause of a segment, because the packet does not tell: it is a
+// retransmission or a probe.
+func Notable(c tcp.Cause) bool {
+	return c.Retransmission() || c == tcp.CauseNewFRTO || c == tcp.CauseNewTLP || c == tcp.CauseProbe || c == tcp.CauseKeepalive
 }
 
 // Tap returns a tap that prints the packets of a NIC in the directions that the options say.
@@ -80,7 +99,7 @@ func (p *Printer) Tap() device.Tap {
 		defer p.mu.Unlock()
 		p.raw = n.AppendWire(p.raw[:0], pkt)
 		// The error stays: Err gives it.
-		_ = p.Print(now, p.raw)
+		_ = p.PrintSent(now, p.raw, tcp.Cause(pkt.Cause))
 	}
 }
 

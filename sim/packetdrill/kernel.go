@@ -60,6 +60,13 @@ type Wire interface {
 	NextOutbound() (packet []byte, at time.Duration, ok bool)
 }
 
+// An Explainer is a Kernel that knows why it sends what it sends. Traces say it.
+type Explainer interface {
+	// OutboundCause says why the packet was sent that NextOutbound gave last,
+	// as in "retransmit-rto"; it is empty when the packet itself tells.
+	OutboundCause() string
+}
+
 // Sockets are the system calls, none of which blocks: what would block gives
 // EAGAIN (accept, recv, send) or EINPROGRESS (connect, then EALREADY while
 // it lasts, then 0 once, then EISCONN, as a non-blocking socket of Linux

@@ -226,9 +226,19 @@ func (r *runner) capture() {
 			continue
 		}
 		r.identify(c.p)
-		r.note(c.at, "%s", r.format(c.p))
+		r.note(c.at, "%s%s", r.format(c.p), r.cause())
 		r.out = append(r.out, c)
 	}
+}
+
+// cause is what the trace says of why the packet taken last was sent.
+func (r *runner) cause() string {
+	if e, ok := r.k.(Explainer); ok {
+		if why := e.OutboundCause(); why != "" {
+			return " (" + why + ")"
+		}
+	}
+	return ""
 }
 
 // housekeeping tells packets of the IP layer that no script is about:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/loopback/sim"
+	"example.com/loopback/sim/capture"
 	"example.com/loopback/socket"
 	"example.com/loopback/tcp"
 )
@@ -43,6 +44,7 @@ type stackKernel struct {
 	tcp  tcp.Config
 	fds  map[int]*descriptor
 	next int
+	last tcp.Cause // of the packet given last
 }
 
 // sysctl changes a setting of the computer to be made.
@@ -83,7 +85,16 @@ func (k *stackKernel) SetSysctl(name, value string) error {
 // NextOutbound implements Wire.
 func (k *stackKernel) NextOutbound() ([]byte, time.Duration, bool) {
 	s, ok := k.Next()
+	k.last = s.Cause
 	return s.Packet, s.At, ok
+}
+
+// OutboundCause implements Explainer.
+func (k *stackKernel) OutboundCause() string {
+	if capture.Notable(k.last) {
+		return k.last.String()
+	}
+	return ""
 }
 
 // A descriptor is an open file: a socket, and what a file has besides.

@@ -17,7 +17,7 @@ import (
 // computerFlags describe the simulated computer.
 type computerFlags struct {
 	Write string   `short:"w" placeholder:"FILE" help:"Record all packets in a pcapng file, for Wireshark."`
-	Trace bool     `help:"Print every packet to standard error, as tcpdump -n does."`
+	Trace bool     `help:"Print every packet to standard error, as tcpdump -n does, and why segments are sent again."`
 	Why   bool     `help:"Print to standard error what the network does to packets, and why."`
 	MTU   int      `name:"mtu" placeholder:"BYTES" help:"MTU of lo; 16436 by default."`
 	Seed  uint64   `help:"Fix everything that is drawn at random; 0 draws a seed."`
@@ -71,7 +71,7 @@ func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 		c.NIC().AddTap(c.writer.Tap())
 	}
 	if f.Trace {
-		c.trace = capture.NewPrinter(messages, capture.TraceOptions{Epoch: epoch, Location: time.Local})
+		c.trace = capture.NewPrinter(messages, capture.TraceOptions{Epoch: epoch, Location: time.Local, Causes: true})
 		c.NIC().AddTap(c.trace.Tap())
 	}
 	return c, nil
