@@ -1,7 +1,10 @@
 package socket_test
 
 import (
+	"bytes"
+	"io"
 	"net"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +40,33 @@ func TestFullRingServesEverybody(t *testing.T) {
 			require.NoError(t, err)
 		}
 		requireBalance(t, s)
+		require.NoError(t, s.Close())
+	})
+}
+
+// TestWriteThatTimesOut: a long write that nobody reads ends at its deadline, and what it says it took
+// arrives, to the last byte.
+func TestWriteThatTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := socket.New(socket.Config{})
+		l, err := s.Listen("tcp4", "127.0.0.1:80")
+		require.NoError(t, err)
+		c, err := s.Dial("tcp4", "127.0.0.1:80")
+		require.NoError(t, err)
+		d, err := l.Accept()
+		require.NoError(t, err)
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Minute)))
+		sent := make([]byte, 20<<20)
+		for i := range sent {
+			sent[i] = byte(i * i >> 8)
+		}
+		n, err := c.Write(sent)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Greater(t, n, 256<<10, "several pieces")
+		got := make([]byte, n)
+		_, err = io.ReadFull(d, got)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(sent[:n], got))
 		require.NoError(t, s.Close())
 	})
 }

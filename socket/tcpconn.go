@@ -3,6 +3,7 @@ package socket
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/loopback/device"
@@ -45,6 +46,7 @@ type TCPConn struct {
 	ipID      uint16         // next IP identification
 	network   network        // what it was dialled or listened as, for errors
 	linger    int32          // seconds; -1: the default
+	burst     atomic.Int32   // bytes written since the writer last let others run
 	laddr     *net.TCPAddr   // made when first asked for
 	raddr     *net.TCPAddr
 	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes

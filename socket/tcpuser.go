@@ -116,9 +116,13 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 	c.writing = true
 	now := c.s.now()
 	for {
-		k, err := c.tryWrite(now, p[n:])
+		piece := p[n:min(n+writePiece, len(p))]
+		k, err := c.tryWriteMore(now, piece, n+len(piece) < len(p))
 		n += k
 		if err != nil || n == len(p) {
+			if err != nil {
+				c.tcb.Flush() // a piece taken before may be waiting for this one
+			}
 			c.writing = false
 			w := c.settle(now)
 			if w.wr == nil {
@@ -127,6 +131,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			c.mu.Unlock()
 			w.run()
 			c.s.kick(c.node.hash, now)
+			c.sent(k)
 			return n, err
 		}
 		if k > 0 {
@@ -135,12 +140,30 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			c.mu.Unlock()
 			w.run()
 			c.s.kick(c.node.hash, now)
+			c.sent(k)
 			c.mu.Lock()
 			now = c.at(c.s.recent()) // taking the packets may have taken its time
 			continue
 		}
 		c.waitWrite()
 		now = c.s.now()
+	}
+}
+
+// A writer who could fill buffers of megabytes before its reader gets to run
+// would push all of it out of the processor's cache, where the reader could
+// have had it. So long writes are delivered by the piece, and after a burst the
+// writer lets others run.
+const (
+	writePiece = 64 << 10  // bytes
+	writeBurst = 256 << 10 // bytes
+)
+
+// sent notes that n bytes were written and delivered. No lock is held.
+func (c *TCPConn) sent(n int) {
+	if b := c.burst.Add(int32(n)); b >= writeBurst {
+		c.burst.Store(0)
+		c.s.yield()
 	}
 }
 

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -56,6 +57,14 @@ func (w *waitq) waiters() Cond {
 func (w *waitq) wakeAll() {
 	if w.waiting > 0 {
 		w.cond.Broadcast()
+	}
+}
+
+// yield lets others run, where that is for the scheduler of the real computer to
+// arrange. A simulation decides itself who runs when.
+func (s *Stack) yield() {
+	if s.parker == nil && s.clock == nil {
+		runtime.Gosched()
 	}
 }
 

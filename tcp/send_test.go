@@ -47,6 +47,12 @@ func TestCork(t *testing.T) {
 	c.wantIdle("MSG_MORE: more is to come")
 	c.write(10)
 	c.want("and came", seg{flags: ACK | PSH, seq: 1501, ack: 1, len: 20})
+	c.in(seg{flags: ACK, seq: 1, ack: 1521})
+
+	c.tcb.WriteMore(c.now, make([]byte, 10))
+	c.wantIdle("more is to come again")
+	c.tcb.Flush()
+	c.want("but did not", seg{flags: ACK | PSH, seq: 1521, ack: 1, len: 10})
 }
 
 // TestPush: the last segment of a write carries PSH (RFC 9293 §3.9.1.2, MUST-61), and so does one in every half

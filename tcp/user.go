@@ -12,6 +12,14 @@ func (t *TCB) Write(now time.Duration, p []byte) int { return t.write(now, p, fa
 // waits for it.
 func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p, true) }
 
+// Flush ends what WriteMore began: what it held back is sent as if the last write had been Write.
+func (t *TCB) Flush() {
+	if t.nonagle&nagleMore != 0 {
+		t.nonagle &^= nagleMore
+		t.snd.psh, t.snd.shov = t.snd.end, t.snd.end
+	}
+}
+
 func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 	if !t.state.in(canSend|1<<StateSynSent|1<<StateSynReceived) || t.has(fFinQueued) || len(p) == 0 {
 		return 0
