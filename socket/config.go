@@ -39,6 +39,7 @@ type Config struct {
 	TCP *tcp.Config
 	// SynCookies is tcp_syncookies: whether a listener with too many half-open
 	// connections answers with cookies (RFC 4987) instead of not at all; on.
+	// tcp.Always: every listener does so, for every SYN.
 	SynCookies tcp.Switch
 	// MaxTWBuckets is tcp_max_tw_buckets: how many connections may be in
 	// TIME-WAIT; beyond that the oldest is given up. 0 means 262144.

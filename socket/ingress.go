@@ -238,7 +238,7 @@ func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 	n, why := tcp.ParseHeader(d.head, seg)
 	if why == tcp.ReasonOptTruncated || why == tcp.ReasonOptLength {
 		// RFC 9293 MUST-7: be prepared for an illegal option length. As Linux
-		// does, the options before it count, and the segment is taken.
+		// does, the options that can be read count, and the segment is taken.
 		s.count.tcp[why].Add(1)
 		why = tcp.ReasonOK
 	}

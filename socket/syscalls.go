@@ -41,6 +41,7 @@ type Socket struct {
 
 // Flags of Send and Recv, with Linux's numbers.
 const (
+	MsgOOB   = 0x1    // TCP: the last byte sent is urgent; the urgent byte is received
 	MsgPeek  = 0x2    // leave what is read in the queue
 	MsgTrunc = 0x20   // TCP: discard instead of copying; UDP: return the true length
 	MsgMore  = 0x8000 // more is to come: hold back a partial segment

@@ -60,7 +60,10 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 		return 0, syscall.EPIPE
 	}
 	now := c.s.now()
-	n, err := c.tryWriteMore(now, p, flags&MsgMore != 0)
+	n, err := c.tryWriteMore(now, p, flags&MsgMore != 0 && flags&MsgOOB == 0)
+	if flags&MsgOOB != 0 && n > 0 {
+		c.tcb.MarkUrgent()
+	}
 	w := c.settle(now)
 	hash := c.node.hash
 	c.mu.Unlock()
@@ -99,6 +102,10 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 		c.mu.Unlock()
 		return 0, syscall.ENOTCONN
 	}
+	if flags&MsgOOB != 0 {
+		defer c.mu.Unlock()
+		return c.recvUrgent(p, flags)
+	}
 	if flags&MsgPeek != 0 {
 		defer c.mu.Unlock()
 		if n := c.tcb.Peek(p, 0); n > 0 {
@@ -122,6 +129,20 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 		return 0, syscall.EAGAIN
 	}
 	return n, err
+}
+
+// recvUrgent is recv with MSG_OOB; the lock is held.
+func (c *TCPConn) recvUrgent(p []byte, flags int) (int, error) {
+	b, err := c.tcb.ReadUrgent(flags&MsgPeek != 0)
+	switch {
+	case err == tcp.ErrUrgentAhead && c.tcb.ReadEOF():
+		return 0, nil
+	case err == tcp.ErrUrgentAhead:
+		return 0, syscall.EAGAIN
+	case err != nil:
+		return 0, syscall.EINVAL
+	}
+	return copy(p, []byte{b}), nil
 }
 
 // Shutdown closes one direction, or both when both are set.

@@ -109,9 +109,19 @@ func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
 	}
 	dead := c.detached
 	eof := c.tcb.ReadEOF()
-	readable = c.tcb.Readable() > 0 || eof || c.soErr != nil || dead
+	readable = c.tcb.CanRead() || eof || c.soErr != nil || dead
 	writable = dead || c.soErr != nil || c.connected && (c.wshut || c.tcb.WriteSpace() > 0)
 	return readable, writable, c.soErr != nil, dead || eof && c.wshut
+}
+
+// Urgent reports whether a Recv with MsgOOB would give a byte (POLLPRI).
+func (k *Socket) Urgent() bool {
+	if k.tcp == nil {
+		return false
+	}
+	k.tcp.mu.Lock()
+	defer k.tcp.mu.Unlock()
+	return k.tcp.tcb.UrgentReadable()
 }
 
 // PeerClosed reports whether the peer has closed its side of the connection.

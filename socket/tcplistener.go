@@ -73,7 +73,7 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 		s.tcpStats.ListenDrops.Add(1)
 		s.drop(p, DropTCPAcceptQueue)
 		return
-	case len(l.half) >= l.backlog:
+	case len(l.half) > l.backlog, s.cfg.SynCookies == tcp.Always && hint == 0:
 		l.lastFull = r.now
 		l.mu.Unlock()
 		l.sendCookie(r, p, seg, flow)

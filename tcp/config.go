@@ -10,6 +10,7 @@ const (
 	Default Switch = 0  // what Linux does by default
 	On      Switch = 1  // sysctl = 1
 	Off     Switch = -1 // sysctl = 0
+	Always  Switch = 2  // sysctl = 2, where that means more than On
 )
 
 // ECN modes, as tcp_ecn numbers them plus one, so that zero means the default.

@@ -18,6 +18,8 @@ const (
 	ErrMessageSize                    // the path's MTU shrank: EMSGSIZE, soft only
 	ErrNotConnected                   // not in a state for this call: ENOTCONN
 	ErrWouldNotClose                  // sending side is already closed: ENOTCONN
+	ErrNoUrgent                       // no urgent byte to be read apart: EINVAL
+	ErrUrgentAhead                    // the urgent byte has not come yet: EAGAIN
 	numErrors
 )
 
@@ -36,6 +38,8 @@ var errorTexts = [numErrors]string{
 	ErrMessageSize:   "tcp: message too long",
 	ErrNotConnected:  "tcp: not connected",
 	ErrWouldNotClose: "tcp: sending side is closed",
+	ErrNoUrgent:      "tcp: no urgent text",
+	ErrUrgentAhead:   "tcp: urgent text has not arrived",
 }
 
 // Error returns a text such as "tcp: connection refused".

@@ -57,9 +57,9 @@ func (r Reason) String() string {
 // (RFC 9293 §3.1), the urgent pointer and the acknowledgment number are read even when their bit is off.
 //
 // ReasonTruncated and ReasonDataOffset come with hdrLen 0 and an s that means nothing. The reasons
-// about options come with the real hdrLen and an s that holds the fixed fields and the options in
-// front of the broken one: RFC 9293 §3.1 (MUST-7) asks to be prepared for them, and a caller that would
-// rather do as Linux, which stops reading options there and takes the segment, can.
+// about options come with the real hdrLen and an s that holds the fixed fields and the options that
+// could be read: RFC 9293 §3.1 (MUST-7) asks to be prepared for them, and a caller that would rather do as
+// Linux, which takes the segment, can.
 func ParseHeader(b []byte, s *Segment) (hdrLen int, why Reason) {
 	if len(b) < MinHeaderLen {
 		return 0, ReasonTruncated

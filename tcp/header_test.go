@@ -306,6 +306,7 @@ func TestParseOptions(t *testing.T) {
 		{"no length byte", ACK, []byte{1, 1, 1, 8}, Options{}, ReasonOptTruncated},
 		{"MSS of zero", SYN, []byte{2, 4, 0, 0}, Options{}, ReasonOK},
 		{"MSS too short", SYN, []byte{2, 3, 5, 1}, Options{}, ReasonOptLength},
+		{"MSS too short, another option behind it", SYN, []byte{2, 3, 5, 4, 2, 1, 1, 1}, Options{SACKPermitted: true}, ReasonOptLength},
 		{"MSS too short, not in a SYN", ACK, []byte{2, 3, 5, 1}, Options{}, ReasonOptLength},
 		{"window scale too long", SYN, []byte{3, 4, 7, 0}, Options{}, ReasonOptLength},
 		{"SACK-permitted too long", SYN, []byte{4, 3, 0, 0}, Options{}, ReasonOptLength},

@@ -74,8 +74,8 @@ func (t *TCB) synAcked(now time.Duration, in *Segment) {
 	t.snd.wnd = uint32(in.Wnd)
 	t.snd.max = max(t.snd.max, t.snd.wnd)
 	t.connected(now, in)
-	if t.inPingpong() {
-		// TCP_QUICKACK was switched off: what the user says first will carry the ACK.
+	if t.inPingpong() || t.deferAccept() > 0 {
+		// TCP_QUICKACK was switched off, or TCP_DEFER_ACCEPT on: what the user says first will carry the ACK.
 		t.enterQuickAck(maxQuickAcks)
 		t.ack.schedule()
 		t.arm(TimerDelayedAck, now+t.env.cfg.DelackMax)
@@ -151,6 +151,12 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	}
 	if in.Flags&ACK == 0 {
 		t.dropped(now, in, DropNoACK)
+		return
+	}
+	if int(t.retransmits) < t.deferAccept() && in.End() == t.rcv.nxt {
+		t.opt.bareAck = true // TCP_DEFER_ACCEPT: it is not established before there is something to read
+		t.env.stats.TCPDeferAcceptDrop.Add(1)
+		t.dropped(now, in, DropState)
 		return
 	}
 	if t.packetsOut() > 0 && t.has(fTS) && in.Opts.HasTS && !in.Seq.After(t.rcv.nxt) {

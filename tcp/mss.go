@@ -80,5 +80,5 @@ func (t *TCB) sizeGoal() int {
 		goal = min(goal, m/2)
 	}
 	mss := max(int(t.mss), 1)
-	return max(goal/mss, 1) * mss
+	return max(min(goal/mss, t.env.cfg.GSOMaxSegs), 1) * mss
 }

@@ -50,14 +50,15 @@ const (
 )
 
 // parse reads the options in b into o, which is zero. Options we do not implement are skipped by their
-// length (MUST-6, MUST-68), wherever they are and however aligned (MUST-5, MUST-64). Of an option that
-// comes twice the last one counts, as in Linux.
-func (o *Options) parse(b []byte, syn bool) Reason {
+// length (MUST-6, MUST-68), wherever they are and however aligned (MUST-5, MUST-64); so are those whose length is
+// not one their kind can have, which the Reason tells. Of an option that comes twice the last one counts, as in
+// Linux.
+func (o *Options) parse(b []byte, syn bool) (why Reason) {
 	for len(b) > 0 {
 		switch b[0] {
 		case optEOL:
 			// The rest is padding that its sender must have zeroed (MUST-69); nothing asks us to look.
-			return ReasonOK
+			return why
 		case optNOP:
 			b = b[1:]
 			continue
@@ -73,11 +74,11 @@ func (o *Options) parse(b []byte, syn bool) Reason {
 			return ReasonOptTruncated
 		}
 		if !o.parseOne(b[:n], syn) {
-			return ReasonOptLength
+			why = ReasonOptLength
 		}
 		b = b[n:]
 	}
-	return ReasonOK
+	return why
 }
 
 // parseOne reads one option, kind and length byte included, whose length is as the length byte says.

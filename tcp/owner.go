@@ -22,6 +22,9 @@ func (t *TCB) Inherit(from *TCB) {
 	t.ack.pingpong = from.ack.pingpong
 	if from.opt != nil {
 		o := *from.opt
+		if o.urgent != nil {
+			o.urgent = &urgent{inline: o.urgent.inline}
+		}
 		t.opt = &o
 	}
 }

@@ -27,6 +27,14 @@ type Payload struct {
 // Len returns the number of bytes.
 func (p *Payload) Len() int { return p.N }
 
+// At returns the i-th byte, of N.
+func (p *Payload) At(i int) byte {
+	if n := len(p.Pieces[0].B); i >= n {
+		return p.Pieces[1].B[i-n]
+	}
+	return p.Pieces[0].B[i]
+}
+
 // Append puts q behind the payload and reports whether there was room. Neither takes nor drops a
 // reference: one that comes with q passes to p on success. An empty q leaves p as it is and is
 // reported as success, and then its reference, if any, stays with the caller.

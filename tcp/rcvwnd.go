@@ -13,6 +13,9 @@ import (
 func (t *TCB) initWindow(scale bool, mss int) {
 	space := max(t.env.cfg.winFromSpace(int(t.rcvLimit)), 0)
 	clamp := 65535 << MaxWScale
+	if n := t.windowClamp(); n > 0 {
+		clamp = n
+	}
 	if t.has(fRcvLocked) {
 		clamp = min(clamp, max(space, 1))
 	}
@@ -32,6 +35,18 @@ func (t *TCB) initWindow(scale bool, mss int) {
 	t.rcv.offered = t.rcv.scale
 	t.rcv.clamp = uint32(min(clamp, 65535<<t.rcv.scale))
 	t.rcv.ssthresh = t.rcv.wnd
+}
+
+// clampWindow changes the most that is ever advertised. A smaller one counts at once, a larger one lets what is
+// offered grow again.
+func (t *TCB) clampWindow(n int) {
+	clamp := uint32(max(n, leastWindowClamp))
+	if clamp < t.rcv.clamp {
+		t.rcv.ssthresh = min(t.rcv.ssthresh, clamp)
+	} else {
+		t.rcv.ssthresh = max(t.rcv.ssthresh, min(t.rcv.wnd, clamp))
+	}
+	t.rcv.clamp = clamp
 }
 
 // noScale drops the scales, when the SYN-ACK did not have one.

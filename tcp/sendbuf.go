@@ -16,6 +16,7 @@ func (c *chunk) end() Seq { return c.start.Add(uint32(len(c.b))) }
 // refer to chunks and never copy; a chunk goes back when all of it is acknowledged.
 type sendBuf struct {
 	chunks queue[chunk]
+	run    Seq   // where the run being gathered begins: what Linux has in one buffer (see left)
 	cur    int32 // index of the chunk that the latest segment began in: where to look first
 }
 
@@ -26,31 +27,45 @@ const (
 	maxChunk = 64 << 10
 )
 
+// left returns how many bytes the run at the end of the queue still takes: runs have goal bytes, and what was sent
+// of one is no longer part of it.
+func (s *sendBuf) left(nxt, end Seq, goal int) int {
+	if s.chunks.len() == 0 || nxt.After(s.run) {
+		s.run = nxt
+	}
+	if n := goal - int(end.Sub(s.run)); n > 0 {
+		return n
+	}
+	s.run = end
+	return goal
+}
+
 // write appends bytes of p behind what is there, as many as fit into the last chunk or one new one, and
-// returns how many and whether that filled the chunk. at is the sequence number of the next byte.
-// goal bounds the chunk's size, backlog is how much waits already: a queue that grows takes larger
-// chunks.
-func (s *sendBuf) write(alloc Allocator, at Seq, p []byte, goal, backlog int) (n int, full bool) {
+// returns how many. at is the sequence number of the next byte. goal bounds the chunk's size, backlog is
+// how much waits already: a queue that grows takes larger chunks.
+func (s *sendBuf) write(alloc Allocator, at Seq, p []byte, goal, backlog int) (n int) {
 	if k := s.chunks.len(); k > 0 {
 		c := &s.chunks.all()[k-1]
 		if room := cap(c.b) - len(c.b); room > 0 {
 			n = min(room, len(p))
 			c.b = append(c.b, p[:n]...)
-			return n, n == room
+			return n
 		}
 	}
-	size := min(max(len(p), backlog, minChunk), goal)
+	size := min(max(len(p), backlog, minChunk), max(goal, minChunk))
 	mem, owner := alloc.Get(size)
 	mem = mem[:0:min(len(mem), max(goal, minChunk))]
 	n = min(cap(mem), len(p))
 	s.chunks.push(chunk{b: append(mem, p[:n]...), owner: owner, start: at})
-	return n, n == cap(mem)
+	return n
 }
 
-// pushLast marks the end of the last chunk as pushed.
+// pushLast marks the end of the last chunk as pushed; nothing is added to it any more.
 func (s *sendBuf) pushLast() {
 	if k := s.chunks.len(); k > 0 {
-		s.chunks.all()[k-1].push = true
+		c := &s.chunks.all()[k-1]
+		c.b = c.b[:len(c.b):len(c.b)]
+		c.push = true
 	}
 }
 
@@ -106,7 +121,7 @@ func (s *sendBuf) payload(alloc Allocator, seq Seq, n int, out *Payload) (push b
 		if c.owner != nil {
 			c.owner.Retain()
 		}
-		return c.push && have == n && len(c.b) == cap(c.b)
+		return c.push && have == n
 	}
 	return s.gather(alloc, cs[i:], off, n, out)
 }

@@ -10,7 +10,10 @@ type options struct {
 	probeSince  time.Duration // when zero-window probing began; 0: not probing
 	urgent      *urgent
 	maxSeg      uint16
+	clamp       int32 // TCP_WINDOW_CLAMP; 0: none
 	synRetries  uint8
+	deferAccept uint8 // retransmissions of the SYN-ACK that the wait for data lasts
+	bareAck     bool  // the peer has acknowledged the SYN-ACK, without data
 }
 
 func (t *TCB) needOpt() *options {
@@ -101,6 +104,74 @@ func (t *TCB) SetSynRetries(n int) {
 	if n != 0 || t.opt != nil {
 		t.needOpt().synRetries = uint8(min(max(n, 0), 255))
 	}
+}
+
+// SetDeferAccept makes a listener's connections wait for data before they are established, for about d: the ACK of
+// the handshake alone does not count (TCP_DEFER_ACCEPT). On a connection that is opened actively it delays that
+// ACK, which the first data will carry. Like Linux, d is kept as a number of retransmissions of the SYN-ACK.
+func (t *TCB) SetDeferAccept(d time.Duration) {
+	n, total, rto := uint8(0), time.Duration(0), DefaultRTOInit
+	for total < d && n < 255 {
+		n++
+		total += rto
+		rto = min(rto*2, DefaultRTOMax)
+	}
+	if n > 0 || t.opt != nil {
+		t.needOpt().deferAccept = n
+	}
+}
+
+// DeferAccept returns how long the wait for data really lasts at most.
+func (t *TCB) DeferAccept() (d time.Duration) {
+	rto := DefaultRTOInit
+	for range t.deferAccept() {
+		d += rto
+		rto = min(rto*2, DefaultRTOMax)
+	}
+	return d
+}
+
+func (t *TCB) deferAccept() int {
+	if t.opt == nil {
+		return 0
+	}
+	return int(t.opt.deferAccept)
+}
+
+// leastWindowClamp is the least that SetWindowClamp takes (half of SOCK_MIN_RCVBUF).
+const leastWindowClamp = 1152
+
+// SetWindowClamp bounds the window that is advertised, in bytes (TCP_WINDOW_CLAMP). 0 takes the bound away, which is
+// possible before the connection begins; it reports whether it was.
+func (t *TCB) SetWindowClamp(n int) bool {
+	begun := t.state != StateClosed
+	if n == 0 {
+		if !begun && t.opt != nil {
+			t.opt.clamp = 0
+		}
+		return !begun
+	}
+	n = min(max(n, leastWindowClamp), 1<<30)
+	t.needOpt().clamp = int32(n)
+	if begun {
+		t.clampWindow(n)
+	}
+	return true
+}
+
+// WindowClamp returns the most that is advertised.
+func (t *TCB) WindowClamp() int {
+	if t.state == StateClosed {
+		return t.windowClamp()
+	}
+	return int(t.rcv.clamp)
+}
+
+func (t *TCB) windowClamp() int {
+	if t.opt == nil {
+		return 0
+	}
+	return int(t.opt.clamp)
 }
 
 // SetMaxSeg limits the MSS, announced and used (TCP_MAXSEG), bytes. It has an effect on the announcement only

@@ -59,6 +59,7 @@ type Stats struct {
 	DelayedACKLost         atomic.Uint64 `mib:"TcpExt"`
 	ListenOverflows        atomic.Uint64 `mib:"TcpExt"` // accept queue full; counted by the listener's owner
 	ListenDrops            atomic.Uint64 `mib:"TcpExt"` // SYNs dropped; counted by the listener's owner
+	TCPDeferAcceptDrop     atomic.Uint64 `mib:"TcpExt"` // ACKs that TCP_DEFER_ACCEPT ignored
 	TCPPureAcks            atomic.Uint64 `mib:"TcpExt"`
 	TCPRenoRecovery        atomic.Uint64 `mib:"TcpExt"`
 	TCPSackRecovery        atomic.Uint64 `mib:"TcpExt"`

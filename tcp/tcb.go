@@ -138,6 +138,7 @@ const (
 	fDetached                         // a stand-in took over in TIME-WAIT
 	fKeepalive                        // SO_KEEPALIVE
 	fSynRexmit                        // the SYN or SYN-ACK was sent more than once
+	fUrgentIn                         // urgent text was announced and not passed by the user
 )
 
 func (t *TCB) has(f tcbFlags) bool { return t.flags&f != 0 }

@@ -299,6 +299,12 @@ func (t *TCB) synExpired(now time.Duration) {
 		limit += t.env.cfg.SynLinearTimeouts
 	}
 	user := t.userTimeout()
+	resend := true
+	if n := t.deferAccept(); n > 0 && t.has(fPassive) && t.opt.bareAck {
+		// The peer has the SYN-ACK. When the wait ends it is repeated, as a last chance to send data or an ACK.
+		limit = max(limit, n)
+		resend = int(t.retransmits) >= n-1
+	}
 	if int(t.retransmits) >= limit || user > 0 && t.retransmits > 0 && now-t.lastSend >= user {
 		t.env.stats.TCPTimeouts.Add(1)
 		why := ErrTimeout
@@ -310,6 +316,11 @@ func (t *TCB) synExpired(now time.Duration) {
 	}
 	t.env.stats.TCPTimeouts.Add(1)
 	t.retransmits++
+	if !resend {
+		t.rto = min(t.rto*2, t.env.cfg.RTOMax)
+		t.armXmit(TimerRetransmit, now+t.rto)
+		return
+	}
 	t.flags |= fSynRexmit
 	if t.ecn&ecnOK != 0 && t.state == StateSynSent && t.env.cfg.ECNFallback == On {
 		t.ecn &^= ecnOK // some path may drop SYNs that ask for ECN (RFC 3168 §6.1.1.1)

@@ -25,6 +25,7 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 		return 0
 	}
 	goal, mss := t.sizeGoal(), max(int(t.mss), 1)
+	x := t.needX()
 	n := 0
 	for n < len(p) {
 		queued := int(t.snd.end.Sub(t.snd.una))
@@ -32,12 +33,13 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 			break
 		}
 		room := (int(t.sndLimit) - queued + mss - 1) / mss * mss // the last segment may be full
-		k, full := t.needX().snd.write(t.env.alloc, t.snd.end, p[n:min(len(p), n+room)], goal, int(t.snd.end.Sub(t.snd.nxt)))
+		left := x.snd.left(t.snd.nxt, t.snd.end, goal)
+		k := x.snd.write(t.env.alloc, t.snd.end, p[n:min(len(p), n+room, n+left)], goal, int(t.snd.end.Sub(t.snd.nxt)))
 		n += k
 		t.snd.end = t.snd.end.Add(uint32(k))
-		if full && uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
+		if k == left && uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
 			// "forced push": the receiver should not wait for the end of a large write.
-			t.x.snd.pushLast()
+			x.snd.pushLast()
 			t.snd.shov = t.snd.end
 		}
 	}
@@ -94,6 +96,12 @@ func (t *TCB) Read(now time.Duration, p []byte) int {
 	if t.x == nil {
 		return 0
 	}
+	if t.has(fUrgentIn) {
+		p = p[:t.beforeUrgent(len(p))]
+		if t.x == nil {
+			return 0
+		}
+	}
 	n := t.x.rcv.read(p)
 	t.consumed(now, n)
 	return n
@@ -104,21 +112,37 @@ func (t *TCB) Peek(p []byte, off int) int {
 	if t.x == nil {
 		return 0
 	}
+	if u := t.urgentIn(); u != nil {
+		switch d := int(u.rcv.Sub(t.rcv.read)) - 1 - off; {
+		case d > 0:
+			p = p[:min(len(p), d)]
+		case d == 0 && !u.inline:
+			off++
+		}
+	}
 	return t.x.rcv.peek(p, off)
 }
 
 // ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
 // valid until Discard or Read takes them: a copy less for WriteTo.
 func (t *TCB) ReadPiece() []byte {
-	if t.Readable() == 0 {
+	n := t.Readable()
+	if t.has(fUrgentIn) {
+		n = min(n, t.beforeUrgent(n))
+	}
+	if n == 0 || t.Readable() == 0 {
 		return nil
 	}
-	return t.x.rcv.pieces.all()[0].B
+	b := t.x.rcv.pieces.all()[0].B
+	return b[:min(len(b), n)]
 }
 
 // TakePiece removes the first contiguous bytes from the receive queue, at most limit, and returns them with
 // a reference to their memory for the caller to release. ok is false when there are none.
 func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
+	if t.has(fUrgentIn) {
+		limit = t.beforeUrgent(limit)
+	}
 	if t.Readable() == 0 || limit <= 0 {
 		return Piece{}, false
 	}
@@ -134,6 +158,9 @@ func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
 
 // Discard takes n bytes from the receive queue without copying them, and returns how many there were.
 func (t *TCB) Discard(now time.Duration, n int) int {
+	if t.has(fUrgentIn) {
+		n = t.beforeUrgent(n)
+	}
 	done := 0
 	for done < n && t.Readable() > 0 {
 		k := min(n-done, len(t.x.rcv.pieces.all()[0].B))
@@ -157,6 +184,15 @@ func (t *TCB) consumed(now time.Duration, n int) {
 	t.adjustRcvSpace(now)
 	t.afterRead(n)
 }
+
+// CanRead reports whether a Read would give something: the urgent byte alone, which is read apart, does not count.
+func (t *TCB) CanRead() bool {
+	n := t.Readable()
+	return n > 1 || n == 1 && (!t.AtMark() || t.opt.urgent.inline)
+}
+
+// Pending returns how many bytes a Read would give at once (SIOCINQ): those before the urgent byte, if there is one.
+func (t *TCB) Pending() int { return t.untilUrgent(t.Readable()) }
 
 // Readable returns how many bytes Read can take now.
 func (t *TCB) Readable() int {

@@ -61,7 +61,7 @@ func (c *call) try() bool {
 		return false
 	}
 	c.check(n, err)
-	if c.asleep {
+	if c.asleep || c.spec.any {
 		r.note(r.now(), "%s returns %s", c.spec.name, result(n, err))
 	}
 	if now := r.now(); c.wait && (now < c.until-c.tol || now > c.until+c.tol) {

@@ -57,6 +57,9 @@ func (k *stackKernel) sysctl(cfg *socket.Config, name, value string) error {
 	switch name {
 	case "net.ipv4.tcp_syncookies":
 		cfg.SynCookies = sw
+		if n == 2 {
+			cfg.SynCookies = tcp.Always
+		}
 	case "net.ipv4.tcp_tw_reuse":
 		cfg.TWReuse = sw
 	case "net.ipv4.tcp_max_tw_buckets":
@@ -207,9 +210,6 @@ func (k *stackKernel) Send(fd int, p []byte, flags MsgFlags, to netip.AddrPort) 
 	if err != nil {
 		return 0, err
 	}
-	if flags&MsgOOB != 0 {
-		return 0, syscall.EOPNOTSUPP
-	}
 	return d.Socket.Send(p, int(flags), to)
 }
 
@@ -221,7 +221,7 @@ func (k *stackKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPor
 	}
 	if d.typ == Stream {
 		n, from, err := d.Socket.Recv(p, int(flags))
-		return n, from, 0, err
+		return n, from, flags & MsgOOB, err
 	}
 	n, from, err := d.Socket.Recv(p, int(flags|MsgTrunc))
 	var out MsgFlags
@@ -284,6 +284,9 @@ func (k *stackKernel) Poll(fd int, events PollEvents) (PollEvents, error) {
 	}
 	if writable {
 		got |= events & (PollOut | PollWrNorm)
+	}
+	if d.Urgent() {
+		got |= events & PollPri
 	}
 	if failed {
 		got |= PollErr

@@ -70,6 +70,14 @@ func (d *descriptor) setInt(level, name string, v int) error {
 		d.SetOnly6(on)
 		return nil
 	}
+	if name == "TCP_WINDOW_CLAMP" && d.typ == Stream {
+		ok := false
+		err := d.SetOption(func(t *tcp.TCB, _ time.Duration) { ok = t.SetWindowClamp(v) })
+		if err == nil && !ok {
+			err = syscall.EINVAL
+		}
+		return err
+	}
 	if d.typ == Stream {
 		if set, known := streamOption(name, v, on); known {
 			if set == nil {
@@ -112,6 +120,8 @@ func streamOption(name string, v int, on bool) (set func(*tcp.TCB, time.Duration
 		return func(t *tcp.TCB, _ time.Duration) { t.SetNoDelay(on) }, true
 	case "TCP_CORK":
 		return func(t *tcp.TCB, _ time.Duration) { t.SetCork(on) }, true
+	case "SO_OOBINLINE":
+		return func(t *tcp.TCB, _ time.Duration) { t.SetUrgentInline(on) }, true
 	case "TCP_QUICKACK":
 		return func(t *tcp.TCB, now time.Duration) { t.SetQuickAck(now, on) }, true
 	case "TCP_MAXSEG":
@@ -126,6 +136,8 @@ func streamOption(name string, v int, on bool) (set func(*tcp.TCB, time.Duration
 		return func(t *tcp.TCB, _ time.Duration) { t.SetUserTimeout(time.Duration(v) * time.Millisecond) }, true
 	case "TCP_SYNCNT":
 		set = func(t *tcp.TCB, _ time.Duration) { t.SetSynRetries(v) }
+	case "TCP_DEFER_ACCEPT":
+		return func(t *tcp.TCB, _ time.Duration) { t.SetDeferAccept(max(seconds, 0)) }, true
 	case "TCP_LINGER2":
 		return func(t *tcp.TCB, _ time.Duration) { t.SetLinger2(seconds) }, true
 	default:
@@ -202,10 +214,16 @@ func (d *descriptor) tcpValue(name string) (v any, ok bool) {
 			v = t.RcvBuf()
 		case "TCP_NODELAY":
 			v = boolInt(t.NoDelay())
+		case "SO_OOBINLINE":
+			v = boolInt(t.UrgentInline())
 		case "TCP_CORK":
 			v = boolInt(t.Cork())
 		case "TCP_QUICKACK":
 			v = boolInt(t.QuickAck())
+		case "TCP_DEFER_ACCEPT":
+			v = int(t.DeferAccept() / time.Second)
+		case "TCP_WINDOW_CLAMP":
+			v = t.WindowClamp()
 		case "TCP_MAXSEG":
 			v = t.SendMSS()
 		case "TCP_USER_TIMEOUT":
@@ -235,13 +253,13 @@ func (k *stackKernel) Ioctl(fd int, request string) (int, error) {
 	err = d.SetOption(func(t *tcp.TCB, _ time.Duration) {
 		switch request {
 		case "SIOCINQ", "FIONREAD":
-			n = t.Readable()
+			n = t.Pending()
 		case "SIOCOUTQ":
 			n = t.Unacked()
 		case "SIOCOUTQNSD":
 			n = t.Unsent()
 		case "SIOCATMARK":
-			n = 0
+			n = boolInt(t.AtMark())
 		}
 	})
 	return n, err
