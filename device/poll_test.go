@@ -115,13 +115,12 @@ func TestRestWithHiddenPacket(t *testing.T) {
 	n := NewNIC(Config{RingSize: 2})
 	transmit(t, n, 3)
 	r := n.queues[0].rings.Load()
-	require.True(t, r.rx.tail.CompareAndSwap(0, 1)) // a Receive stops here
+	receive := suspend(&r.rx, packetOf(n.Pool(), 40, 1, 0)) // a Receive stops before it fills its place
 	require.True(t, n.Receive(0, packetOf(n.Pool(), 40, 2, 0)))
 	require.True(t, n.Ring(0))
 	require.Zero(t, n.Poll(0, 0, 10, nil))
 	require.True(t, n.Rest(0), "nothing to be done for now")
-	r.rx.slots[0].v = packetOf(n.Pool(), 40, 1, 0) // the Receive goes on
-	r.rx.slots[0].end.Store(1)
+	receive.finish()
 	require.True(t, n.Ring(0))
 	var got []byte
 	drain(n, 0, collect(&got))

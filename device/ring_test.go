@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,7 +131,7 @@ func TestRingModel(t *testing.T) {
 			}
 			m.getBatch(c)
 			for i := range m.r.slots {
-				require.Zero(t, m.r.slots[i].v, "what was taken out is not kept alive")
+				require.Zero(t, m.r.slots[i], "what was taken out is not kept alive")
 			}
 		})
 	}
@@ -269,12 +270,36 @@ func TestRingBatchWhole(t *testing.T) {
 	wg.Wait()
 }
 
+// A suspended is a Put that has claimed its places and goes no further until finish.
+type suspended[T any] struct {
+	r  *Ring[T]
+	w  uint64
+	vs []T
+}
+
+func suspend[T any](r *Ring[T], vs ...T) suspended[T] {
+	w := r.word.Load()
+	r.word.Store(w + uint64(len(vs))*(onePosition+1))
+	return suspended[T]{r, w, vs}
+}
+
+// finish does what Put and PutBatch do after claiming.
+func (s suspended[T]) finish() {
+	n := uint64(len(s.vs))
+	for i, v := range s.vs {
+		s.r.slots[(s.w>>pendingBits+uint64(i))&s.r.mask] = v
+	}
+	if s.w&pendingMask != 0 || s.r.word.Add(-n)&pendingMask != 0 {
+		s.r.settle(s.w, n)
+	}
+}
+
 // TestRingHides: a producer that is suspended before it fills its place hides what lies behind it, and
 // nothing is lost when it goes on.
 func TestRingHides(t *testing.T) {
 	r := newRing(4)
 	require.True(t, r.Put(1))
-	require.True(t, r.tail.CompareAndSwap(1, 2)) // a Put of 2 stops here
+	two := suspend(r, 2)
 	require.True(t, r.Put(3))
 	v, ok := r.Get()
 	require.True(t, ok)
@@ -284,10 +309,58 @@ func TestRingHides(t *testing.T) {
 	require.False(t, ok)
 	require.Zero(t, r.GetBatch(make([]int, 4)))
 	require.Equal(t, 2, r.Len())
-	r.slots[1].v = 2
-	r.slots[1].end.Store(2)
+	two.finish()
 	vs := make([]int, 4)
 	require.Equal(t, []int{2, 3}, vs[:r.GetBatch(vs)])
+}
+
+// TestRingFinish: producers that claimed places one after another fill them in any order. After each, what
+// comes out is what lies before the first that is not filled, and no more. Laps of the ring leave nothing
+// behind that misleads later ones, and positions may wrap around.
+func TestRingFinish(t *testing.T) {
+	for _, start := range []uint64{0, 1<<64 - 9*onePosition} {
+		r := newRing(8)
+		r.word.Store(start)
+		r.seen.Store(start)
+		r.head.Store(start)
+		r.pos, r.ready, r.freed = start, start, start
+		for _, order := range permutations(4) {
+			runs := [][]int{{1}, {2, 3, 4}, {5, 6}, {7}}
+			var puts []suspended[int]
+			for _, vs := range runs {
+				puts = append(puts, suspend(r, vs...))
+			}
+			finished := make([]bool, len(runs))
+			next := 0 // of runs, the first that is not out
+			for _, k := range order {
+				puts[k].finish()
+				finished[k] = true
+				want := []int{}
+				for ; next < len(runs) && finished[next]; next++ {
+					want = append(want, runs[next]...)
+				}
+				got := make([]int, 8)
+				require.Equal(t, want, got[:r.GetBatch(got)], "after run %d of %v", k, order)
+			}
+			require.Zero(t, r.word.Load()&pendingMask)
+			r.GetBatch(make([]int, 1))
+			require.Zero(t, r.Len())
+		}
+	}
+}
+
+// permutations returns all orders of the numbers below n.
+func permutations(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	var all [][]int
+	for _, p := range permutations(n - 1) {
+		for i := range n {
+			all = append(all, slices.Insert(slices.Clone(p), i, n-1))
+		}
+	}
+	return all
 }
 
 // TestRingAllocs: the ring's operations allocate nothing.
