@@ -79,3 +79,10 @@ func (n *NIC) Drop(p *Packet, why DropReason) {
 	n.drops[why].Add(1)
 	p.Release()
 }
+
+// dropAll is Drop for several packets.
+func (n *NIC) dropAll(ps []*Packet, why DropReason) {
+	for _, p := range ps {
+		n.Drop(p, why)
+	}
+}

@@ -234,23 +234,23 @@ func (n *NIC) Receive(now time.Duration, p *Packet) bool {
 	}
 	q := n.queueOf(p.Hash)
 	p.Queue = uint8(q)
-	if !n.queues[q].open(n).rx.Put(p) {
+	if !n.queues[q].open(n).openRX(n).Put(p) {
 		n.Drop(p, DropRxFull)
 		return false
 	}
 	return true
 }
 
-// ReceiveBatch is Receive for packets that all belong to queue q. It takes ownership of the packets,
-// not of ps, and returns how many the RX ring took.
+// ReceiveBatch is Receive for what a Link's Send hands back at once, on the queue q that Send is called for:
+// only the holder of that queue's baton may call it. The packets are received by the same poll and need
+// no Kick. It takes ownership of the packets, not of ps, and returns how many there was room for; as
+// Send is given no more packets than that, only a link that makes more of them can lose some.
 func (n *NIC) ReceiveBatch(q int, now time.Duration, ps []*Packet) int {
 	taken, why := 0, DropRxDown
 	if n.up.Load() {
-		taken, why = n.queues[q].open(n).rx.PutBatch(ps), DropRxFull
+		taken, why = n.queues[q].open(n).back.put(ps), DropRxFull
 	}
-	for _, p := range ps[taken:] {
-		n.Drop(p, why)
-	}
+	n.dropAll(ps[taken:], why)
 	return taken
 }
 

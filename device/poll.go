@@ -28,10 +28,13 @@ type queue struct {
 
 // rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.
 type rings struct {
-	tx, rx   Ring[*Packet]
-	txb, rxb [batch]*Packet // the batches at hand; they keep what a few past packets are made of alive
-	tapTime  time.Duration  // the latest time a tap was told
-	scratch  []byte         // room for the filter to see a packet in one piece
+	tx       Ring[*Packet]
+	rx       atomic.Pointer[Ring[*Packet]] // what came in outside of polls; few queues ever need one
+	back     backlog                       // what the link handed back within a poll
+	rxFirst  bool                          // whose turn it is: the ring's or the backlog's
+	txb, rxb [batch]*Packet                // the batches at hand; they keep what a few past packets are made of alive
+	tapTime  time.Duration                 // the latest time a tap was told
+	scratch  []byte                        // room for the filter to see a packet in one piece
 }
 
 // open returns the queue's rings, and makes them at first use.
@@ -45,11 +48,24 @@ func (q *queue) open(n *NIC) *rings {
 func (q *queue) openSlow(n *NIC) *rings {
 	r := new(rings)
 	r.tx.Init(n.ringSize)
-	r.rx.Init(n.ringSize)
+	r.back.limit = n.ringSize
 	if q.rings.CompareAndSwap(nil, r) {
 		return r
 	}
 	return q.rings.Load()
+}
+
+// openRX returns the ring for what comes in outside of polls, and makes it at first use.
+func (r *rings) openRX(n *NIC) *Ring[*Packet] {
+	if rx := r.rx.Load(); rx != nil {
+		return rx
+	}
+	rx := new(Ring[*Packet])
+	rx.Init(n.ringSize)
+	if r.rx.CompareAndSwap(nil, rx) {
+		return rx
+	}
+	return r.rx.Load()
 }
 
 // Ring rings the bell of queue q: there is something on its rings. If it returns true the caller now
@@ -74,10 +90,13 @@ func (n *NIC) Ring(q int) bool {
 	}
 }
 
-// work reports whether a poll would move something. A full RX ring whose oldest packet is still being
-// put there is no work, even with packets waiting to be sent: who puts it rings the bell afterwards.
+// work reports whether a poll would move something.
 func (r *rings) work() bool {
-	return r.rx.Ready() || r.tx.Ready() && r.rx.Room() > 0
+	if r.back.len() > 0 || r.tx.Ready() {
+		return true
+	}
+	rx := r.rx.Load()
+	return rx != nil && rx.Ready()
 }
 
 // Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
@@ -127,8 +146,8 @@ func (n *NIC) discard(q int) {
 			for p, ok := r.tx.Get(); ok; p, ok = r.tx.Get() {
 				n.Drop(p, DropTxDown)
 			}
-			for p, ok := r.rx.Get(); ok; p, ok = r.rx.Get() {
-				n.Drop(p, DropRxDown)
+			for g := r.take(batch); g > 0; g = r.take(batch) {
+				n.dropAll(r.rxb[:g], DropRxDown)
 			}
 		}
 		if n.Rest(q) {
@@ -159,10 +178,7 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 		if r.tx.Ready() {
 			s, packets, bytes = n.pollTX(r, qu, q, now, min(batch, budget-sent))
 		}
-		if r.rx.Ready() {
-			g = r.rx.GetBatch(r.rxb[:min(batch, budget-taken)])
-		}
-		if s == 0 && g == 0 {
+		if g = r.take(budget - taken); s == 0 && g == 0 {
 			break
 		}
 		n.pollRX(r, qu, now, r.rxb[:g], packets, bytes, h)
@@ -172,18 +188,37 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	return taken
 }
 
-// pollTX sends a batch of at most limit packets, no more than the RX ring has room for, so that the
-// loopback wire loses nothing (unless packets from outside take that room at the same instant). It returns how many it took, and the packets and bytes that are still to
+// take takes received packets into rxb, at most limit and a batch, and returns how many. Neither what came
+// in from outside nor what the link handed back can keep the other waiting: they take turns at being
+// first, and who is first leaves half of the room.
+func (r *rings) take(limit int) int {
+	ps := r.rxb[:min(batch, limit)]
+	rx := r.rx.Load()
+	if rx == nil || !rx.Ready() {
+		return r.back.take(ps)
+	}
+	if r.back.len() == 0 {
+		return rx.GetBatch(ps)
+	}
+	half := ps[:(len(ps)+1)/2]
+	if r.rxFirst = !r.rxFirst; r.rxFirst {
+		n := rx.GetBatch(half)
+		return n + r.back.take(ps[n:])
+	}
+	n := r.back.take(half)
+	return n + rx.GetBatch(ps[n:])
+}
+
+// pollTX sends a batch of at most limit packets, no more than the backlog has room for, so that the
+// loopback wire loses nothing. It returns how many it took, and the packets and bytes that are still to
 // be added to the counters.
 func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (taken int, packets, bytes uint64) {
-	ps := r.txb[:r.tx.GetBatch(r.txb[:min(limit, r.rx.Room())])]
+	ps := r.txb[:r.tx.GetBatch(r.txb[:min(limit, r.back.room())])]
 	if len(ps) == 0 {
 		return 0, 0, 0
 	}
 	if !n.up.Load() {
-		for _, p := range ps {
-			n.Drop(p, DropTxDown)
-		}
+		n.dropAll(ps, DropTxDown)
 		return len(ps), 0, 0
 	}
 	for _, p := range ps {
@@ -207,9 +242,7 @@ func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (
 // pollRX receives a batch. The counters are right before h sees the first packet.
 func (n *NIC) pollRX(r *rings, qu *queue, now time.Duration, ps []*Packet, txPackets, txBytes uint64, h func(*Packet)) {
 	if len(ps) > 0 && !n.up.Load() {
-		for _, p := range ps {
-			n.Drop(p, DropRxDown)
-		}
+		n.dropAll(ps, DropRxDown)
 		ps = ps[:0]
 	}
 	if filter := n.filter.Load(); filter != nil {

@@ -109,22 +109,22 @@ func TestHandlerTransmits(t *testing.T) {
 	require.Equal(t, 500, total)
 }
 
-// TestRestWithHiddenPacket: an RX ring that is full, with its oldest packet still being put, does not
-// keep the holder of the baton spinning: who puts it rings.
+// TestRestWithHiddenPacket: a packet that is still being put on the RX ring hides those behind it there, but
+// neither keeps the holder of the baton spinning nor holds up the loopback wire: who puts it rings.
 func TestRestWithHiddenPacket(t *testing.T) {
 	n := NewNIC(Config{RingSize: 2})
 	transmit(t, n, 3)
-	r := n.queues[0].rings.Load()
-	receive := suspend(&r.rx, packetOf(n.Pool(), 40, 1, 0)) // a Receive stops before it fills its place
+	rx := n.queues[0].open(n).openRX(n)
+	receive := suspend(rx, packetOf(n.Pool(), 40, 1, 0)) // a Receive stops before it fills its place
 	require.True(t, n.Receive(0, packetOf(n.Pool(), 40, 2, 0)))
 	require.True(t, n.Ring(0))
-	require.Zero(t, n.Poll(0, 0, 10, nil))
+	var got []byte
+	require.Equal(t, 1, n.Poll(0, 0, 10, collect(&got)))
 	require.True(t, n.Rest(0), "nothing to be done for now")
 	receive.finish()
 	require.True(t, n.Ring(0))
-	var got []byte
 	drain(n, 0, collect(&got))
-	require.Equal(t, []byte{1, 2, 3}, got)
+	require.Equal(t, []byte{3, 1, 2}, got)
 	require.Zero(t, n.Drops().Total())
 }
 
@@ -143,8 +143,7 @@ func TestSmallestRings(t *testing.T) {
 	require.Zero(t, n.Drops().Total())
 }
 
-// TestFullRxKeepsTx: when outsiders filled the RX ring, packets wait on the TX ring instead of being lost
-// on the wire.
+// TestFullRxKeepsTx: when outsiders filled the RX ring, the loopback wire still loses nothing.
 func TestFullRxKeepsTx(t *testing.T) {
 	n := NewNIC(Config{RingSize: 4})
 	for i := range byte(4) {
@@ -157,6 +156,34 @@ func TestFullRxKeepsTx(t *testing.T) {
 	drain(n, 0, collect(&got))
 	require.Equal(t, []byte{0, 1, 2, 3, 4, 5, 6, 7}, got)
 	require.Equal(t, Drops{DropRxFull: 1}, n.Drops())
+}
+
+// TestTurns: neither those who put packets on the RX ring without end nor a handler that always answers keeps
+// the other waiting, whatever the budget.
+func TestTurns(t *testing.T) {
+	for _, budget := range []int{1, 2, 64} {
+		n := NewNIC(Config{RingSize: 128})
+		var turns [2]int
+		refill := func(p *Packet) {
+			tag := p.Head[0]
+			turns[tag]++
+			if tag == 0 {
+				require.True(t, n.Receive(0, p))
+			} else {
+				require.Equal(t, TxOK, n.Transmit(0, p))
+			}
+		}
+		for range 100 {
+			require.True(t, n.Receive(0, packetOf(n.Pool(), 40, 0, 0)))
+			transmit(t, n, 1)
+		}
+		require.True(t, n.Ring(0))
+		for turns[0]+turns[1] < 1000 {
+			n.Poll(0, 0, budget, refill)
+		}
+		require.Greater(t, turns[0], 300, "budget %d: %v", budget, turns)
+		require.Greater(t, turns[1], 300, "budget %d: %v", budget, turns)
+	}
 }
 
 func TestKick(t *testing.T) {
