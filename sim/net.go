@@ -95,6 +95,7 @@ func (n *Net) init(cfg NetConfig, q *Queue, parker socket.Parker) (err error) {
 	}
 	sc := cfg.Stack
 	sc.Clock, sc.Parker, sc.Queues, sc.Link, sc.Seed = NewClock(q), parker, 1, n.link, cfg.Seed
+	sc.Staged = parker == nil // coroutines run one at a time: no need
 	if n.stack, err = socket.NewChecked(sc); err != nil {
 		return err
 	}

@@ -173,7 +173,7 @@ func (q *Queue) arm() {
 	}
 	due := never
 	if len(q.events) > 0 {
-		due = max(q.events[0].due, q.free)
+		due = max(q.ripe(q.Now()), q.free)
 	}
 	if due == q.armed {
 		return
@@ -186,6 +186,16 @@ func (q *Queue) arm() {
 		q.timer = q.clock.AfterFunc(d, q.run)
 	default:
 		q.timer.Reset(d)
+	}
+}
+
+// ripe is when the first event can happen: on a clock with a gap, a gap after the instant for which it was planned, or in
+// which it was. What goroutines do in that instant by themselves is over then.
+func (q *Queue) ripe(now time.Duration) time.Duration {
+	if due := q.events[0].due; q.clock == nil || q.gap == 0 {
+		return due
+	} else {
+		return later(max(due, now), q.gap)
 	}
 }
 
@@ -214,7 +224,7 @@ func (q *Queue) run() {
 
 // take takes out the first event if it can happen until then, and says that it happens now; the lock is held.
 func (q *Queue) take(now, until time.Duration) *event {
-	if len(q.events) == 0 || max(q.events[0].due, q.free) > until {
+	if len(q.events) == 0 || max(q.ripe(0), q.free) > until {
 		return nil
 	}
 	q.free = max(now, q.events[0].due) + q.gap

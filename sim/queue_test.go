@@ -127,7 +127,8 @@ func TestQueueOnAClock(t *testing.T) {
 	})
 }
 
-// With a gap every event has an instant of its own, and what it woke is idle before the next.
+// With a gap every event has an instant of its own, in which what goroutines did when it was due is over, and what it
+// woke is idle before the next.
 func TestQueueWithGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -147,7 +148,7 @@ func TestQueueWithGap(t *testing.T) {
 		time.Sleep(time.Second + time.Microsecond)
 		mu.Lock()
 		defer mu.Unlock()
-		require.Equal(t, []string{"woken 4 1s", "woken 3 1.000000001s", "woken 2 1.000000002s", "woken 1 1.000000003s", "woken 0 1.000000004s"}, got)
+		require.Equal(t, []string{"woken 4 1.000000001s", "woken 3 1.000000002s", "woken 2 1.000000003s", "woken 1 1.000000004s", "woken 0 1.000000005s"}, got)
 	})
 }
 

@@ -29,6 +29,15 @@ type Config struct {
 	Clock  Clock
 	Parker Parker
 
+	// Staged puts off what the calls of TCP's users send until Clock calls
+	// next. With a clock that waits until all goroutines have come to rest
+	// (package sim's, in a testing/synctest bubble), what a connection sends
+	// after an instant then depends on what its users did in that instant and
+	// not on which of them was first: a segment's window does not tell whether
+	// a reader ran before or after a writer. Writes of one instant may share a
+	// segment, as with Linux's autocorking.
+	Staged bool
+
 	// Seed fixes everything the stack draws at random: initial sequence
 	// numbers, timestamp offsets, ephemeral ports, IP identifications. 0 draws
 	// a fresh seed from crypto/rand.

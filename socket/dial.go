@@ -298,7 +298,7 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 	}
 	params := c.params(now)
 	c.tcb.Connect(now, &params)
-	w := c.settle(now)
+	w := c.settleUser(now)
 	hash := c.node.hash
 	c.mu.Unlock()
 	w.run()
@@ -382,7 +382,7 @@ func (c *TCPConn) giveUp() {
 	now := c.s.now()
 	if !c.detached {
 		c.tcb.Abort(now)
-		c.settle(now).run()
+		c.settleUser(now).run()
 		c.detach()
 	}
 	hash := c.node.hash

@@ -64,7 +64,7 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 	if flags&MsgOOB != 0 && n > 0 {
 		c.tcb.MarkUrgent()
 	}
-	w := c.settle(now)
+	w := c.settleUser(now)
 	hash := c.node.hash
 	c.mu.Unlock()
 	w.run()

@@ -36,6 +36,7 @@ type TCPConn struct {
 
 	rd, wr     waitq         // readers; writers, dialers and lingering closers
 	rdue, wdue time.Duration // deadlines of the user
+	nextRead   time.Duration // when the next Read has its turn; see awaitTurn
 	soErr      error         // told to the next caller, once (Linux's sk_err)
 
 	ln        *TCPListener   // while it waits to be accepted
@@ -137,6 +138,24 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *fl
 func (c *TCPConn) settle(now time.Duration) (w wakes) {
 	now = c.at(now)
 	c.output(now)
+	return c.act(now)
+}
+
+// settleUser is settle after a call of the user, whose output may be put off
+// (Config.Staged). A connection that the call has ended has no later.
+func (c *TCPConn) settleUser(now time.Duration) (w wakes) {
+	if !c.s.cfg.Staged || c.detached || c.tcb.State() == tcp.StateClosed {
+		return c.settle(now)
+	}
+	now = c.at(now)
+	if c.tcb.NeedsOutput() {
+		c.s.arm(&c.timer, now)
+	}
+	return c.act(now)
+}
+
+// act acts on what happened to the TCB.
+func (c *TCPConn) act(now time.Duration) (w wakes) {
 	ev := c.tcb.TakeEvents()
 	if ev == 0 {
 		c.rearm()
@@ -243,7 +262,7 @@ func (c *TCPConn) expire(now time.Duration) {
 		c.tcb.Timeout(c.at(now))
 	}
 	w = c.settle(now)
-	if c.rdue <= now {
+	if c.rdue <= now || c.s.cfg.Staged && c.nextRead <= now {
 		w.rd = c.rd.waiters()
 	}
 	if c.wdue <= now {

@@ -60,7 +60,7 @@ func (c *TCPConn) setsockopt(f func(t *tcp.TCB, now time.Duration)) error {
 	}
 	now := c.s.now()
 	f(&c.tcb, now)
-	w := c.settle(now)
+	w := c.settleUser(now)
 	c.mu.Unlock()
 	w.run()
 	c.s.kick(c.node.hash, now)

@@ -25,14 +25,29 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 
 func (c *TCPConn) read(p []byte) (int, error) {
 	c.mu.Lock()
+	if c.s.cfg.Staged {
+		c.awaitTurn()
+	}
 	for {
 		n, done, err := c.tryRead(p)
 		if done {
+			if c.s.cfg.Staged {
+				c.nextRead = c.s.now() + 1
+			}
 			return c.afterRead(n), err
 		}
 		if c.rdue != never {
 			c.s.arm(&c.timer, c.rdue)
 		}
+		c.rd.wait(c.s, &c.mu)
+	}
+}
+
+// awaitTurn lets a connection have one Read in an instant (Config.Staged): what
+// the reader has set going with what it read before comes to rest first.
+func (c *TCPConn) awaitTurn() {
+	for now := c.s.now(); !c.closed && c.nextRead > now && c.rdue > now; now = c.s.now() {
+		c.s.arm(&c.timer, c.nextRead)
 		c.rd.wait(c.s, &c.mu)
 	}
 }
@@ -72,7 +87,7 @@ func (c *TCPConn) afterRead(n int) int {
 		return n
 	}
 	now := c.s.now()
-	w := c.settle(now)
+	w := c.settleUser(now)
 	c.mu.Unlock()
 	w.run()
 	c.s.kick(c.node.hash, now)
@@ -124,7 +139,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 				c.tcb.Flush() // a piece taken before may be waiting for this one
 			}
 			c.writing = false
-			w := c.settle(now)
+			w := c.settleUser(now)
 			if w.wr == nil {
 				w.wr = c.wr.waiters()
 			}
@@ -136,7 +151,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 		}
 		if k > 0 {
 			// Deliver what there is: that may make room at once.
-			w := c.settle(now)
+			w := c.settleUser(now)
 			c.mu.Unlock()
 			w.run()
 			c.s.kick(c.node.hash, now)
@@ -237,7 +252,7 @@ func (c *TCPConn) closeNow() error {
 	} else {
 		c.tcb.Close(now)
 	}
-	w := c.settle(now)
+	w := c.settleUser(now)
 	if c.detached {
 		c.tcb.Release()
 	}
@@ -286,7 +301,7 @@ func (c *TCPConn) shutdown(read bool) error {
 		c.wshut = true
 		c.tcb.CloseWrite(now)
 	}
-	w := c.settle(now)
+	w := c.settleUser(now)
 	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	c.mu.Unlock()
 	w.run()

@@ -4,10 +4,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,12 +18,12 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"example.com/loopback/sim"
+	"example.com/loopback/sim/simtest"
 )
 
 // An SSH session: key exchange with random keys, a command, its output. The keys come from crypto/rand, which the seed fixes.
-// On one processor only: of the goroutines of one connection several may write at an instant (see the package's limits).
 func TestReplaySSH(t *testing.T) {
-	replayOn(t, []int{1}, func(t *testing.T, n *sim.Net) {
+	replay(t, func(t *testing.T, n *sim.Net) {
 		server, clients := star(n, 1)
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		require.NoError(t, err)
@@ -119,4 +121,57 @@ func get(t *testing.T, c *http.Client, url string) {
 	if b, err := io.ReadAll(resp.Body); err != nil || len(b) != 3000 {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
+}
+
+// HTTPS with HTTP/2: four clients, each with one connection and so many requests on it at once. Goroutines of net/http
+// race for the connection: on one processor they do so in the same way each time, on more they do not, and how often
+// is only measured.
+func TestReplayHTTP2(t *testing.T) {
+	for _, streams := range []int{1, 4} {
+		t.Run(fmt.Sprint("streams=", streams), func(t *testing.T) {
+			f := func(t *testing.T, n *sim.Net) { useHTTP2(t, n, streams) }
+			hashes := map[string]int{}
+			repeat(t, 2, simtest.Config{OneProcessor: true}, f, hashes)
+			if !raceEnabled {
+				require.Len(t, hashes, 1)
+			}
+			if os.Getenv("LOOPBACK_REPLAY") == "" {
+				return
+			}
+			for _, procs := range []int{1, 2, 8} {
+				repeat(t, procs, simtest.Config{}, f, map[string]int{})
+			}
+		})
+	}
+}
+
+func useHTTP2(t *testing.T, n *sim.Net, streams int) {
+	server, clients := star(n, 4)
+	l, err := server.Listen("tcp", ":443")
+	require.NoError(t, err)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, strings.Repeat("x", 3000))
+	}))
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	var wg sync.WaitGroup
+	for _, h := range clients {
+		tr := &http.Transport{DialContext: h.DialContext, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		defer tr.CloseIdleConnections()
+		c := &http.Client{Transport: tr}
+		wg.Go(func() {
+			get(t, c, "https://server/") // makes the connection that the others share
+			for range streams {
+				wg.Go(func() {
+					for range 3 {
+						get(t, c, "https://server/")
+					}
+				})
+			}
+		})
+	}
+	wg.Wait()
+	srv.Close()
 }

@@ -82,7 +82,7 @@ func shard(getenv func(string) string) (i, n uint64, err error) {
 }
 
 // explore runs all seeds of the flag that are this machine's.
-func explore(t *testing.T, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) {
+func explore(t *testing.T, cfg Config, f func(t *testing.T, n *sim.Net)) {
 	t.Helper()
 	seeds, err := parseRange(*seedsFlag)
 	if err != nil {
@@ -109,7 +109,7 @@ func explore(t *testing.T, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) 
 }
 
 // exploreHere runs the seeds one after the other.
-func exploreHere(t *testing.T, seeds seedRange, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) {
+func exploreHere(t *testing.T, seeds seedRange, cfg Config, f func(t *testing.T, n *sim.Net)) {
 	for s := seeds.first; s <= seeds.last && s >= seeds.first; s += seeds.step {
 		t.Run(seedPrefix+strconv.FormatUint(s, 10), func(t *testing.T) {
 			cfg.Seed = s

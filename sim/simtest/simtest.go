@@ -29,11 +29,11 @@ var (
 // called outside of a bubble, by a test that is not parallel. When f returns the network is closed.
 func Run(t *testing.T, f func(t *testing.T, n *sim.Net)) {
 	t.Helper()
-	RunConfig(t, sim.NetConfig{}, f)
+	RunConfig(t, Config{}, f)
 }
 
-// RunConfig is Run for a network that is not of the usual kind. A Seed in cfg counts if the flags name none.
-func RunConfig(t *testing.T, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) {
+// RunConfig is Run for a network, or in a way, that is not the usual one.
+func RunConfig(t *testing.T, cfg Config, f func(t *testing.T, n *sim.Net)) {
 	t.Helper()
 	if *seedsFlag != "" {
 		explore(t, cfg, f)
@@ -52,14 +52,17 @@ func given(name string) (found bool) {
 }
 
 // RunSeed is RunConfig with the seed in cfg, whatever the flags say.
-func RunSeed(t *testing.T, cfg sim.NetConfig, f func(t *testing.T, n *sim.Net)) {
+func RunSeed(t *testing.T, cfg Config, f func(t *testing.T, n *sim.Net)) {
 	t.Helper()
 	cfg.Seed = max(cfg.Seed, 1)
 	// testing's directory for artifacts must be asked for outside of the bubble.
 	dir := artifactDir(t, cfg.Seed)
 	cryptotest.SetGlobalRandom(t, cfg.Seed)
+	if cfg.OneProcessor || runtime.GOMAXPROCS(0) == 1 {
+		defer oneProcessor()()
+	}
 	synctest.Test(t, func(t *testing.T) {
-		n, err := sim.NewNet(cfg)
+		n, err := sim.NewNet(cfg.NetConfig)
 		if err != nil {
 			t.Fatal(err)
 		}
