@@ -89,15 +89,19 @@ func echo(c net.Conn, size int) error {
 	return errors.Join(err, <-fail)
 }
 
-// A hundred connections from four hosts. Those of one host dial a microsecond apart.
+// A hundred connections (twenty, with -short) from four hosts. Those of one host dial a microsecond apart.
 func TestReplayTCP(t *testing.T) {
+	connections := 100
+	if testing.Short() {
+		connections = 20
+	}
 	replay(t, func(t *testing.T, n *sim.Net) {
 		server, clients := star(n, 4)
 		l, err := server.Listen("tcp", ":7")
 		require.NoError(t, err)
 		go serveEcho(l)
 		var wg sync.WaitGroup
-		for i := range 100 {
+		for i := range connections {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i/len(clients)) * time.Microsecond)
 				c, err := clients[i%len(clients)].Dial("tcp", "server:7")
