@@ -1,8 +1,11 @@
 package ipv4_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"testing"
 
 	"example.com/loopback/ipv4"
@@ -326,4 +329,30 @@ func BenchmarkHeader(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestPlain: a Plain header is byte for byte what Repr writes.
+func TestPlain(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	for i := range 2000 {
+		h := ipv4.Plain{
+			TOS: uint8(r.Uint32()), TTL: uint8(r.Uint32()), Protocol: uint8(r.Uint32()), DontFragment: i%2 == 0,
+			ID: uint16(r.Uint32()), PayloadLen: uint16(r.IntN(ipv4.MaxLen - ipv4.MinHeaderLen + 1)), Src: r.Uint32(), Dst: r.Uint32(),
+		}
+		if i%3 == 0 {
+			h.Src, h.Dst, h.ID = ^uint32(0)>>(i%32), ^uint32(0), 0xffff // carries
+		}
+		var src, dst [4]byte
+		binary.BigEndian.PutUint32(src[:], h.Src)
+		binary.BigEndian.PutUint32(dst[:], h.Dst)
+		want := ipv4.Repr{
+			TOS: h.TOS, TTL: h.TTL, Protocol: h.Protocol, DontFragment: h.DontFragment, ID: h.ID,
+			PayloadLen: int(h.PayloadLen), Src: netip.AddrFrom4(src), Dst: netip.AddrFrom4(dst),
+		}
+		a, b := bytes.Repeat([]byte{0xa5}, 24), bytes.Repeat([]byte{0xa5}, 24)
+		require.Equal(t, want.Marshal(a), h.Marshal(b))
+		require.Equal(t, a, b, "%+v", h)
+	}
+	require.Panics(t, func() { h := ipv4.Plain{PayloadLen: ipv4.MaxLen - ipv4.MinHeaderLen + 1}; h.Marshal(make([]byte, 20)) })
+	require.Panics(t, func() { h := ipv4.Plain{}; h.Marshal(make([]byte, 19)) })
 }

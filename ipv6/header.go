@@ -139,3 +139,26 @@ func (r *Repr) Marshal(b []byte) int {
 	copy(p[24:], dst[:])
 	return HeaderLen
 }
+
+// Plain is a fixed header without a flow label, its addresses as numbers: for
+// those who send by the million.
+type Plain struct {
+	TrafficClass uint8     // DSCP<<2 | ECN
+	NextHeader   uint8     // of the payload
+	HopLimit     uint8     // hops
+	PayloadLen   uint16    // bytes after the header
+	Src, Dst     [2]uint64 // ::1 is {0, 1}
+}
+
+// Marshal writes the header to the first HeaderLen bytes of b, as Repr.Marshal
+// does, and returns its length. It panics when b is shorter.
+func (h *Plain) Marshal(b []byte) int {
+	p := (*[HeaderLen]byte)(b)
+	binary.BigEndian.PutUint64(p[0:], 6<<60|uint64(h.TrafficClass)<<52|
+		uint64(h.PayloadLen)<<16|uint64(h.NextHeader)<<8|uint64(h.HopLimit))
+	binary.BigEndian.PutUint64(p[8:], h.Src[0])
+	binary.BigEndian.PutUint64(p[16:], h.Src[1])
+	binary.BigEndian.PutUint64(p[24:], h.Dst[0])
+	binary.BigEndian.PutUint64(p[32:], h.Dst[1])
+	return HeaderLen
+}

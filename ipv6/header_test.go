@@ -1,7 +1,9 @@
 package ipv6_test
 
 import (
+	"bytes"
 	"net"
+	"net/netip"
 	"testing"
 
 	"example.com/loopback/ipv6"
@@ -217,4 +219,20 @@ func BenchmarkHeader(b *testing.B) {
 			r.Marshal(p)
 		}
 	})
+}
+
+// TestPlain: a Plain header is byte for byte what Repr writes.
+func TestPlain(t *testing.T) {
+	h := ipv6.Plain{
+		TrafficClass: 0xb9, NextHeader: ipv6.ProtoFragment, HopLimit: 64, PayloadLen: 0xfedc,
+		Src: [2]uint64{0x20010db801020304, 0x05060708090a0b0c}, Dst: [2]uint64{0, 1},
+	}
+	want := ipv6.Repr{
+		TrafficClass: 0xb9, NextHeader: ipv6.ProtoFragment, HopLimit: 64, PayloadLen: 0xfedc,
+		Src: netip.MustParseAddr("2001:db8:102:304:506:708:90a:b0c"), Dst: netip.IPv6Loopback(),
+	}
+	a, b := bytes.Repeat([]byte{0xa5}, 44), bytes.Repeat([]byte{0xa5}, 44)
+	require.Equal(t, want.Marshal(a), h.Marshal(b))
+	require.Equal(t, a, b)
+	require.Panics(t, func() { h.Marshal(make([]byte, 39)) })
 }

@@ -53,16 +53,16 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 func (s *Stack) ipHeader(p *device.Packet, k *flowKey, proto uint8, hlen, length int, tos uint8, id uint16, df bool) ([]byte, int) {
 	if k.remote.is4() {
 		b := p.SetHead(ipv4.MinHeaderLen + hlen)
-		h := ipv4.Repr{
+		h := ipv4.Plain{
 			TOS: tos, TTL: defaultTTL, Protocol: proto, DontFragment: df, ID: id,
-			PayloadLen: length, Src: k.local.addr(), Dst: k.remote.addr(),
+			PayloadLen: uint16(length), Src: uint32(k.local.lo), Dst: uint32(k.remote.lo),
 		}
 		return b, h.Marshal(b)
 	}
 	b := p.SetHead(ipv6.HeaderLen + hlen)
-	h := ipv6.Repr{
-		TrafficClass: tos, HopLimit: defaultTTL, NextHeader: proto,
-		PayloadLen: length, Src: k.local.addr(), Dst: k.remote.addr(),
+	h := ipv6.Plain{
+		TrafficClass: tos, HopLimit: defaultTTL, NextHeader: proto, PayloadLen: uint16(length),
+		Src: [2]uint64{k.local.hi, k.local.lo}, Dst: [2]uint64{k.remote.hi, k.remote.lo},
 	}
 	return b, h.Marshal(b)
 }

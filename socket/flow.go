@@ -76,6 +76,12 @@ type flowKey struct {
 func (k flowKey) localAddr() netip.AddrPort  { return netip.AddrPortFrom(k.local.addr(), k.lport) }
 func (k flowKey) remoteAddr() netip.AddrPort { return netip.AddrPortFrom(k.remote.addr(), k.rport) }
 
+// same is ==, which the compiler would call a function for.
+func (k *flowKey) same(o *flowKey) bool {
+	return k.local.lo == o.local.lo && k.remote.lo == o.remote.lo && k.lport == o.lport && k.rport == o.rport &&
+		k.local.hi == o.local.hi && k.remote.hi == o.remote.hi
+}
+
 // less is the stable order of sockets: by addresses and ports, which do not
 // depend on who came first.
 func (k flowKey) less(o flowKey) bool {
@@ -140,7 +146,7 @@ func (t *flowTable[T]) find(k *flowKey, h uint32) *flowNode[T] {
 
 func findIn[T any](b []atomic.Pointer[flowNode[T]], k *flowKey, h uint32) *flowNode[T] {
 	for n := b[h&uint32(len(b)-1)].Load(); n != nil; n = n.next.Load() {
-		if n.hash == h && n.key == *k {
+		if n.hash == h && n.key.same(k) {
 			return n
 		}
 	}

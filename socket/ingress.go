@@ -204,7 +204,9 @@ func (r *receiver) extensions6(p *device.Packet, h ipv6.Header, rest []byte, d *
 
 // transport hands the packet to the protocol it carries.
 func (r *receiver) transport(p *device.Packet, d *datagram) {
-	r.s.raw.copy(p, d) // raw sockets see it as well
+	if r.s.raw.n.Load() > 0 {
+		r.s.raw.copy(p, d) // raw sockets see it as well
+	}
 	switch {
 	case d.proto == protoTCP:
 		r.inputTCP(p, d)
@@ -222,12 +224,9 @@ func (r *receiver) transport(p *device.Packet, d *datagram) {
 	}
 }
 
-// checksumOK verifies the transport checksum, unless it was left to the device
-// and thus never could be wrong.
+// checksumOK verifies the transport checksum of a packet for which it was not
+// left to the device, where it never could be wrong.
 func (r *receiver) checksumOK(p *device.Packet, d *datagram) bool {
-	if p.Flags&device.FlagCsumPartial != 0 {
-		return true
-	}
 	sum := foldTo32(d.src.sum() + d.dst.sum() + uint64(d.proto) + uint64(d.length))
 	return checksum.Fold(checksum.SumPieces(sum, d.head, p.Frags[0].B, p.Frags[1].B)) == 0xffff
 }
@@ -248,7 +247,7 @@ func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 		s.drop(p, DropTCPHeader)
 		return
 	}
-	if !r.checksumOK(p, d) {
+	if p.Flags&device.FlagCsumPartial == 0 && !r.checksumOK(p, d) {
 		s.tcpStats.InCsumErrors.Add(1)
 		s.tcpStats.InErrs.Add(1)
 		s.drop(p, DropTCPChecksum)
@@ -359,7 +358,7 @@ func (r *receiver) inputUDP(p *device.Packet, d *datagram) {
 		return
 	default:
 		d.length = length
-		if !r.checksumOK(p, d) {
+		if p.Flags&device.FlagCsumPartial == 0 && !r.checksumOK(p, d) {
 			s.count.udp[udp.ReasonChecksum].Add(1)
 			s.drop(p, DropUDPChecksum)
 			return

@@ -103,9 +103,6 @@ func (t *rawTable) wants(proto uint8, dst ip) bool {
 
 // copy gives every raw socket that wants it a copy of the packet's payload.
 func (t *rawTable) copy(p *device.Packet, d *datagram) {
-	if t.n.Load() == 0 {
-		return
-	}
 	for _, c := range t.all() {
 		if c.proto == d.proto && (c.family == 4) == d.dst.is4() {
 			c.receive(p, d)

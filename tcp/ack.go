@@ -68,7 +68,8 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	if seqAck.After(t.snd.nxt) {
 		return ackFuture
 	}
-	a := t.newAckState(now, in)
+	var a ackState
+	t.initAckState(&a, now, in)
 	if seqAck != t.snd.una {
 		a.info |= ackAdvanced
 		t.retransmits = 0
@@ -104,12 +105,12 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	return ackOK
 }
 
-func (t *TCB) newAckState(now time.Duration, in *Segment) ackState {
-	return ackState{
-		now: now, priorUna: t.snd.una, priorFack: t.fack(), priorCount: t.packetsOut(),
-		delivered: t.total.delivered, lost: t.total.lost, reord: t.snd.nxt, rtt: -1,
-		ecr: in.Opts.TSEcr, hasECR: t.has(fTS) && in.Opts.HasTS && in.Opts.TSEcr != 0,
-	}
+// initAckState fills in what a, which is zero, has to know before in is looked at.
+func (t *TCB) initAckState(a *ackState, now time.Duration, in *Segment) {
+	a.now, a.rtt = now, -1
+	a.priorUna, a.priorFack, a.priorCount = t.snd.una, t.fack(), t.packetsOut()
+	a.delivered, a.lost, a.reord = t.total.delivered, t.total.lost, t.snd.nxt
+	a.ecr, a.hasECR = in.Opts.TSEcr, t.has(fTS) && in.Opts.HasTS && in.Opts.TSEcr != 0
 }
 
 // ackRecovery is the part of ACK processing that concerns loss, the window and timers.
@@ -132,7 +133,6 @@ func (t *TCB) ackRecovery(a *ackState) {
 	t.startRexmit()
 	if t.packetsOut() == 0 {
 		t.dropRec()
-		t.idleX()
 	}
 }
 
@@ -150,7 +150,8 @@ func (t *TCB) oldAck(now time.Duration, in *Segment) ackResult {
 		return ackTooOld
 	}
 	if in.Opts.NSACK > 0 && t.has(fSACK) && t.packetsOut() > 0 {
-		a := t.newAckState(now, in)
+		var a ackState
+		t.initAckState(&a, now, in)
 		t.takeSACK(in, &a)
 		t.fastRetransAlert(&a, 0)
 		t.startRexmit()

@@ -18,20 +18,17 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 	if in.Payload.N > 0 {
 		t.total.dataIn++
 	}
-	switch t.state {
-	case StateSynSent:
+	switch {
+	case t.state == StateSynSent:
 		t.inputSynSent(now, in)
-	case StateTimeWait:
+	case t.state == StateTimeWait:
 		t.inputTimeWait(now, in)
-	case StateSynReceived:
-		if t.has(fPassive) {
-			t.inputSynReceived(now, in)
-			return
-		}
-		t.inputOther(now, in)
+	case t.state == StateSynReceived && t.has(fPassive):
+		t.inputSynReceived(now, in)
 	default:
 		t.inputOther(now, in)
 	}
+	t.idleX() // here, and not when all was acknowledged: the text of in may need it at once
 }
 
 // inputOther is §3.10.7.4 "Other States", check by check.

@@ -41,10 +41,12 @@ func (t *TCB) Output(now time.Duration, out *Segment) bool {
 
 // header fills in what every segment but a RST has, and notes that its ACK is under way.
 func (t *TCB) header(now time.Duration, out *Segment, seq Seq, flags Flags, why Cause) {
-	*out = Segment{
-		SrcPort: t.localPort, DstPort: t.remotePort,
-		Seq: seq, Ack: t.rcv.nxt, Flags: flags | ACK, Cause: why,
-	}
+	// Field by field: one assignment of a whole Segment would be made twice over.
+	out.SrcPort, out.DstPort = t.localPort, t.remotePort
+	out.Seq, out.Ack, out.Flags, out.Urg = seq, t.rcv.nxt, flags|ACK, 0
+	out.ECN, out.Cause = ECNNot, why
+	out.Opts = Options{}
+	out.Payload = Payload{}
 	if t.has(fTS) {
 		out.Opts.HasTS = true
 		out.Opts.TSVal = t.tsNow(now)

@@ -34,7 +34,7 @@ func (k Timer) String() string {
 // timerTable holds when timers expire. Timers that never run at the same time share a slot, which keeps a
 // TCB small: those that clock retransmission, and those of a connection at rest.
 type timerTable struct {
-	at   [numSlots]time.Duration // 0: does not run; time zero itself is before anything can expire
+	left [numSlots]time.Duration // between expiry and Never: the largest is due first, and 0 does not run
 	kind [numSlots]Timer
 }
 
@@ -53,8 +53,8 @@ var timerSlot = [numTimers]uint8{
 
 // timer returns when k expires, 0 if it does not run.
 func (t *TCB) timer(k Timer) time.Duration {
-	if s := timerSlot[k]; t.timers.kind[s] == k {
-		return t.timers.at[s]
+	if s := timerSlot[k]; t.timers.kind[s] == k && t.timers.left[s] != 0 {
+		return Never - t.timers.left[s]
 	}
 	return 0
 }
@@ -62,12 +62,12 @@ func (t *TCB) timer(k Timer) time.Duration {
 // arm sets a timer, instead of another in its slot.
 func (t *TCB) arm(k Timer, at time.Duration) {
 	s := timerSlot[k]
-	t.timers.at[s], t.timers.kind[s] = max(at, 1), k
+	t.timers.left[s], t.timers.kind[s] = Never-max(at, 1), k
 }
 
 func (t *TCB) disarm(k Timer) {
 	if s := timerSlot[k]; t.timers.kind[s] == k {
-		t.timers.at[s] = 0
+		t.timers.left[s] = 0
 	}
 }
 
@@ -75,28 +75,23 @@ func (t *TCB) disarm(k Timer) {
 func (t *TCB) armXmit(k Timer, at time.Duration) { t.arm(k, at) }
 
 // disarmXmit stops the timers that clock retransmission.
-func (t *TCB) disarmXmit() { t.timers.at[slotXmit] = 0 }
+func (t *TCB) disarmXmit() { t.timers.left[slotXmit] = 0 }
 
 // Deadline returns when Timeout must be called, or Never. It changes with every call of Input, Output,
 // Timeout and the user's verbs.
 func (t *TCB) Deadline() time.Duration {
-	at := Never
-	for _, d := range &t.timers.at {
-		if d != 0 && d < at {
-			at = d
-		}
-	}
-	return at
+	l := &t.timers.left
+	return Never - max(l[slotXmit], l[slotAck], l[slotCompress], l[slotRest])
 }
 
 // Timeout handles all timers that expire at now or before. Call Output afterwards.
 func (t *TCB) Timeout(now time.Duration) {
-	for s := range t.timers.at {
-		if d := t.timers.at[s]; d == 0 || d > now {
+	for s := range t.timers.left {
+		if l := t.timers.left[s]; l == 0 || Never-l > now {
 			continue
 		}
 		k := t.timers.kind[s]
-		t.timers.at[s] = 0
+		t.timers.left[s] = 0
 		if t.env.observer != nil {
 			t.env.observer.Event(t, Event{Kind: EventTimer, Now: now, Timer: k})
 		}
