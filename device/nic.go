@@ -189,6 +189,12 @@ func (n *NIC) SetUp(up bool) {
 	}
 }
 
+// Timed reports whether somebody is told when packets pass: a tap, or a link other than the loopback wire.
+func (n *NIC) Timed() bool {
+	_, loopback := (*n.link.Load()).(Loopback)
+	return !loopback || n.taps.Load() != nil
+}
+
 // queueOf returns the number of the queue that carries a flow.
 func (n *NIC) queueOf(hash uint32) int {
 	if len(n.queues) == 1 {

@@ -52,15 +52,16 @@ func (s *Stack) wallNow() time.Time {
 }
 
 // until converts a user's absolute deadline: zero means none (never), and
-// one that has passed gives a due time that has passed.
-func (s *Stack) until(t time.Time) time.Duration {
+// one that has passed gives a due time that is not after now. now is only told
+// where there is a deadline.
+func (s *Stack) until(t time.Time) (due, now time.Duration) {
 	if t.IsZero() {
-		return never
+		return never, 0
 	}
 	d := t.Sub(s.wallNow())
-	now := s.now()
+	now = s.now() // after the other, so that nothing is due too early
 	if d > 0 && now > never-d {
-		return never
+		return never, now
 	}
-	return max(now+d, 0)
+	return max(now+d, 0), now
 }

@@ -135,7 +135,7 @@ func TestConnBulk(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.True(t, s.Conservation().Holds(), "%+v", s.Conservation())
+			requireBalance(t, s)
 		})
 	}
 }

@@ -55,22 +55,17 @@ func (d Drop) String() string {
 
 // counters are the stack's own; safe for concurrent use.
 type counters struct {
-	inReceives  atomic.Uint64 // packets the NIC handed over
 	fragments   atomic.Uint64 // of these, fragments now waiting or merged into a datagram
 	reassembled atomic.Uint64 // datagrams put together and handed on as one packet
-	delivered   atomic.Uint64 // packets a transport accepted
 	dropped     [numDrops]atomic.Uint64
 	ipv4        [ipv4.NumReasons]atomic.Uint64
 	ipv6        [ipv6.NumReasons]atomic.Uint64
 	tcp         [16]atomic.Uint64 // by tcp.Reason
 	udp         [16]atomic.Uint64 // by udp.Reason
 
-	outRequests atomic.Uint64
 	outDiscards atomic.Uint64 // could not be sent: ring full, lo down
 	outNoRoutes atomic.Uint64
 	fragCreates atomic.Uint64
-	udpIn       atomic.Uint64
-	udpOut      atomic.Uint64
 	icmpIn      atomic.Uint64
 	icmpOut     atomic.Uint64
 	icmpLimited atomic.Uint64
@@ -85,5 +80,31 @@ func (s *Stack) drop(p *device.Packet, why Drop) {
 	p.Release()
 }
 
+// flowCounters are those that every packet increments, one set for each queue
+// so that flows on different cores do not wait for each other.
+type flowCounters struct {
+	_          [64]byte
+	inReceives atomic.Uint64 // packets the NIC handed over
+	delivered  atomic.Uint64 // packets a transport accepted
+	_          [64]byte
+	requests   atomic.Uint64 // packets that transports wanted sent
+	udpOut     atomic.Uint64 // of these, datagrams
+	udpIn      atomic.Uint64 // datagrams that reached a socket
+}
+
 // deliver counts a packet that reached a transport.
-func (s *Stack) deliver() { s.count.delivered.Add(1) }
+func (r *receiver) deliver() { r.count.delivered.Add(1) }
+
+// total sums one of the flowCounters.
+func (s *Stack) total(of func(*flowCounters) *atomic.Uint64) (n uint64) {
+	for q := range s.receivers {
+		n += of(&s.receivers[q].count).Load()
+	}
+	return n
+}
+
+func inReceives(c *flowCounters) *atomic.Uint64 { return &c.inReceives }
+func delivered(c *flowCounters) *atomic.Uint64  { return &c.delivered }
+func requests(c *flowCounters) *atomic.Uint64   { return &c.requests }
+func udpIn(c *flowCounters) *atomic.Uint64      { return &c.udpIn }
+func udpOut(c *flowCounters) *atomic.Uint64     { return &c.udpOut }

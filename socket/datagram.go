@@ -9,11 +9,24 @@ import (
 	"example.com/loopback/udp"
 )
 
+// sendTime is the time for sending a datagram of n bytes. Looking at the clock
+// takes longer than anything else about a small one, so that is done only where
+// somebody looks at the time: a tap, a link that delays, a path that is
+// forgotten after a while, a reassembler, a simulation. Otherwise it is coarse:
+// some earlier time, which may be long ago.
+func (s *Stack) sendTime(n int, outside bool) (now time.Duration, coarse bool) {
+	if s.clock != nil || outside || s.nic.Timed() || n+udp.HeaderLen+ipv6.HeaderLen > s.nic.MTU() {
+		return s.now(), false
+	}
+	return s.recent(), true
+}
+
 // sendDatagram sends b from k.local to k.remote by UDP, in fragments if it is
 // too long for the path, and returns the flow hash of what it sent. The payload
 // is copied once; fragments share the copy.
 func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16, outside bool) uint32 {
 	hash := k.hash(protoUDP)
+	s.receivers[s.queueOf(hash)].count.udpOut.Add(1)
 	length := udp.HeaderLen + len(b)
 	ipLen := ipv6.HeaderLen
 	if k.remote.is4() {

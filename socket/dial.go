@@ -73,12 +73,13 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 // due is when the dial fails: the earliest of the Dialer's time-out, its
 // deadline and the context's.
 func (d *Dialer) due(ctx context.Context) time.Duration {
-	due := d.Stack.until(d.Deadline)
+	due, _ := d.Stack.until(d.Deadline)
 	if d.Timeout != 0 {
 		due = min(due, max(d.Stack.now()+d.Timeout, 0))
 	}
 	if t, ok := ctx.Deadline(); ok {
-		due = min(due, d.Stack.until(t))
+		end, _ := d.Stack.until(t)
+		due = min(due, end)
 	}
 	return due
 }

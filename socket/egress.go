@@ -102,7 +102,7 @@ func (s *Stack) sendSegment(now time.Duration, flow *flowKey, seg *tcp.Segment, 
 
 // send hands p to the NIC or counts its loss. The caller sees to the baton.
 func (s *Stack) send(now time.Duration, p *device.Packet) bool {
-	s.count.outRequests.Add(1)
+	s.receivers[s.queueOf(p.Hash)].count.requests.Add(1)
 	if s.nic.Transmit(now, p) == device.TxOK {
 		return true
 	}

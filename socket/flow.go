@@ -118,9 +118,11 @@ type flowNode[T any] struct {
 // write; inserts and removals take one. It grows and shrinks by powers of two.
 //
 // A look-up that runs while the table is being resized may be led into
-// another chain and miss; every miss is therefore repeated under the lock. A
-// hit is always right, because nodes carry their key.
+// another chain and miss; a miss therefore counts only if nothing moved
+// meanwhile, and is repeated under the lock otherwise. A hit is always right,
+// because nodes carry their key.
 type flowTable[T any] struct {
+	moves   atomic.Uint32 // changes before nodes move to other chains; odd while they do
 	mu      sync.Mutex
 	proto   uint8 // of the packets it is asked for
 	count   int
@@ -131,10 +133,14 @@ const minBuckets = 16
 
 // find returns the node under k, whose hash is h; nil when there is none.
 func (t *flowTable[T]) find(k *flowKey, h uint32) *flowNode[T] {
+	before := t.moves.Load()
 	if b := t.buckets.Load(); b != nil {
 		if n := findIn(*b, k, h); n != nil {
 			return n
 		}
+	}
+	if before&1 == 0 && t.moves.Load() == before {
+		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -166,6 +172,9 @@ func (t *flowTable[T]) insert(n *flowNode[T]) bool {
 		return false
 	}
 	head := &(*b)[n.hash&uint32(len(*b)-1)]
+	if n.next.Load() != nil {
+		t.moves.Add(2) // it was in before, and somebody may still stand on it
+	}
 	n.next.Store(head.Load())
 	head.Store(n)
 	t.count++
@@ -222,6 +231,8 @@ func (t *flowTable[T]) place(n *flowNode[T]) *atomic.Pointer[flowNode[T]] {
 func (t *flowTable[T]) resize(size int) *[]atomic.Pointer[flowNode[T]] {
 	size = max(minBuckets, 1<<bits.Len(uint(size-1)))
 	fresh := make([]atomic.Pointer[flowNode[T]], size)
+	t.moves.Add(1)
+	defer t.moves.Add(1)
 	if old := t.buckets.Load(); old != nil {
 		for i := range *old {
 			for n := (*old)[i].Load(); n != nil; {

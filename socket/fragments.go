@@ -14,7 +14,7 @@ import (
 func (r *receiver) fragment4(p *device.Packet, h ipv4.Header, d *datagram) {
 	f := &r.s.reasm
 	f.mu.Lock()
-	whole, why := f.v4.Input(r.now, h, d.head, p.Frags[0].B, p.Frags[1].B)
+	whole, why := f.v4.Input(r.time(), h, d.head, p.Frags[0].B, p.Frags[1].B)
 	r.s.armReassembly()
 	f.mu.Unlock()
 	if why != ipv4.OK {
@@ -29,7 +29,7 @@ func (r *receiver) fragment4(p *device.Packet, h ipv4.Header, d *datagram) {
 func (r *receiver) fragment6(p *device.Packet, h ipv6.Header, d *datagram) {
 	f := &r.s.reasm
 	f.mu.Lock()
-	whole, why := f.v6.Input(r.now, h, p.Head[len(h):], p.Frags[0].B, p.Frags[1].B)
+	whole, why := f.v6.Input(r.time(), h, p.Head[len(h):], p.Frags[0].B, p.Frags[1].B)
 	r.s.armReassembly()
 	f.mu.Unlock()
 	if why != ipv6.OK {

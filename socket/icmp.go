@@ -38,7 +38,7 @@ func (r *receiver) inputICMP4(p *device.Packet, d *datagram) {
 			s.count.icmpOrphans.Add(1)
 		}
 	}
-	s.deliver()
+	r.deliver()
 	p.Release()
 }
 
@@ -70,7 +70,7 @@ func (r *receiver) inputICMP6(p *device.Packet, d *datagram) {
 			s.count.icmpOrphans.Add(1)
 		}
 	}
-	s.deliver()
+	r.deliver()
 	p.Release()
 }
 
@@ -93,7 +93,7 @@ func (r *receiver) reply(d *datagram, proto, tos uint8, m []byte) {
 	s.count.icmpOut.Add(1)
 	// A message may be cut into fragments, so each has an identification of its own.
 	id := s.firstIPID(&k) + uint16(s.icmpID.Add(1))
-	s.sendRaw(r.now, &k, proto, tos, m, id, !s.nic.IsLocal(d.src.addr()))
+	s.sendRaw(r.time(), &k, proto, tos, m, id, !s.nic.IsLocal(d.src.addr()))
 }
 
 // icmpProblem is what is wrong with a packet, in terms of both ICMPs.
@@ -127,7 +127,7 @@ func (r *receiver) icmpError(p *device.Packet, d *datagram, why icmpProblem) {
 func (s *Stack) mayComplain(r *receiver) bool {
 	s.icmpLimit.mu.Lock()
 	defer s.icmpLimit.mu.Unlock()
-	return s.icmpLimit.Allow(r.now)
+	return s.icmpLimit.Allow(r.time())
 }
 
 // icmpErrorAbout sends the error about the packet orig.
@@ -209,8 +209,8 @@ func (r *receiver) icmpReport(e icmpReport) {
 		}
 		return
 	case protoUDP:
-		if e.kind == tcp.ICMPPacketTooBig && s.findUDP(&flow) != nil {
-			s.tooBig(r.now, flow.remote, e.mtu)
+		if e.kind == tcp.ICMPPacketTooBig && s.findUDP(&flow, flow.hash(protoUDP)) != nil {
+			s.tooBig(r.time(), flow.remote, e.mtu)
 		}
 		// Only a connected socket is told: another could not say which of its
 		// datagrams it was.
@@ -222,7 +222,7 @@ func (r *receiver) icmpReport(e icmpReport) {
 		}
 	case protoICMP, protoICMPv6:
 		if e.kind == tcp.ICMPPacketTooBig && s.raw.wants(e.proto, flow.local) {
-			s.tooBig(r.now, flow.remote, e.mtu)
+			s.tooBig(r.time(), flow.remote, e.mtu)
 		}
 		return // a raw socket has its copy of the message
 	}
@@ -232,7 +232,7 @@ func (r *receiver) icmpReport(e icmpReport) {
 // icmp hands an ICMP error to the TCB, which decides what to believe (RFC 5927).
 func (c *TCPConn) icmp(r *receiver, e icmpReport) {
 	c.mu.Lock()
-	now := c.at(r.now)
+	now := c.at(r.time())
 	c.tcb.ICMP(now, tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq)})
 	if e.kind == tcp.ICMPPacketTooBig && c.outside && int(c.tcb.Info(now).PMTU) == e.mtu {
 		c.s.tooBig(now, c.node.key.remote, e.mtu) // it was believed: others may profit

@@ -138,9 +138,9 @@ func (s *Stack) Counters() []Counter {
 	var list []Counter
 	add := func(group, name string, n uint64) { list = append(list, Counter{group, name, n}) }
 	c := &s.count
-	add("Ip", "InReceives", c.inReceives.Load())
-	add("Ip", "InDelivers", c.delivered.Load())
-	add("Ip", "OutRequests", c.outRequests.Load())
+	add("Ip", "InReceives", s.total(inReceives))
+	add("Ip", "InDelivers", s.total(delivered))
+	add("Ip", "OutRequests", s.total(requests))
 	add("Ip", "OutDiscards", c.outDiscards.Load())
 	add("Ip", "OutNoRoutes", c.outNoRoutes.Load())
 	add("Ip", "ReasmReqds", c.fragments.Load()+c.dropped[DropReassembly].Load())
@@ -159,8 +159,8 @@ func (s *Stack) Counters() []Counter {
 	add("Icmp", "OutMsgs", c.icmpOut.Load())
 	add("Icmp", "OutRateLimitGlobal", c.icmpLimited.Load())
 	add("Icmp", "InOrphans", c.icmpOrphans.Load())
-	add("Udp", "InDatagrams", c.udpIn.Load())
-	add("Udp", "OutDatagrams", c.udpOut.Load())
+	add("Udp", "InDatagrams", s.total(udpIn))
+	add("Udp", "OutDatagrams", s.total(udpOut))
 	add("Udp", "NoPorts", c.dropped[DropUDPNoSocket].Load())
 	add("Udp", "RcvbufErrors", c.dropped[DropUDPRecvBuf].Load())
 	for r := udp.Reason(1); r < udp.ReasonNoPort; r++ {
@@ -195,8 +195,8 @@ func (c Conservation) Holds() bool { return c.Received == c.Delivered+c.Dropped+
 // Conservation returns the balance.
 func (s *Stack) Conservation() Conservation {
 	c := Conservation{
-		Received:  s.count.inReceives.Load(),
-		Delivered: s.count.delivered.Load(),
+		Received:  s.total(inReceives),
+		Delivered: s.total(delivered),
 		Fragments: s.count.fragments.Load(),
 	}
 	for i := range s.count.dropped {

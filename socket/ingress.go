@@ -17,12 +17,14 @@ import (
 // nothing is allocated for it.
 type receiver struct {
 	s      *Stack
-	now    time.Duration
+	now    time.Duration // for TCP and ICMP: by the clock, see time
+	coarse bool          // now is not by the clock
 	handle func(*device.Packet)
 	seg    tcp.Segment
 	flow   flowKey // of seg, as its receiver is called
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
+	count  flowCounters
 }
 
 func (r *receiver) init(s *Stack) {
@@ -30,6 +32,14 @@ func (r *receiver) init(s *Stack) {
 	r.handle = r.input
 	r.rules4 = ipv4.AddrRules{IsLocal: s.nic.IsLocal}
 	r.rules6 = ipv6.AddrRules{IsLocal: s.nic.IsLocal}
+}
+
+// time is when the packet is taken in, by the clock.
+func (r *receiver) time() time.Duration {
+	if r.coarse {
+		r.now, r.coarse = r.s.now(), false
+	}
+	return r.now
 }
 
 // A datagram is what the IP layer found in a packet: who it is from and for,
@@ -49,7 +59,7 @@ type datagram struct {
 // input is where every received packet begins.
 func (r *receiver) input(p *device.Packet) {
 	s := r.s
-	s.count.inReceives.Add(1)
+	r.count.inReceives.Add(1)
 	if s.closed.Load() {
 		s.drop(p, DropStackClosed)
 		return
@@ -179,7 +189,7 @@ func (r *receiver) extensions6(p *device.Packet, h ipv6.Header, rest []byte, d *
 	chain, problem, why := ipv6.ExtLimits{}.Walk(h, rest)
 	if why == ipv6.ReasonNoNextHeader {
 		r.s.count.ipv6[why].Add(1)
-		r.s.deliver() // RFC 8200 §4.7: nothing follows, and that is fine
+		r.deliver() // RFC 8200 §4.7: nothing follows, and that is fine
 		p.Release()
 		return false
 	}
@@ -234,6 +244,7 @@ func (r *receiver) checksumOK(p *device.Packet, d *datagram) bool {
 // inputTCP finds the connection of a segment.
 func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 	s, seg, flow := r.s, &r.seg, &r.flow
+	r.time()
 	n, why := tcp.ParseHeader(d.head, seg)
 	if why == tcp.ReasonOptTruncated || why == tcp.ReasonOptLength {
 		// RFC 9293 MUST-7: be prepared for an illegal option length. As Linux
@@ -365,7 +376,11 @@ func (r *receiver) inputUDP(p *device.Packet, d *datagram) {
 		}
 	}
 	flow := flowKey{local: d.dst, remote: d.src, lport: h.DstPort(), rport: h.SrcPort()}
-	u := s.findUDP(&flow)
+	hash := p.Hash
+	if p.Flags&device.FlagCsumPartial == 0 { // not as one of our sockets sent it
+		hash = flow.hash(protoUDP)
+	}
+	u := s.findUDP(&flow, hash)
 	if u == nil {
 		r.icmpError(p, d, icmpProblem{kind: problemPort})
 		s.drop(p, DropUDPNoSocket)
@@ -375,10 +390,10 @@ func (r *receiver) inputUDP(p *device.Packet, d *datagram) {
 	u.receive(r, p, flow.remoteAddr())
 }
 
-// findUDP returns the socket for datagrams of flow: a connected one before one
-// bound to the very address before one bound to all.
-func (s *Stack) findUDP(flow *flowKey) *UDPConn {
-	if node := s.udp.find(flow, flow.hash(protoUDP)); node != nil {
+// findUDP returns the socket for datagrams of flow, whose hash is given: a
+// connected one before one bound to the very address before one bound to all.
+func (s *Stack) findUDP(flow *flowKey, hash uint32) *UDPConn {
+	if node := s.udp.find(flow, hash); node != nil {
 		return node.val
 	}
 	k := flowKey{local: flow.local, lport: flow.lport}

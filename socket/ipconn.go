@@ -376,7 +376,7 @@ func (c *IPConn) setDeadline(t time.Time, read, write bool) error {
 	if c.closed {
 		return c.setError(net.ErrClosed)
 	}
-	due := c.s.until(t)
+	due, _ := c.s.until(t)
 	if read {
 		c.rdue = due
 		c.rd.wakeAll()

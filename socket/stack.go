@@ -101,7 +101,7 @@ func NewChecked(cfg Config) (*Stack, error) {
 	s.nic = device.NewNIC(device.Config{
 		MTU: cfg.MTU, Queues: cfg.Queues, RingSize: cfg.RingSize, Link: cfg.Link, Pool: &s.pool,
 		FillChecksum: checksum.Fill,
-		Interrupt:    func(q int) { s.run(q, s.now()) },
+		Interrupt:    func(q int) { s.run(q, s.now(), false) },
 	})
 	s.receivers = make([]receiver, s.nic.Queues())
 	for q := range s.receivers {
@@ -192,13 +192,18 @@ func (s *Stack) recent() time.Duration {
 // kick makes sure that the packets on the rings of the queue that hash leads
 // to are taken care of: by us, if nobody is at it. No socket's lock is held.
 func (s *Stack) kick(hash uint32, now time.Duration) {
-	q := 0
-	if n := len(s.receivers); n > 1 {
-		q = int(hash % uint32(n))
-	}
+	q := s.queueOf(hash)
 	if s.nic.Ring(q) {
-		s.run(q, now)
+		s.run(q, now, false)
 	}
+}
+
+// queueOf is the queue of the NIC that carries a flow.
+func (s *Stack) queueOf(hash uint32) int {
+	if n := len(s.receivers); n > 1 {
+		return int(hash % uint32(n))
+	}
+	return 0
 }
 
 // Bounds on what one caller does before somebody else has to go on.
@@ -207,28 +212,30 @@ const (
 	pollBudget = 4096 // packets before the baton is handed on
 )
 
-// run polls queue q, whose baton we hold, until nothing is left to do. One who
-// has worked for others long enough hands the baton to a timer that is due at
-// once.
-func (s *Stack) run(q int, now time.Duration) {
+// run polls queue q, whose baton we hold, until nothing is left to do. coarse
+// says that now is not by the clock (see sendTime). One who has worked for others
+// long enough hands the baton to a timer that is due at once.
+func (s *Stack) run(q int, now time.Duration, coarse bool) {
 	r := &s.receivers[q]
 	done, old := 0, 0 // packets handled: all, and since the look at the clock
 	for {
-		s.lastNow.Store(int64(now))
-		r.now = now
+		r.now, r.coarse = now, coarse
+		if !coarse {
+			s.lastNow.Store(int64(now))
+		}
 		n := s.nic.Poll(q, now, pollBatch, r.handle)
 		if s.anyStall.Load() {
-			s.resumeStalled(now)
+			s.resumeStalled(r.time())
 		}
 		if s.nic.Rest(q) {
 			return
 		}
 		if done += n; done >= pollBudget {
-			s.afterFunc(0, func() { s.run(q, s.now()) })
+			s.afterFunc(0, func() { s.run(q, s.now(), false) })
 			return
 		}
 		if old += n; old >= pollBatch {
-			now, old = s.now(), 0
+			now, coarse, old = s.now(), false, 0
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 		return 0, syscall.EPIPE
 	}
 	now := c.s.now()
-	n, err := c.tryWriteMore(now, p, flags&MsgMore != 0 && flags&MsgOOB == 0)
+	n, err := c.tryWrite(now, p, flags&MsgMore != 0 && flags&MsgOOB == 0)
 	if flags&MsgOOB != 0 && n > 0 {
 		c.tcb.MarkUrgent()
 	}

@@ -36,6 +36,7 @@ type TCPConn struct {
 
 	rd, wr     waitq         // readers; writers, dialers and lingering closers
 	rdue, wdue time.Duration // deadlines of the user
+	rpast      bool          // rdue has passed: the timer says so, and reads need not ask the clock
 	nextRead   time.Duration // when the next Read has its turn; see awaitTurn
 	soErr      error         // told to the next caller, once (Linux's sk_err)
 
@@ -128,7 +129,7 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *fl
 	c.tcb.Input(now, seg)
 	w := c.settle(now)
 	c.mu.Unlock()
-	r.s.deliver()
+	r.deliver()
 	p.Release()
 	w.run()
 }
@@ -215,7 +216,7 @@ func (c *TCPConn) output(now time.Duration) {
 func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
 	switch c.s.nic.Transmit(now, p) {
 	case device.TxOK:
-		c.s.count.outRequests.Add(1)
+		c.s.receivers[c.s.queueOf(p.Hash)].count.requests.Add(1)
 		return true
 	case device.TxFull:
 		if !c.stalled {
@@ -236,7 +237,7 @@ func (c *TCPConn) rearm() {
 	if c.detached {
 		due = never
 	}
-	if c.rd.waiting > 0 {
+	if !c.rpast && !c.closed {
 		due = min(due, c.rdue)
 	}
 	if c.wr.waiting > 0 {
@@ -262,7 +263,8 @@ func (c *TCPConn) expire(now time.Duration) {
 		c.tcb.Timeout(c.at(now))
 	}
 	w = c.settle(now)
-	if c.rdue <= now || c.s.cfg.Staged && c.nextRead <= now {
+	c.rpast = c.rpast || c.rdue <= now
+	if c.rpast || c.s.cfg.Staged && c.nextRead <= now {
 		w.rd = c.rd.waiters()
 	}
 	if c.wdue <= now {

@@ -124,7 +124,7 @@ func (l *TCPListener) admit(c *TCPConn, r *receiver, p *device.Packet) {
 	c.ipID = s.firstIPID(&c.node.key)
 	w := c.settle(r.now)
 	c.mu.Unlock()
-	s.deliver()
+	r.deliver()
 	p.Release()
 	w.run()
 }
@@ -144,7 +144,7 @@ func (l *TCPListener) sendCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 	tcp.CookieSYNACK(&params, seg, iss, uint32(r.now/time.Millisecond), &out)
 	s.tcpStats.TCPReqQFullDoCookies.Add(1)
 	s.sendSegment(r.now, flow, &out, !s.nic.IsLocal(flow.remote.addr()))
-	s.deliver()
+	r.deliver()
 	p.Release()
 }
 
@@ -328,7 +328,7 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 	if l.closed {
 		return net.ErrClosed // as package net's: not wrapped
 	}
-	l.due = l.s.until(t)
+	l.due, _ = l.s.until(t)
 	l.acc.wakeAll()
 	return nil
 }

@@ -28,9 +28,12 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 	if c.closed {
 		return c.localError(net.ErrClosed)
 	}
-	due := c.s.until(t)
+	due, now := c.s.until(t)
 	if read {
-		c.rdue = due
+		c.rdue, c.rpast = due, due <= now
+		if !c.rpast {
+			c.s.arm(&c.timer, due)
+		}
 		c.rd.wakeAll() // they look at the new deadline and wait again
 	}
 	if write {

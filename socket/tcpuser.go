@@ -36,9 +36,6 @@ func (c *TCPConn) read(p []byte) (int, error) {
 			}
 			return c.afterRead(n), err
 		}
-		if c.rdue != never {
-			c.s.arm(&c.timer, c.rdue)
-		}
 		c.rd.wait(c.s, &c.mu)
 	}
 }
@@ -61,7 +58,7 @@ func (c *TCPConn) tryRead(p []byte) (n int, done bool, err error) {
 		return 0, true, net.ErrClosed
 	case len(p) == 0:
 		return 0, true, nil
-	case c.s.expired(c.rdue):
+	case c.rpast:
 		return 0, true, errDeadline
 	}
 	if n = c.tcb.Read(c.at(c.s.recent()), p); n > 0 {
@@ -132,7 +129,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 	now := c.s.now()
 	for {
 		piece := p[n:min(n+writePiece, len(p))]
-		k, err := c.tryWriteMore(now, piece, n+len(piece) < len(p))
+		k, err := c.tryWrite(now, piece, n+len(piece) < len(p))
 		n += k
 		if err != nil || n == len(p) {
 			if err != nil {
@@ -190,14 +187,8 @@ func (c *TCPConn) waitWrite() {
 }
 
 // tryWrite is send without waiting: it returns 0 and no error where a blocking
-// socket waits.
-func (c *TCPConn) tryWrite(now time.Duration, p []byte) (int, error) {
-	return c.tryWriteMore(now, p, false)
-}
-
-// tryWriteMore is tryWrite; more says that the user is about to write more
-// (MSG_MORE).
-func (c *TCPConn) tryWriteMore(now time.Duration, p []byte, more bool) (int, error) {
+// socket waits. more says that the user is about to write more (MSG_MORE).
+func (c *TCPConn) tryWrite(now time.Duration, p []byte, more bool) (int, error) {
 	if c.closed {
 		return 0, net.ErrClosed
 	}

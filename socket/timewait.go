@@ -165,6 +165,6 @@ func (tw *timeWait) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flo
 			return
 		}
 	}
-	s.deliver()
+	r.deliver()
 	p.Release()
 }

@@ -27,6 +27,7 @@ type UDPConn struct {
 
 	rd         waitq
 	rdue, wdue time.Duration
+	rpast      bool // rdue has passed
 	timer      timer
 	soErr      error // an ICMP error about what a connected socket sent
 
@@ -104,8 +105,8 @@ func (u *UDPConn) receive(r *receiver, p *device.Packet, from netip.AddrPort) {
 	u.bytes += n + dgramOverhead
 	w := u.rd.waiters()
 	u.mu.Unlock()
-	r.s.deliver()
-	r.s.count.udpIn.Add(1)
+	r.deliver()
+	r.count.udpIn.Add(1)
 	if w != nil {
 		w.Signal()
 	}
@@ -143,7 +144,7 @@ func (u *UDPConn) next() (*device.Packet, netip.AddrPort, error) {
 		switch {
 		case u.closed:
 			return nil, netip.AddrPort{}, net.ErrClosed
-		case u.s.expired(u.rdue):
+		case u.rpast:
 			return nil, netip.AddrPort{}, errDeadline
 		case u.soErr != nil:
 			err := u.soErr
@@ -153,7 +154,6 @@ func (u *UDPConn) next() (*device.Packet, netip.AddrPort, error) {
 			p, from := u.pop()
 			return p, from, nil
 		}
-		u.s.arm(&u.timer, u.rdue)
 		u.rd.wait(u.s, &u.mu)
 	}
 }
@@ -201,9 +201,13 @@ func (u *UDPConn) expire(now time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.timer.set = false
+	if u.closed {
+		return
+	}
 	if u.rdue <= now {
+		u.rpast = true
 		u.rd.wakeAll()
-	} else if u.rd.waiting > 0 {
+	} else {
 		u.s.arm(&u.timer, u.rdue)
 	}
 }
@@ -254,10 +258,11 @@ func (u *UDPConn) sendTo(b []byte, to netip.AddrPort) error {
 	if len(b) > limit {
 		return syscall.EMSGSIZE
 	}
-	now := u.s.now()
-	u.s.count.udpOut.Add(1)
-	hash := u.s.sendDatagram(now, &k, b, id, out)
-	u.s.kick(hash, now)
+	now, coarse := u.s.sendTime(len(b), out)
+	q := u.s.queueOf(u.s.sendDatagram(now, &k, b, id, out))
+	if u.s.nic.Ring(q) {
+		u.s.run(q, now, coarse)
+	}
 	return nil
 }
 

@@ -321,9 +321,12 @@ func (u *UDPConn) setDeadline(t time.Time, read, write bool) error {
 	if u.closed {
 		return u.setError(net.ErrClosed)
 	}
-	due := u.s.until(t)
+	due, now := u.s.until(t)
 	if read {
-		u.rdue = due
+		u.rdue, u.rpast = due, due <= now
+		if !u.rpast {
+			u.s.arm(&u.timer, due)
+		}
 		u.rd.wakeAll()
 	}
 	if write {

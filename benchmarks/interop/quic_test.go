@@ -50,7 +50,7 @@ func TestQUIC(t *testing.T) {
 			}
 			require.NoError(t, conn.CloseWithError(0, "done"))
 			require.NoError(t, l.Close())
-			require.True(t, s.Conservation().Holds())
+			require.Eventually(t, func() bool { return s.Conservation().Holds() }, patience, time.Millisecond)
 		})
 	}
 }

@@ -53,7 +53,8 @@ func newStack(t testing.TB, cfg socket.Config, wrap func(device.Link) device.Lin
 	}
 	t.Cleanup(func() {
 		require.NoError(t, s.Close())
-		require.True(t, s.Conservation().Holds(), "%+v", s.Conservation())
+		require.Eventually(t, func() bool { return s.Conservation().Holds() }, time.Minute, time.Millisecond,
+			"%+v", s.Conservation())
 	})
 	return s
 }
