@@ -216,7 +216,7 @@ func (c *TCPConn) output(now time.Duration) {
 func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
 	switch c.s.nic.Transmit(now, p) {
 	case device.TxOK:
-		c.s.receivers[c.s.queueOf(p.Hash)].count.requests.Add(1)
+		c.s.receivers[c.s.queueOf(c.node.hash)].count.requests.Add(1) // p is not ours any more
 		return true
 	case device.TxFull:
 		if !c.stalled {
