@@ -298,7 +298,13 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 		return err
 	}
 	params := c.params(now)
+	if e := c.early; e != nil {
+		params.FastOpen = c.fastOpenAsk(e.data, e.noCookie)
+	}
 	c.tcb.Connect(now, &params)
+	if e := c.early; e != nil {
+		e.sent = params.FastOpen.Sent
+	}
 	w := c.settleUser(now)
 	hash := c.node.hash
 	c.mu.Unlock()

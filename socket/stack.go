@@ -56,6 +56,7 @@ type Stack struct {
 	timers    timerQueue
 	reasm     reassembly
 	paths     pathMTUs
+	fastOpen  fastOpenState
 
 	tcpConfig atomic.Pointer[tcp.Config]
 	tcpStats  tcp.Stats

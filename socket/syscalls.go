@@ -22,12 +22,15 @@ type Socket struct {
 	only6 bool
 	reuse bool
 
-	bound   binding // what bind was told
-	isBound bool
-	claimed ip // the address its port is held for, before listen or connect
-	claim   hold
-	fixed   bool // bind named the port, which connect's dissolution leaves alone
-	late    bool // connect has said EINPROGRESS and not yet how it ended
+	bound    binding // what bind was told
+	isBound  bool
+	claimed  ip // the address its port is held for, before listen or connect
+	claim    hold
+	fixed    bool // bind named the port, which connect's dissolution leaves alone
+	fast     FastOpenOptions
+	deferred netip.AddrPort // where connect goes with the first data (TCP_FASTOPEN_CONNECT)
+
+	late bool // connect has said EINPROGRESS and not yet how it ended
 
 	rshut, wshut bool // what shutdown was told, of UDP
 
@@ -45,6 +48,9 @@ const (
 	MsgPeek  = 0x2    // leave what is read in the queue
 	MsgTrunc = 0x20   // TCP: discard instead of copying; UDP: return the true length
 	MsgMore  = 0x8000 // more is to come: hold back a partial segment
+	// MsgFastOpen makes Send connect first, with the data on the SYN if a cookie of the peer is known
+	// (RFC 7413); what did not go with it is left to later Sends.
+	MsgFastOpen = 0x20000000
 )
 
 // Socket makes a socket of the network "tcp4", "tcp6", "udp4", "udp6" or
@@ -176,6 +182,7 @@ func (k *Socket) Listen(backlog int) error {
 	ln.setBacklog(backlog)
 	ln.template = k.tcp
 	k.ln = ln
+	k.applyFastOpen()
 	return nil
 }
 
@@ -233,20 +240,38 @@ func (k *Socket) Connect(a netip.AddrPort) error {
 		return syscall.EISCONN
 	case k.tcp.entered():
 		return k.connecting()
+	case k.deferred.IsValid():
+		return syscall.EISCONN
 	}
 	to, err := k.inward(a)
 	if err != nil {
 		return err
 	}
+	if k.deferConnect(to) {
+		k.deferred = a
+		return nil
+	}
+	if k.fast.Connect {
+		k.tcp.early = &earlyData{} // asks for a cookie
+	}
+	if err := k.openTCP(to); err != nil {
+		return errno(err)
+	}
+	k.tcp.early = nil
+	return syscall.EINPROGRESS
+}
+
+// openTCP begins a connection.
+func (k *Socket) openTCP(to netip.AddrPort) error {
 	remote := netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port())
 	if err := k.tcp.open(endpoints{local: k.bound.addr, remote: remote, family: k.spec.family}, k.isBound); err != nil {
-		return errno(err)
+		return err
 	}
 	// What has happened already, as on a wire that answers at once, is told by
 	// the next call: Linux handles the answer only when connect lets go of the
 	// socket.
 	k.late = true
-	return syscall.EINPROGRESS
+	return nil
 }
 
 // revive makes a socket whose connect has failed ready for another one, with

@@ -20,6 +20,9 @@ func (k *Socket) Send(p []byte, flags int, to netip.AddrPort) (int, error) {
 		return 0, syscall.EBADF
 	}
 	if k.spec.transport == transportTCP {
+		if flags&MsgFastOpen != 0 {
+			return k.sendFastOpen(p, to)
+		}
 		return k.sendTCP(p, flags)
 	}
 	if k.udp == nil && k.raw == nil {
@@ -50,6 +53,9 @@ func (k *Socket) Send(p []byte, flags int, to netip.AddrPort) (int, error) {
 
 func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 	c := k.tcp
+	if k.deferred.IsValid() {
+		return k.sendFastOpen(p, k.deferred)
+	}
 	c.mu.Lock()
 	if k.ln != nil || !c.connected && c.soErr == nil && !c.detached {
 		waiting := c.tcb.State() == tcp.StateSynSent || c.tcb.State() == tcp.StateSynReceived

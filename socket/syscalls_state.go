@@ -87,6 +87,8 @@ func (k *Socket) SetOption(f func(t *tcp.TCB, now time.Duration)) error {
 // Ready says what a poll of the socket would report.
 func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 	switch {
+	case k.deferred.IsValid():
+		return false, true, false, false
 	case k.ln != nil:
 		k.ln.mu.Lock()
 		defer k.ln.mu.Unlock()

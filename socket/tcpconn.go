@@ -44,6 +44,7 @@ type TCPConn struct {
 	pending   *device.Packet // cut from the TCB when the TX ring was full
 	how       hold           // its claim on the local port
 	bound     ip             // the address how was claimed for
+	early     *earlyData     // sent with the SYN (Fast Open); nil: nothing
 	prior     *tcp.Params    // what an earlier connection of this name left; nil: nothing
 	ipID      uint16         // next IP identification
 	network   network        // what it was dialled or listened as, for errors
@@ -175,6 +176,9 @@ func (c *TCPConn) act(now time.Duration) (w wakes) {
 	c.connected = c.connected || ev&tcp.EvConnected != 0
 	if ev&tcp.EvConnected != 0 && c.ln != nil {
 		w.accept = c.ln.ready(c)
+	}
+	if ev&tcp.EvFastOpen != 0 {
+		c.fastOpenEvent(now)
 	}
 	if ev&tcp.EvTimeWait != 0 {
 		c.toTimeWait(now)

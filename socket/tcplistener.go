@@ -36,6 +36,13 @@ type TCPListener struct {
 	lastFull  time.Duration // when the half-open queue last was full; never: not yet
 	template  *TCPConn      // whose options accepted connections inherit; nil: none set
 	closed    bool
+
+	// Fast Open: how many connections may be pending (0: not offered), how many are, until when those that were reset
+	// count too, and the options.
+	foLimit, foPending int
+	foReset            []time.Duration
+	foKeys             [][16]byte
+	foNoCookie         bool
 }
 
 // receive is state LISTEN (RFC 9293 §3.10.7.2).
@@ -81,6 +88,10 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 	}
 	c := l.child(flow)
 	l.half = append(l.half, c)
+	fast := l.fastOpenAnswer(r.now, seg, flow)
+	if fast != nil && fast.Accept {
+		l.foPending++
+	}
 	l.mu.Unlock()
 
 	c.mu.Lock()
@@ -88,6 +99,7 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 		c.prior = &tcp.Params{ISS: hint}
 	}
 	params := c.params(r.now)
+	params.FastOpen = fast
 	c.tcb.Passive(r.now, &params, seg)
 	l.admit(c, r, p)
 }

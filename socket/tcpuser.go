@@ -198,7 +198,7 @@ func (c *TCPConn) tryWrite(now time.Duration, p []byte, more bool) (int, error) 
 	if err := c.takeError(); err != nil {
 		return 0, os.NewSyscallError("write", err)
 	}
-	if c.wshut || c.detached || !c.tcb.State().CanSend() {
+	if c.wshut || c.detached || !c.tcb.CanSend() {
 		return 0, os.NewSyscallError("write", syscall.EPIPE)
 	}
 	if len(p) == 0 {

@@ -38,7 +38,10 @@ func (t *TCB) queueFIN(now time.Duration) {
 	case StateSynReceived:
 		// "If no SENDs have been issued and there is no pending data to send, then form a FIN segment and send
 		// it, and enter FIN-WAIT-1 state; otherwise, queue for processing after entering ESTABLISHED state."
-		// It is always queued: the FIN needs the peer's window.
+		// It is always queued: the FIN needs the peer's window, which Fast Open has from the SYN.
+		if t.has(fFastOpen) {
+			t.setState(now, StateFinWait1)
+		}
 	case StateEstablished:
 		// "Queue this until all preceding SENDs have been segmentized, then form a FIN segment and send it. In
 		// any case, enter FIN-WAIT-1 state."
@@ -115,6 +118,10 @@ func (t *TCB) Abort(now time.Duration) {
 func (t *TCB) toClosed(now time.Duration) {
 	t.setState(now, StateClosed)
 	t.events |= EvClosed
+	if t.has(fFastOpen) {
+		t.flags &^= fFastOpen
+		t.events |= EvFastOpen
+	}
 	t.timers = timerTable{}
 	t.force = 0
 	t.ack.pending = 0

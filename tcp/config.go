@@ -52,6 +52,8 @@ type Config struct {
 	RTOMin time.Duration // tcp_rto_min; 200 ms
 	RTOMax time.Duration // tcp_rto_max; 120 s
 
+	FastOpen int // tcp_fastopen: the FastOpen bits; FastOpenClient
+
 	SynRetries        int // tcp_syn_retries: SYN retransmissions; 6 (fails after 127 s)
 	SynLinearTimeouts int // tcp_syn_linear_timeouts: SYN timeouts of 1 s before they double; 0, Linux ≥ 6.5 has 4
 	SynackRetries     int // tcp_synack_retries; 5
@@ -138,7 +140,7 @@ func (c *Config) fillNumbers() {
 		p   *int
 		def int
 	}{
-		{&c.ECN, ECNPassive},
+		{&c.ECN, ECNPassive}, {&c.FastOpen, FastOpenClient},
 		{&c.Rmem[0], 4096}, {&c.Rmem[1], 131072}, {&c.Rmem[2], 6291456},
 		{&c.Wmem[0], 4096}, {&c.Wmem[1], 16384}, {&c.Wmem[2], 4194304},
 		{&c.AdvWinScale, 1}, {&c.AppWin, 31},

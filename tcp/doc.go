@@ -33,7 +33,7 @@
 //
 // # Limits
 //
-// Not supported: urgent text out of line (it stays in the stream, like with SO_OOBINLINE), TCP Fast Open, TCP-AO and MD5 signatures, Multipath TCP, Accurate ECN, packetization
-// layer path MTU discovery (RFC 4821), pacing, IP options and security labels. Text on a SYN is not taken; its
-// sender repeats it.
+// Not supported: TCP-AO and MD5 signatures, Multipath TCP, Accurate ECN, packetization layer path MTU discovery
+// (RFC 4821), pacing, IP options and security labels. Text on a SYN is taken only with Fast Open (RFC 7413); else
+// its sender repeats it.
 package tcp

@@ -124,9 +124,13 @@ func (t *TCB) simpleRetransmit(now time.Duration) {
 			found = true
 		}
 	}
-	if !found {
-		return
+	if found {
+		t.lostWithoutCongestion(now)
 	}
+}
+
+// lostWithoutCongestion sends again what is marked lost, at the present window.
+func (t *TCB) lostWithoutCongestion(now time.Duration) {
 	r := t.rec
 	if t.caState != CALoss {
 		r.high = t.snd.nxt

@@ -66,6 +66,7 @@ const (
 	InfoOptWScale     = 4
 	InfoOptECN        = 8
 	InfoOptECNSeen    = 16
+	InfoOptSynData    = 32 // data on a SYN was acknowledged (Fast Open)
 )
 
 // Info returns a snapshot (TCP_INFO; the STATUS call of RFC 9293 §3.10.6) as of now.
@@ -119,6 +120,7 @@ func (t *TCB) infoOptions() uint8 {
 		bit uint8
 	}{
 		{t.has(fTS), InfoOptTimestamps}, {t.has(fSACK), InfoOptSACK}, {t.has(fWScale), InfoOptWScale},
+		{t.fast() != nil && t.fast().acked, InfoOptSynData},
 		{t.ecn&ecnOK != 0, InfoOptECN}, {t.ecn&ecnSeen != 0, InfoOptECNSeen},
 	} {
 		if b.on {

@@ -23,7 +23,7 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 		t.inputSynSent(now, in)
 	case t.state == StateTimeWait:
 		t.inputTimeWait(now, in)
-	case t.state == StateSynReceived && t.has(fPassive):
+	case t.state == StateSynReceived && t.has(fPassive), t.has(fFastOpen):
 		t.inputSynReceived(now, in)
 	default:
 		t.inputOther(now, in)
@@ -108,6 +108,9 @@ func (t *TCB) ackByState(now time.Duration, in *Segment) bool {
 		}
 		t.establish(now, in)
 	case StateFinWait1:
+		if t.has(fFastOpen) {
+			t.fastOpenDone(now)
+		}
 		// "In addition to the processing for the ESTABLISHED state, if the FIN segment is now acknowledged,
 		// then enter FIN-WAIT-2 and continue processing in that state."
 		if acked {
@@ -137,6 +140,15 @@ func (t *TCB) establish(now time.Duration, in *Segment) {
 	}
 	t.snd.max = max(t.snd.max, t.snd.wnd)
 	t.snd.wl1, t.snd.wl2 = in.Seq, in.Ack
+	if t.has(fFastOpen) {
+		t.fastOpenDone(now)
+		if t.has(fTS) && int(t.rcv.adv) > 12+int(t.env.cfg.MinSndMSS) {
+			t.rcv.adv -= 12
+		}
+		t.setState(now, StateEstablished)
+		t.lastSend, t.lastRecv = now, now
+		return
+	}
 	t.connected(now, in)
 	if t.has(fFinQueued) {
 		// The user closed in SYN-RECEIVED: "queue for processing after entering ESTABLISHED state".

@@ -74,6 +74,9 @@ func (t *TCB) synAcked(now time.Duration, in *Segment) {
 	t.snd.wnd = uint32(in.Wnd)
 	t.snd.max = max(t.snd.max, t.snd.wnd)
 	t.connected(now, in)
+	if t.fast() != nil && t.fastOpenAnswered(now, in) {
+		return
+	}
 	if t.inPingpong() || t.deferAccept() > 0 {
 		// TCP_QUICKACK was switched off, or TCP_DEFER_ACCEPT on: what the user says first will carry the ACK.
 		t.enterQuickAck(maxQuickAcks)
@@ -115,7 +118,8 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	}
 	// Fifth check, for it comes first where the sequence number says little: "If the segment acknowledgment
 	// is not acceptable, form a reset segment <SEQ=SEG.ACK><CTL=RST> and send it."
-	if in.Flags&ACK != 0 && in.Ack != t.snd.nxt && in.Flags&RST == 0 {
+	fast := t.has(fFastOpen) // its ACK may acknowledge data as well, which is looked at later
+	if in.Flags&ACK != 0 && in.Ack != t.snd.nxt && in.Flags&RST == 0 && !fast {
 		t.answerReset(in)
 		t.dropped(now, in, DropFutureACK)
 		return
@@ -143,6 +147,14 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	if syn || in.Flags&RST != 0 {
 		if in.Flags&RST == 0 {
 			t.answerReset(in)
+			if fast {
+				t.dropped(now, in, DropSYN)
+				return // its user has it already: a stray SYN does not end it
+			}
+		}
+		if fast {
+			t.reset(now)
+			return
 		}
 		t.env.stats.EmbryonicRsts.Add(1)
 		t.err = ErrReset
@@ -153,7 +165,7 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 		t.dropped(now, in, DropNoACK)
 		return
 	}
-	if int(t.retransmits) < t.deferAccept() && in.End() == t.rcv.nxt {
+	if !fast && int(t.retransmits) < t.deferAccept() && in.End() == t.rcv.nxt {
 		t.opt.bareAck = true // TCP_DEFER_ACCEPT: it is not established before there is something to read
 		t.env.stats.TCPDeferAcceptDrop.Add(1)
 		t.dropped(now, in, DropState)

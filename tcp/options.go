@@ -14,7 +14,8 @@ type Options struct {
 	HasWScale     bool
 	SACKPermitted bool // the sender understands SACK (RFC 2018 §2)
 	HasTS         bool
-	SACK          [4]Range // SACK blocks in wire order (RFC 2018 §3)
+	SACK          [4]Range        // SACK blocks in wire order (RFC 2018 §3)
+	FastOpen      *FastOpenCookie // Fast Open option of a segment with SYN; nil: none
 }
 
 // MaxWScale is the largest window shift count (RFC 7323 §2.2).
@@ -115,6 +116,14 @@ func (o *Options) parseOne(b []byte, syn bool) bool {
 		o.TSVal, o.TSEcr, o.HasTS = binary.BigEndian.Uint32(b[2:]), binary.BigEndian.Uint32(b[6:]), true
 	case optSACK:
 		return o.parseSACK(b[lenSACKBase:], syn)
+	case optFastOpen:
+		if syn {
+			o.FastOpen = parseFastOpen(b[2:], false)
+		}
+	case optExperimental:
+		if syn && len(b) >= 4 && binary.BigEndian.Uint16(b[2:]) == fastOpenMagic {
+			o.FastOpen = parseFastOpen(b[4:], true)
+		}
 	}
 	return true
 }
@@ -173,6 +182,9 @@ func (o *Options) marshaledLen(syn bool) int {
 	if o.HasWScale {
 		n += 4
 	}
+	if o.FastOpen != nil {
+		n += o.FastOpen.marshaledLen()
+	}
 	return n
 }
 
@@ -180,6 +192,7 @@ func (o *Options) marshaledLen(syn bool) int {
 // those of Linux, by which tools recognise it:
 //
 //	SYN:  mss, sackOK, TS, nop, wscale   or without timestamps   mss, nop, nop, sackOK, nop, wscale
+//	      and a Fast Open cookie behind that, with nops up to a multiple of four bytes
 //	else: nop, nop, TS, nop, nop, SACK
 func (o *Options) marshal(b []byte, syn bool) int {
 	n := 0
@@ -206,6 +219,9 @@ func (o *Options) marshal(b []byte, syn bool) int {
 	}
 	if syn && o.HasWScale {
 		put(wordNopWScale | uint32(min(o.WScale, MaxWScale)))
+	}
+	if syn && o.FastOpen != nil {
+		n += o.FastOpen.marshal(b[n:])
 	}
 	if k := o.nsack(); k > 0 && !syn {
 		put(wordNopNopSACK + uint32(k*lenSACKBlock))

@@ -15,7 +15,16 @@ func (t *TCB) Output(now time.Duration, out *Segment) bool {
 	case StateClosed, StateListen:
 		return false
 	case StateSynSent, StateSynReceived:
-		return t.outputSYN(now, out)
+		if t.outputSYN(now, out) {
+			return true
+		}
+		if !t.has(fFastOpen) {
+			return false
+		}
+	default:
+		if t.force&forceSyn != 0 { // an accepted Fast Open that its user has closed
+			return t.outputSYN(now, out)
+		}
 	}
 	if t.rec != nil || t.force != 0 {
 		if t.outputRetransmit(now, out) {
@@ -99,7 +108,7 @@ func (t *TCB) sendSYN(now time.Duration) {
 // buildSYN writes SYN or SYN-ACK with our options: MSS always (RFC 9293 §3.7.1, MUST-14, SHLD-5), the others
 // if we want them and, in a SYN-ACK, the peer offered them.
 func (t *TCB) buildSYN(now time.Duration, out *Segment) {
-	synack := t.state == StateSynReceived
+	synack := t.state != StateSynSent
 	offered := !synack || !t.has(fPassive) // in a simultaneous open the SYN had said so already
 	*out = Segment{
 		SrcPort: t.localPort, DstPort: t.remotePort, Seq: t.snd.iss, Flags: SYN,
@@ -131,7 +140,11 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	if again {
 		out.Cause = CauseRetransmitSYN
 	}
-	if t.packetsOut() > 0 {
+	t.synOption(out, again)
+	if !again {
+		t.synText(now, out)
+	}
+	if t.packetsOut() > 0 && !t.has(fFastOpen) {
 		head := &t.txq()[0]
 		head.sent = now
 		if again {

@@ -35,6 +35,8 @@ type Params struct {
 	ISS           Seq    // initial send sequence number (see ISN)
 	TSOffset      uint32 // added to the clock to make timestamps (see TSOffset)
 
+	FastOpen *FastOpen // nil: no Fast Open
+
 	// Reuse of a pair that was in TIME-WAIT (see TimeWait.Reusable): the last timestamp seen from the
 	// peer and when.
 	TSRecent   uint32

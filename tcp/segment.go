@@ -50,7 +50,7 @@ const (
 	CauseNewData                         // data, or a FIN, sent for the first time
 	CauseNewFRTO                         // data sent for the first time, to see whether a timeout was spurious (RFC 5682)
 	CauseNewTLP                          // data sent for the first time, as a tail loss probe (RFC 8985 §7.3)
-	CauseRetransmitSYN                   // SYN or SYN-ACK again: no answer in time, or the peer's SYN came again
+	CauseRetransmitSYN                   // SYN or SYN-ACK again: no answer in time, or the peer's SYN came again; or the data of a SYN, which the SYN-ACK did not take
 	CauseRetransmitRTO                   // retransmission timer expired (RFC 6298 §5.4)
 	CauseRetransmitLoss                  // behind what timed out, sent in slow start after it (RFC 5681 §3.1)
 	CauseRetransmitFast                  // duplicate or partial ACKs (RFC 5681 §3.2, RFC 6582, RFC 6675)

@@ -9,6 +9,7 @@ type options struct {
 	linger2     time.Duration
 	probeSince  time.Duration // when zero-window probing began; 0: not probing
 	urgent      *urgent
+	fast        *fastOpen // nil: no Fast Open
 	maxSeg      uint16
 	clamp       int32 // TCP_WINDOW_CLAMP; 0: none
 	synRetries  uint8

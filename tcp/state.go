@@ -90,6 +90,7 @@ const (
 	EvError                         // Err or SoftErr changed
 	EvPeerClosed                    // the peer's FIN was received in order
 	EvUrgent                        // UrgentMark moved: the peer has urgent text
+	EvFastOpen                      // FastOpenResult is known, or the handshake of an accepted connection is done or failed
 	EvSent                          // everything written, and the FIN if any, is acknowledged (for SO_LINGER)
 )
 

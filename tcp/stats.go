@@ -46,76 +46,83 @@ type Stats struct {
 	OutRsts      atomic.Uint64 `mib:"Tcp"` // segments sent with RST
 	InCsumErrors atomic.Uint64 `mib:"Tcp"` // segments with a bad checksum; counted by the owner of the wire
 
-	SyncookiesSent         atomic.Uint64 `mib:"TcpExt"`
-	SyncookiesRecv         atomic.Uint64 `mib:"TcpExt"`
-	SyncookiesFailed       atomic.Uint64 `mib:"TcpExt"`
-	EmbryonicRsts          atomic.Uint64 `mib:"TcpExt"` // RST or SYN ended a connection in SYN-RECEIVED
-	OutOfWindowIcmps       atomic.Uint64 `mib:"TcpExt"`
-	TW                     atomic.Uint64 `mib:"TcpExt"` // connections that went through TIME-WAIT
-	TWRecycled             atomic.Uint64 `mib:"TcpExt"` // TIME-WAIT ended by a new connection
-	PAWSActive             atomic.Uint64 `mib:"TcpExt"`
-	PAWSEstab              atomic.Uint64 `mib:"TcpExt"`
-	DelayedACKs            atomic.Uint64 `mib:"TcpExt"`
-	DelayedACKLost         atomic.Uint64 `mib:"TcpExt"`
-	ListenOverflows        atomic.Uint64 `mib:"TcpExt"` // accept queue full; counted by the listener's owner
-	ListenDrops            atomic.Uint64 `mib:"TcpExt"` // SYNs dropped; counted by the listener's owner
-	TCPDeferAcceptDrop     atomic.Uint64 `mib:"TcpExt"` // ACKs that TCP_DEFER_ACCEPT ignored
-	TCPPureAcks            atomic.Uint64 `mib:"TcpExt"`
-	TCPRenoRecovery        atomic.Uint64 `mib:"TcpExt"`
-	TCPSackRecovery        atomic.Uint64 `mib:"TcpExt"`
-	TCPSACKReneging        atomic.Uint64 `mib:"TcpExt"`
-	TCPSACKReorder         atomic.Uint64 `mib:"TcpExt"`
-	TCPRenoReorder         atomic.Uint64 `mib:"TcpExt"`
-	TCPFullUndo            atomic.Uint64 `mib:"TcpExt"`
-	TCPPartialUndo         atomic.Uint64 `mib:"TcpExt"`
-	TCPDSACKUndo           atomic.Uint64 `mib:"TcpExt"`
-	TCPLossUndo            atomic.Uint64 `mib:"TcpExt"`
-	TCPLostRetransmit      atomic.Uint64 `mib:"TcpExt"`
-	TCPRenoFailures        atomic.Uint64 `mib:"TcpExt"`
-	TCPSackFailures        atomic.Uint64 `mib:"TcpExt"`
-	TCPLossFailures        atomic.Uint64 `mib:"TcpExt"`
-	TCPFastRetrans         atomic.Uint64 `mib:"TcpExt"`
-	TCPSlowStartRetrans    atomic.Uint64 `mib:"TcpExt"`
-	TCPTimeouts            atomic.Uint64 `mib:"TcpExt"`
-	TCPLossProbes          atomic.Uint64 `mib:"TcpExt"`
-	TCPLossProbeRecovery   atomic.Uint64 `mib:"TcpExt"`
-	TCPSpuriousRTOs        atomic.Uint64 `mib:"TcpExt"`
-	TCPRcvCollapsed        atomic.Uint64 `mib:"TcpExt"` // small pieces copied together
-	TCPDSACKOldSent        atomic.Uint64 `mib:"TcpExt"`
-	TCPDSACKOfoSent        atomic.Uint64 `mib:"TcpExt"`
-	TCPDSACKRecv           atomic.Uint64 `mib:"TcpExt"`
-	TCPDSACKOfoRecv        atomic.Uint64 `mib:"TcpExt"`
-	TCPSACKDiscard         atomic.Uint64 `mib:"TcpExt"`
-	TCPDSACKIgnoredOld     atomic.Uint64 `mib:"TcpExt"`
-	TCPDSACKIgnoredNoUndo  atomic.Uint64 `mib:"TcpExt"`
-	TCPAbortOnData         atomic.Uint64 `mib:"TcpExt"`
-	TCPAbortOnClose        atomic.Uint64 `mib:"TcpExt"`
-	TCPAbortOnTimeout      atomic.Uint64 `mib:"TcpExt"`
-	TCPAbortOnLinger       atomic.Uint64 `mib:"TcpExt"`
-	TCPReqQFullDoCookies   atomic.Uint64 `mib:"TcpExt"` // counted by the listener's owner
-	TCPChallengeACK        atomic.Uint64 `mib:"TcpExt"`
-	TCPSYNChallenge        atomic.Uint64 `mib:"TcpExt"`
-	TCPACKSkippedSynRecv   atomic.Uint64 `mib:"TcpExt"`
-	TCPACKSkippedPAWS      atomic.Uint64 `mib:"TcpExt"`
-	TCPACKSkippedSeq       atomic.Uint64 `mib:"TcpExt"`
-	TCPACKSkippedFinWait2  atomic.Uint64 `mib:"TcpExt"`
-	TCPACKSkippedTimeWait  atomic.Uint64 `mib:"TcpExt"`
-	TCPACKSkippedChallenge atomic.Uint64 `mib:"TcpExt"`
-	TCPOFOQueue            atomic.Uint64 `mib:"TcpExt"`
-	TCPOFODrop             atomic.Uint64 `mib:"TcpExt"`
-	TCPOFOMerge            atomic.Uint64 `mib:"TcpExt"`
-	OfoPruned              atomic.Uint64 `mib:"TcpExt"`
-	TCPRcvQDrop            atomic.Uint64 `mib:"TcpExt"`
-	TCPZeroWindowDrop      atomic.Uint64 `mib:"TcpExt"`
-	BeyondWindow           atomic.Uint64 `mib:"TcpExt"`
-	TCPFromZeroWindowAdv   atomic.Uint64 `mib:"TcpExt"`
-	TCPToZeroWindowAdv     atomic.Uint64 `mib:"TcpExt"`
-	TCPWantZeroWindowAdv   atomic.Uint64 `mib:"TcpExt"`
-	TCPSynRetrans          atomic.Uint64 `mib:"TcpExt"`
-	TCPWinProbe            atomic.Uint64 `mib:"TcpExt"`
-	TCPKeepAlive           atomic.Uint64 `mib:"TcpExt"`
-	TCPAckCompressed       atomic.Uint64 `mib:"TcpExt"`
-	TCPTimeoutRehash       atomic.Uint64 `mib:"TcpExt"` // the path was doubted (RFC 9293 MUST-20, R1)
+	SyncookiesSent            atomic.Uint64 `mib:"TcpExt"`
+	SyncookiesRecv            atomic.Uint64 `mib:"TcpExt"`
+	SyncookiesFailed          atomic.Uint64 `mib:"TcpExt"`
+	EmbryonicRsts             atomic.Uint64 `mib:"TcpExt"` // RST or SYN ended a connection in SYN-RECEIVED
+	OutOfWindowIcmps          atomic.Uint64 `mib:"TcpExt"`
+	TW                        atomic.Uint64 `mib:"TcpExt"` // connections that went through TIME-WAIT
+	TWRecycled                atomic.Uint64 `mib:"TcpExt"` // TIME-WAIT ended by a new connection
+	PAWSActive                atomic.Uint64 `mib:"TcpExt"`
+	PAWSEstab                 atomic.Uint64 `mib:"TcpExt"`
+	DelayedACKs               atomic.Uint64 `mib:"TcpExt"`
+	DelayedACKLost            atomic.Uint64 `mib:"TcpExt"`
+	ListenOverflows           atomic.Uint64 `mib:"TcpExt"` // accept queue full; counted by the listener's owner
+	ListenDrops               atomic.Uint64 `mib:"TcpExt"` // SYNs dropped; counted by the listener's owner
+	TCPDeferAcceptDrop        atomic.Uint64 `mib:"TcpExt"` // ACKs that TCP_DEFER_ACCEPT ignored
+	TCPFastOpenActive         atomic.Uint64 `mib:"TcpExt"` // data on our SYN was acknowledged
+	TCPFastOpenActiveFail     atomic.Uint64 `mib:"TcpExt"` // or not
+	TCPFastOpenPassive        atomic.Uint64 `mib:"TcpExt"` // connections accepted on their SYN
+	TCPFastOpenPassiveFail    atomic.Uint64 `mib:"TcpExt"` // cookies that were wrong; counted by the listener's owner
+	TCPFastOpenListenOverflow atomic.Uint64 `mib:"TcpExt"` // too many pending; counted by the listener's owner
+	TCPFastOpenCookieReqd     atomic.Uint64 `mib:"TcpExt"` // cookies asked for; counted by the listener's owner
+	TCPFastOpenPassiveAltKey  atomic.Uint64 `mib:"TcpExt"` // cookies of the backup key; counted by the listener's owner
+	TCPPureAcks               atomic.Uint64 `mib:"TcpExt"`
+	TCPRenoRecovery           atomic.Uint64 `mib:"TcpExt"`
+	TCPSackRecovery           atomic.Uint64 `mib:"TcpExt"`
+	TCPSACKReneging           atomic.Uint64 `mib:"TcpExt"`
+	TCPSACKReorder            atomic.Uint64 `mib:"TcpExt"`
+	TCPRenoReorder            atomic.Uint64 `mib:"TcpExt"`
+	TCPFullUndo               atomic.Uint64 `mib:"TcpExt"`
+	TCPPartialUndo            atomic.Uint64 `mib:"TcpExt"`
+	TCPDSACKUndo              atomic.Uint64 `mib:"TcpExt"`
+	TCPLossUndo               atomic.Uint64 `mib:"TcpExt"`
+	TCPLostRetransmit         atomic.Uint64 `mib:"TcpExt"`
+	TCPRenoFailures           atomic.Uint64 `mib:"TcpExt"`
+	TCPSackFailures           atomic.Uint64 `mib:"TcpExt"`
+	TCPLossFailures           atomic.Uint64 `mib:"TcpExt"`
+	TCPFastRetrans            atomic.Uint64 `mib:"TcpExt"`
+	TCPSlowStartRetrans       atomic.Uint64 `mib:"TcpExt"`
+	TCPTimeouts               atomic.Uint64 `mib:"TcpExt"`
+	TCPLossProbes             atomic.Uint64 `mib:"TcpExt"`
+	TCPLossProbeRecovery      atomic.Uint64 `mib:"TcpExt"`
+	TCPSpuriousRTOs           atomic.Uint64 `mib:"TcpExt"`
+	TCPRcvCollapsed           atomic.Uint64 `mib:"TcpExt"` // small pieces copied together
+	TCPDSACKOldSent           atomic.Uint64 `mib:"TcpExt"`
+	TCPDSACKOfoSent           atomic.Uint64 `mib:"TcpExt"`
+	TCPDSACKRecv              atomic.Uint64 `mib:"TcpExt"`
+	TCPDSACKOfoRecv           atomic.Uint64 `mib:"TcpExt"`
+	TCPSACKDiscard            atomic.Uint64 `mib:"TcpExt"`
+	TCPDSACKIgnoredOld        atomic.Uint64 `mib:"TcpExt"`
+	TCPDSACKIgnoredNoUndo     atomic.Uint64 `mib:"TcpExt"`
+	TCPAbortOnData            atomic.Uint64 `mib:"TcpExt"`
+	TCPAbortOnClose           atomic.Uint64 `mib:"TcpExt"`
+	TCPAbortOnTimeout         atomic.Uint64 `mib:"TcpExt"`
+	TCPAbortOnLinger          atomic.Uint64 `mib:"TcpExt"`
+	TCPReqQFullDoCookies      atomic.Uint64 `mib:"TcpExt"` // counted by the listener's owner
+	TCPChallengeACK           atomic.Uint64 `mib:"TcpExt"`
+	TCPSYNChallenge           atomic.Uint64 `mib:"TcpExt"`
+	TCPACKSkippedSynRecv      atomic.Uint64 `mib:"TcpExt"`
+	TCPACKSkippedPAWS         atomic.Uint64 `mib:"TcpExt"`
+	TCPACKSkippedSeq          atomic.Uint64 `mib:"TcpExt"`
+	TCPACKSkippedFinWait2     atomic.Uint64 `mib:"TcpExt"`
+	TCPACKSkippedTimeWait     atomic.Uint64 `mib:"TcpExt"`
+	TCPACKSkippedChallenge    atomic.Uint64 `mib:"TcpExt"`
+	TCPOFOQueue               atomic.Uint64 `mib:"TcpExt"`
+	TCPOFODrop                atomic.Uint64 `mib:"TcpExt"`
+	TCPOFOMerge               atomic.Uint64 `mib:"TcpExt"`
+	OfoPruned                 atomic.Uint64 `mib:"TcpExt"`
+	TCPRcvQDrop               atomic.Uint64 `mib:"TcpExt"`
+	TCPZeroWindowDrop         atomic.Uint64 `mib:"TcpExt"`
+	BeyondWindow              atomic.Uint64 `mib:"TcpExt"`
+	TCPFromZeroWindowAdv      atomic.Uint64 `mib:"TcpExt"`
+	TCPToZeroWindowAdv        atomic.Uint64 `mib:"TcpExt"`
+	TCPWantZeroWindowAdv      atomic.Uint64 `mib:"TcpExt"`
+	TCPSynRetrans             atomic.Uint64 `mib:"TcpExt"`
+	TCPWinProbe               atomic.Uint64 `mib:"TcpExt"`
+	TCPKeepAlive              atomic.Uint64 `mib:"TcpExt"`
+	TCPAckCompressed          atomic.Uint64 `mib:"TcpExt"`
+	TCPTimeoutRehash          atomic.Uint64 `mib:"TcpExt"` // the path was doubted (RFC 9293 MUST-20, R1)
 
 	env atomic.Pointer[env] // of the latest connection
 

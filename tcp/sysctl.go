@@ -39,7 +39,7 @@ func (c *Config) Set(name, value string) error {
 	case "tcp_wmem":
 		return c.setThree(&c.Wmem, value, fail)
 	}
-	n, err := strconv.ParseInt(value, 10, 64)
+	n, err := strconv.ParseInt(value, 0, 64)
 	if err != nil {
 		return fail("not a number")
 	}
@@ -128,6 +128,8 @@ func (c *Config) numberNamed(name string) *int {
 		return &c.AdvWinScale
 	case "tcp_app_win":
 		return &c.AppWin
+	case "tcp_fastopen":
+		return &c.FastOpen
 	case "tcp_syn_retries":
 		return &c.SynRetries
 	case "tcp_syn_linear_timeouts":

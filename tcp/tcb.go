@@ -138,6 +138,7 @@ const (
 	fDetached                         // a stand-in took over in TIME-WAIT
 	fKeepalive                        // SO_KEEPALIVE
 	fSynRexmit                        // the SYN or SYN-ACK was sent more than once
+	fFastOpen                         // accepted by Fast Open, and the SYN-ACK is not acknowledged yet
 	fUrgentIn                         // urgent text was announced and not passed by the user
 )
 
@@ -226,12 +227,15 @@ func (t *TCB) Connect(now time.Duration, p *Params) {
 	if t.env.cfg.ECN == ECNActive {
 		t.ecn |= ecnOK
 	}
+	if p.FastOpen != nil {
+		t.fastOpenConnect(now, p.FastOpen)
+	}
 	t.sendSYN(now)
 }
 
 // Passive makes the connection that syn asks for: a listener got it (RFC 9293 §3.10.7.2). The state
-// becomes SYN-RECEIVED and Output gives the SYN-ACK. Text on the SYN is not taken: the peer sends it
-// again (no TCP Fast Open).
+// becomes SYN-RECEIVED and Output gives the SYN-ACK. Text on the SYN is not taken, the peer sends it
+// again, unless Params.FastOpen accepts it.
 func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
 	t.init(now, p)
 	t.flags |= fPassive
@@ -248,7 +252,13 @@ func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
 	}
 	t.syncMSS()
 	t.initRcvMSS()
+	if p.FastOpen != nil {
+		t.needOpt().fast = &fastOpen{option: p.FastOpen.Grant}
+	}
 	t.sendSYN(now)
+	if p.FastOpen != nil && p.FastOpen.Accept {
+		t.acceptFastOpen(now, syn)
+	}
 }
 
 // PassiveCookie makes the connection whose SYN was answered with the cookie c, now that ack brought it

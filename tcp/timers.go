@@ -143,6 +143,9 @@ func (t *TCB) rearmRTO(now time.Duration) {
 // rearmRTOFrom is rearmRTO; with sinceHead the RTO counts from the head's transmission, because another
 // timer had taken the place of the retransmission timer meanwhile.
 func (t *TCB) rearmRTOFrom(now time.Duration, sinceHead bool) {
+	if t.has(fFastOpen) {
+		return // the timer is the SYN-ACK's
+	}
 	if t.packetsOut() == 0 {
 		t.disarmXmit()
 		return
@@ -157,7 +160,7 @@ func (t *TCB) rearmRTOFrom(now time.Duration, sinceHead bool) {
 // rtoExpired is RFC 6298 §5.4 to §5.7 and RFC 9293 §3.8.3: "(5.4) Retransmit the earliest segment that has
 // not been acknowledged", back off, and after R2 give up.
 func (t *TCB) rtoExpired(now time.Duration) {
-	if t.state == StateSynSent || t.state == StateSynReceived {
+	if t.state == StateSynSent || t.state == StateSynReceived || t.has(fFastOpen) {
 		t.synExpired(now)
 		return
 	}
@@ -290,8 +293,11 @@ func (t *TCB) synExpired(now time.Duration) {
 	if t.opt != nil && t.opt.synRetries > 0 {
 		limit = int(t.opt.synRetries)
 	}
-	if t.state == StateSynSent {
+	switch {
+	case t.state == StateSynSent:
 		limit += t.env.cfg.SynLinearTimeouts
+	case t.has(fFastOpen):
+		limit++ // it has a user
 	}
 	user := t.userTimeout()
 	resend := true
@@ -310,6 +316,9 @@ func (t *TCB) synExpired(now time.Duration) {
 		return
 	}
 	t.env.stats.TCPTimeouts.Add(1)
+	if t.has(fFastOpen) && t.retransmits == 1 {
+		t.enterLoss(now)
+	}
 	t.retransmits++
 	if !resend {
 		t.rto = min(t.rto*2, t.env.cfg.RTOMax)
@@ -324,6 +333,10 @@ func (t *TCB) synExpired(now time.Duration) {
 	t.total.retrans++
 	t.env.stats.RetransSegs.Add(1)
 	t.env.stats.TCPSynRetrans.Add(1)
+	if t.has(fFastOpen) {
+		t.armXmit(TimerRetransmit, now+t.synackRTO(t.retransmits))
+		return
+	}
 	if t.state != StateSynSent || int(t.retransmits) > t.env.cfg.SynLinearTimeouts {
 		t.rto = min(t.rto*2, t.env.cfg.RTOMax)
 	}

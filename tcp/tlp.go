@@ -8,7 +8,7 @@ import "time"
 // scheduleTLP sets the probe timer instead of the retransmission timer when a probe makes sense, and
 // reports whether it did. advancing tells that RTO counts from now, not from the head's transmission.
 func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
-	if t.env.cfg.EarlyRetrans < 3 || t.packetsOut() == 0 || !t.has(fSACK) ||
+	if t.env.cfg.EarlyRetrans < 3 || t.packetsOut() == 0 || !t.has(fSACK) || t.has(fFastOpen) ||
 		t.caState != CAOpen && t.caState != CACWR || t.rec != nil && t.rec.sacked > 0 {
 		return false
 	}

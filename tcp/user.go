@@ -62,7 +62,7 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 // WriteSpace returns how many bytes Write would take, when it is worth waking a writer: a third of the
 // send buffer must be free. Otherwise, and when the connection cannot send, it returns 0.
 func (t *TCB) WriteSpace() int {
-	if !t.state.in(canSend) || t.has(fFinQueued) {
+	if !t.CanSend() || t.has(fFinQueued) {
 		return 0
 	}
 	used := int(t.snd.end.Sub(t.snd.una))
@@ -72,6 +72,14 @@ func (t *TCB) WriteSpace() int {
 	}
 	return free
 }
+
+// CanSend reports whether the user may send: in ESTABLISHED, CLOSE-WAIT, and with Fast Open before.
+func (t *TCB) CanSend() bool {
+	return t.state.in(canSend) || t.has(fFastOpen) && t.state == StateSynReceived
+}
+
+// IsPassive reports whether the connection came from a listener.
+func (t *TCB) IsPassive() bool { return t.has(fPassive) }
 
 // Unsent returns how many bytes were written and not sent yet (SIOCOUTQNSD).
 func (t *TCB) Unsent() int {

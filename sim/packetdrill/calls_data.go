@@ -116,6 +116,9 @@ func (c *call) send(t *transfer) (int64, error) {
 	}
 	c.prepare(t)
 	var to netip.AddrPort
+	if c.asleep {
+		t.flags &^= MsgFastOpen // it is connecting by now
+	}
 	if t.name != nil {
 		to = c.destination(f, t)
 	}
@@ -128,7 +131,11 @@ func (c *call) send(t *transfer) (int64, error) {
 			if c.moved >= t.size || f.typ != Stream || f.nonblock || t.flags&MsgDontWait != 0 {
 				return c.moved, nil
 			}
+			t.flags &^= MsgFastOpen
 			continue
+		}
+		if errors.Is(err, syscall.EINPROGRESS) && !f.nonblock && t.flags&MsgDontWait == 0 {
+			return -1, errSleep // Fast Open without a cookie: the data waits for the connection
 		}
 		if err = c.sleeps(f, err, t.flags, 1); errors.Is(err, errSleep) {
 			return -1, err

@@ -89,7 +89,7 @@ func (w *causeWatch) NextOutbound() ([]byte, time.Duration, bool) {
 	again := known && int32(p.seq+length-end) <= 0 && (cause != tcp.CauseSYN && cause != tcp.CauseSYNACK)
 	require.Equal(w.t, again, cause.Retransmission(), "%s, at %v: %s is because of %v", w.name, at, p, cause)
 	require.Equal(w.t, cause.Retransmission(), strings.HasPrefix(w.OutboundCause(), "retransmit-"), "traces say it")
-	if !known || int32(p.seq+length-end) > 0 || p.flags&flagSYN != 0 {
+	if !known || int32(p.seq+length-end) > 0 || cause == tcp.CauseSYN || cause == tcp.CauseSYNACK {
 		w.ends[flow] = p.seq + length
 	}
 	return b, at, ok

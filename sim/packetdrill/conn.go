@@ -22,9 +22,11 @@ type file struct {
 // conn is a flow: a TCP connection or the two ends of UDP datagrams. It maps
 // what the script writes to what is on the wire.
 //
-// Numbers that the script's side chooses (its sequence numbers, its
-// timestamps) are the same in both. Those that the kernel chooses (initial
-// sequence number, timestamps) are learned from its first packet.
+// As in packetdrill, a segment with SYN has the sequence number that the script
+// gives it, all others count from the initial one of their side: what follows
+// S 123:123(0) is 1:1(0). The script's timestamps are the same in both. What the
+// kernel chooses (initial sequence number, timestamps) is learned from its first
+// packet.
 type conn struct {
 	proto         protocol
 	file          *file // nil until accept
@@ -36,7 +38,8 @@ type conn struct {
 	localLive   uint32 // and on the wire
 	remoteKnown bool   // the script's SYN was sent
 	remoteISN   uint32
-	restarted   bool // another SYN came in: the kernel may choose anew
+	restarted   bool   // another SYN came in: the kernel may choose anew,
+	nextISN     uint32 // and then this is the script's number
 
 	stamps []stamp // timestamps of the kernel, in the script and on the wire
 
@@ -71,15 +74,41 @@ func fillPattern(b []byte, off uint32) []byte {
 }
 
 // toLive maps one of the kernel's sequence numbers from the script.
-func (c *conn) toLive(seq uint32) uint32 { return seq + c.localLive - c.localScript }
+func (c *conn) toLive(seq uint32) uint32 { return seq + c.localLive }
 
-// toScript maps one of the kernel's sequence numbers from the wire.
-func (c *conn) toScript(seq uint32) uint32 { return seq - c.localLive + c.localScript }
+// toScript maps one of the kernel's sequence numbers from the wire; syn tells
+// whether it is that of a SYN.
+func (c *conn) toScript(seq uint32, syn bool) uint32 {
+	if syn {
+		seq += c.localScript
+	}
+	return seq - c.localLive
+}
+
+// remoteToLive maps one of the script's side from the script.
+func (c *conn) remoteToLive(seq uint32, syn bool) uint32 {
+	if syn {
+		return seq
+	}
+	return seq + c.remoteISN
+}
+
+// remoteToScript maps one of the script's side that the kernel sends back. A
+// SYN-ACK may answer another SYN than the first.
+func (c *conn) remoteToScript(seq uint32, flags tcpFlags) uint32 {
+	if c.restarted && flags&flagSYN != 0 {
+		return seq - c.nextISN
+	}
+	return seq - c.remoteISN
+}
 
 // learn notes the kernel's initial sequence number when its SYN matched one
 // of the script. A retransmitted SYN must not bring another.
 func (c *conn) learn(script, live uint32) {
 	if !c.localKnown || c.restarted {
+		if c.restarted {
+			c.remoteISN = c.nextISN
+		}
 		c.localKnown, c.restarted = true, false
 		c.localScript, c.localLive = script, live
 	}

@@ -13,8 +13,8 @@ const server = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 listen(3, 1) = 0
 `
 const established = server + `+0 < S 100:100(0) win 1000 <mss 1460>
-+0 > S. 0:0(0) ack 101 <...>
-+0 < . 101:101(0) ack 1 win 1000
++0 > S. 0:0(0) ack 1 <...>
++0 < . 1:1(0) ack 1 win 1000
 +0 accept(3, ..., ...) = 4
 `
 
@@ -50,7 +50,7 @@ var featureScripts = []struct {
 +1 > S 0:0(0) <...>
 +0 connect(3, ..., ...) = -1 EALREADY
 +0 < S. 77:77(0) ack 1 win 5000 <mss 1000>
-+0 > . 1:1(0) ack 78 <...>
++0 > . 1:1(0) ack 1 <...>
 +0 poll([{fd=3, events=POLLIN|POLLOUT, revents=POLLOUT}], 1, 0) = 1
 +0 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0
 +0 getpeername(3, {sa_family=AF_INET, sin_port=htons(8080), sin_addr=inet_addr("192.0.2.1")}, [16]) = 0
@@ -75,38 +75,38 @@ var featureScripts = []struct {
 		"read(5, ..., 10) = 10 => read(5, ..., 10) = 9 => read = 10, expected 9",
 	}},
 	{"blocking write of more than fits", established + `+0...0.1 write(4, ..., 9000) = 9000
-+0 > . 1:1001(1000) ack 101
-+0 > . 1001:2001(1000) ack 101
-+0 > . 2001:3001(1000) ack 101
-+0 > . 3001:4001(1000) ack 101
-+.1 < . 101:101(0) ack 4001 win 1000
-+0 > . 4001:5001(1000) ack 101
-+0 > . 5001:6001(1000) ack 101
-+0 > . 6001:7001(1000) ack 101
-+0 > P. 7001:8001(1000) ack 101
++0 > . 1:1001(1000) ack 1
++0 > . 1001:2001(1000) ack 1
++0 > . 2001:3001(1000) ack 1
++0 > . 3001:4001(1000) ack 1
++.1 < . 1:1(0) ack 4001 win 1000
++0 > . 4001:5001(1000) ack 1
++0 > . 5001:6001(1000) ack 1
++0 > . 6001:7001(1000) ack 1
++0 > P. 7001:8001(1000) ack 1
 +0 ioctl(4, SIOCOUTQ, [5000]) = 0
 `, []string{"= 9000 => = 8000 => write = 9000, expected 8000", "[5000] => [4000] => SIOCOUTQ gives 5000, expected 4000",
 		"+0...0.1 write => +0 write => write would block"}},
 	{"MSG_WAITALL", established + `+0...0.2 recv(4, ..., 20, MSG_WAITALL) = 20
-+.1 < P. 101:111(10) ack 1 win 1000
-+0 > . 1:1(0) ack 111
-+.1 < P. 111:121(10) ack 1 win 1000
-+0 > . 1:1(0) ack 121
++.1 < P. 1:11(10) ack 1 win 1000
++0 > . 1:1(0) ack 11
++.1 < P. 11:21(10) ack 1 win 1000
++0 > . 1:1(0) ack 21
 `, []string{"MSG_WAITALL => 0 => recv = 10, expected 20"}},
 	{"receive time-out", established + `+0 setsockopt(4, SOL_SOCKET, SO_RCVTIMEO, {tv_sec=0, tv_usec=300000}, 16) = 0
 +0...0.3 read(4, ..., 20) = -1 EAGAIN
 +0 getsockopt(4, SOL_SOCKET, SO_RCVTIMEO, {tv_sec=0, tv_usec=300000}, [16]) = 0
 `, []string{"0...0.3 => 0...0.4 => read returned at 0.300000", "300000}, [16] => 400000}, [16] => SO_RCVTIMEO is 300ms"}},
-	{"end of file and peek", established + `+0 < FP. 101:111(10) ack 1 win 1000
-+0 > . 1:1(0) ack 112
+	{"end of file and peek", established + `+0 < FP. 1:11(10) ack 1 win 1000
++0 > . 1:1(0) ack 12
 +0 recv(4, ..., 4, MSG_PEEK) = 4
 +0 recvfrom(4, ..., 100, 0, NULL, NULL) = 10
 +0 read(4, ..., 100) = 0
 +0 shutdown(4, SHUT_WR) = 0
-+0 > F. 1:1(0) ack 112
-+0 < R 112:112(0) win 0
++0 > F. 1:1(0) ack 12
++0 < R 12:12(0) win 0
 +0 write(4, ..., 5) = -1 ECONNRESET
-`, []string{"MSG_PEEK) = 4 => 0) = 4 => recvfrom = 6, expected 10", "ack 112\n+0 recv( => ack 111\n+0 recv( => ack: 112 instead of 111"}},
+`, []string{"MSG_PEEK) = 4 => 0) = 4 => recvfrom = 6, expected 10", "ack 12\n+0 recv( => ack 11\n+0 recv( => ack: 12 instead of 11"}},
 	{"options of sockets", established + `+0 setsockopt(4, SOL_TCP, TCP_NODELAY, [1], 4) = 0
 +0 getsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], [4]) = 0
 +0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=3}, 8) = 0
@@ -125,21 +125,21 @@ var featureScripts = []struct {
 		"192.168.0.1 => 192.168.0.2 => getsockname gives the address"}},
 	{"lingering close", established + `+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {1, 5}, 8) = 0
 +0 write(4, ..., 10) = 10
-+0 > P. 1:11(10) ack 101
++0 > P. 1:11(10) ack 1
 +0...0.1 close(4) = 0
-+.1 < . 101:101(0) ack 11 win 1000
-+0 > F. 11:11(0) ack 101
++.1 < . 1:1(0) ack 11 win 1000
++0 > F. 11:11(0) ack 1
 `, []string{"0...0.1 close => 0...0.15 close => close returned at 0.100000"}},
 	{"messages", established + `+0 sendmsg(4, {msg_name(...)=..., msg_iov(2)=[{..., 10}, {..., 20}], msg_flags=0}, 0) = 30
-+0 > P. 1:31(30) ack 101
++0 > P. 1:31(30) ack 1
 +0 writev(4, [{"abc", 3}, {"de", 2}], 2) = 5
-+0 > P. 31:36(5) ack 101
++0 > P. 31:36(5) ack 1
 +0 send(4, ..., 5, MSG_NOSIGNAL) = 5
-+0 > P. 36:41(5) ack 101
++0 > P. 36:41(5) ack 1
 +0 sendto(4, ..., 5, 0, ..., ...) = 5
-+0 > P. 41:46(5) ack 101
-+0 < P. 101:131(30) ack 46 win 1000
-+0 > . 46:46(0) ack 131
++0 > P. 41:46(5) ack 1
++0 < P. 1:31(30) ack 46 win 1000
++0 > . 46:46(0) ack 31
 +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 20}], msg_flags=0}, 0) = 20
 +0 readv(4, [{..., 8}, {..., 8}], 2) = 10
 `, []string{"{..., 20}], msg_flags=0}, 0) = 30 => {..., 21}], msg_flags=0}, 0) = 30 => sendmsg = 31, expected 30",
@@ -178,16 +178,16 @@ var featureScripts = []struct {
 +0 read(3, ..., 10) = -1 ECONNREFUSED
 `, []string{"[udp (4)] => [1:5(4)] => read would block"}},
 	{"SACK blocks that arrive", established + `+0 write(4, ..., 2000) = 2000
-+0 > . 1:1001(1000) ack 101
-+0 > P. 1001:2001(1000) ack 101
-+.01 < . 101:101(0) ack 1 win 1000 <nop,nop,sack 1001:2001>
++0 > . 1:1001(1000) ack 1
++0 > P. 1001:2001(1000) ack 1
++.01 < . 1:1(0) ack 1 win 1000 <nop,nop,sack 1001:2001>
 `, []string{"sack 1001:2001 => sack 1001:2002 => a packet left that the script does not expect"}},
 	{"ICMP error for TCP", established + `+0 write(4, ..., 1000) = 1000
-+0 > P. 1:1001(1000) ack 101
++0 > P. 1:1001(1000) ack 1
 +0 < BIG mtu 600 [1:1001(1000)]
 +0 write(4, ..., 600) = 600
-+0 > . 1001:1501(500) ack 101
-+0 > P. 1501:1601(100) ack 101
++0 > . 1001:1501(500) ack 1
++0 > P. 1501:1601(100) ack 1
 `, []string{"mtu 600 => mtu 601 => write = -1 ECONNREFUSED", "[1:1001( => [2:1002( => write = -1 ECONNREFUSED"}},
 	{"ping", `0 < IC echo_request id 7 seq 9 (50)
 +0 > IC echo_reply id 7 seq 9 (50)
@@ -207,23 +207,23 @@ var featureScripts = []struct {
 `, []string{"8:108 => 8:109 => fragment ends at 109, the packet has 108 bytes"}},
 	{"two connections by port", server + `+0 < 5001 > 8080 S 0:0(0) win 1000
 +0 > 8080 > 5001 S. 0:0(0) ack 1 <...>
-+0 < 5002 > 8080 S 500:500(0) win 1000
-+0 > 8080 > 5002 S. 0:0(0) ack 501 <...>
++0 < 5002 > 8080 S 400:400(0) win 1000
++0 > 8080 > 5002 S. 0:0(0) ack 1 <...>
 +0 < 5001 > 8080 . 1:1(0) ack 1 win 1000
 +0 accept(3, ..., ...) = 4
-+0 < 5002 > 8080 . 501:501(0) ack 1 win 1000
++0 < 5002 > 8080 . 1:1(0) ack 1 win 1000
 +0 accept(3, ..., ...) = 5
 +0 write(4, ..., 10) = 10
 +0 > 8080 > 5001 P. 1:11(10) ack 1
 +0 write(5, ..., 10) = 10
-+0 > 8080 > 5002 P. 1:11(10) ack 501
++0 > 8080 > 5002 P. 1:11(10) ack 1
 `, []string{"> 5001 P. => > 5002 P. => destination port: 5001 instead of 5002"}},
 	{"two connections by listen", established + `+0 listen(3, 1) = 0
 +0 < S 900:900(0) win 1000
-+0 > S. 0:0(0) ack 901 <...>
-+0 < . 901:901(0) ack 1 win 1000
++0 > S. 0:0(0) ack 1 <...>
++0 < . 1:1(0) ack 1 win 1000
 +0 accept(3, ..., ...) = 5
-`, []string{"ack 901 => ack 902 => ack: 901 instead of 902"}},
+`, []string{"S. 0:0(0) ack 1 <...>\n+0 < . 1:1(0) ack 1 win 1000\n+0 accept => S. 0:0(0) ack 2 <...>\n+0 < . 1:1(0) ack 1 win 1000\n+0 accept => ack: 1 instead of 2"}},
 	{"nobody listens", `0 < S 0:0(0) win 1000
 +0 > R. 0:0(0) ack 1
 +0 < . 1:1(0) ack 77 win 1000
@@ -234,8 +234,8 @@ var featureScripts = []struct {
 +0 epoll_ctl(6, EPOLL_CTL_ADD, 4, {events=EPOLLIN, fd=4}) = -1 EEXIST
 +0 epoll_wait(6, {events=0, fd=4}, 1, 0) = 0
 +0...0.1 epoll_wait(6, {events=EPOLLIN, fd=4}, 1, -1) = 1
-+.1 < P. 101:111(10) ack 1 win 1000
-+0 > . 1:1(0) ack 111
++.1 < P. 1:11(10) ack 1 win 1000
++0 > . 1:1(0) ack 11
 +0 epoll_ctl(6, EPOLL_CTL_MOD, 4, {events=EPOLLOUT, fd=4}) = 0
 +0 epoll_wait(6, [{events=EPOLLOUT, fd=4}], 1, 100) = 1
 +0 epoll_ctl(6, EPOLL_CTL_DEL, 4, {events=0, fd=4}) = 0
@@ -258,8 +258,8 @@ var featureScripts = []struct {
 `, []string{"socket(99 => socket(2 => socket = 3, expected -1 EAFNOSUPPORT"}},
 	{"time passes in a command", "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n" + "+0 `sleep 0.5; true`\n0.5 close(3) = 0\n", []string{"0.5 close => 0.4 close => event is 100ms late"}},
 	{"sysctl while it runs", "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n" + "+0 `sysctl -q net.ipv4.tcp_sack=0`\n", []string{"tcp_sack => tcp_sock => unknown sysctl"}},
-	{"raw options", established + `+0 < . 101:101(0) ack 1 win 10 <kind 77 0x0102,nop,kind 3 0x>
-+0 < . 101:101(0) ack 1 win 10 <FO 0011223344556677,FOEXP,kind 0>
+	{"raw options", established + `+0 < . 1:1(0) ack 1 win 10 <kind 77 0x0102,nop,kind 3 0x>
++0 < . 1:1(0) ack 1 win 10 <FO 0011223344556677,FOEXP,kind 0>
 `, nil},
 	{"variables", established + "%{\nx = tcpi_rtt\ny = x // 2; y += 1\n}%\n%{ assert y == 10001 and x == 20000 }%\n", []string{"10001 => 10002 => does not hold"}},
 	{"timestamp ticks", "--tcp_ts_tick_usecs=1000\n" + server + `+0 < S 0:0(0) win 1000 <TS val 9 ecr 0>

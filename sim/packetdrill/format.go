@@ -143,8 +143,11 @@ func (r *runner) findConnOut(p *packet) *conn {
 }
 
 func describeTCP(c *conn, p *packet) tcpSpec {
-	t := tcpSpec{flags: p.flags, ack: p.ack, win: int(p.win), urg: -1}
-	t.seq.start = c.toScript(p.seq)
+	t := tcpSpec{flags: p.flags, win: int(p.win), urg: -1}
+	if p.flags&flagACK != 0 {
+		t.ack = c.remoteToScript(p.ack, p.flags)
+	}
+	t.seq.start = c.toScript(p.seq, p.flags&flagSYN != 0)
 	if !c.localKnown || c.restarted {
 		t.seq.start = p.seq
 		if p.flags&flagSYN != 0 {
@@ -157,8 +160,15 @@ func describeTCP(c *conn, p *packet) tcpSpec {
 		t.urg = int(p.urg)
 	}
 	for _, o := range p.opts {
-		if o.kind == optTimestamps {
+		switch o.kind {
+		case optTimestamps:
 			o.value = c.stampToScript(o.value)
+		case optSACK:
+			blocks := make([]sackBlock, len(o.blocks))
+			for i, b := range o.blocks {
+				blocks[i] = sackBlock{c.remoteToScript(b.start, 0), c.remoteToScript(b.end, 0)}
+			}
+			o.blocks = blocks
 		}
 		t.opts = append(t.opts, o)
 	}

@@ -83,25 +83,27 @@ func (r *runner) buildTCP(p *packet, spec *packetSpec) {
 		}
 		p.opts = append(p.opts, o)
 	}
-	if t.flags&flagSYN != 0 && t.flags&flagRST == 0 {
+	syn := t.flags&flagSYN != 0
+	if syn && t.flags&flagRST == 0 {
 		// Another sequence number makes it another connection, for which the
 		// kernel may choose another number too.
 		if c.remoteKnown && c.remoteISN != t.seq.start && c.passive {
-			c.restarted = true
+			c.restarted, c.nextISN = true, t.seq.start
 			c.read, c.written, c.literals = 0, 0, nil
 		}
-		if !c.remoteKnown || c.restarted {
+		if !c.remoteKnown {
 			c.remoteKnown, c.remoteISN = true, t.seq.start
 		}
 	}
 	if t.flags&flagURG != 0 {
 		c.opaque = true
 	}
-	first := t.seq.start
-	if t.flags&flagSYN != 0 {
-		first++
+	p.seq = c.remoteToLive(t.seq.start, syn)
+	off := t.seq.start - 1 // in the stream
+	if syn {
+		off = 0
 	}
-	p.data = fillPattern(make([]byte, t.seq.length), first-c.remoteISN-1)
+	p.data = fillPattern(make([]byte, t.seq.length), off)
 }
 
 // buildICMP makes an echo or an error about a packet of the kernel.

@@ -208,7 +208,7 @@ func (r *runner) startsAt(c *conn, spec *packetSpec, p *packet) bool {
 	if p.flags&(flagRST|flagACK) == flagRST|flagACK && p.seq == 0 && want == 0 {
 		return true
 	}
-	return c.toScript(p.seq) == want
+	return c.toScript(p.seq, p.flags&flagSYN != 0) == want
 }
 
 func (r *runner) compareOptions(c *conn, want, got *tcpSpec, p *packet) []string {

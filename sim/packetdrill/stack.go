@@ -34,14 +34,18 @@ func NewStack(setup Setup) (Kernel, error) {
 		}
 	}
 	var err error
-	k.Driver, err = sim.NewDriver(sim.DriverConfig{Stack: cfg, Addrs: setup.Local})
-	return k, err
+	if k.Driver, err = sim.NewDriver(sim.DriverConfig{Stack: cfg, Addrs: setup.Local}); err != nil {
+		return nil, err
+	}
+	k.Stack().SetFastOpenKeys(k.keys...)
+	return k, nil
 }
 
 // stackKernel is a Kernel on a sim.Driver.
 type stackKernel struct {
 	*sim.Driver
 	tcp  tcp.Config
+	keys [][16]byte // of TCP Fast Open
 	fds  map[int]*descriptor
 	next int
 	last tcp.Cause // of the packet given last
@@ -60,6 +64,10 @@ func (k *stackKernel) sysctl(cfg *socket.Config, name, value string) error {
 		if n == 2 {
 			cfg.SynCookies = tcp.Always
 		}
+	case "net.ipv4.tcp_fastopen_key":
+		keys, err := fastOpenKeys(value)
+		k.keys = keys
+		return err
 	case "net.ipv4.tcp_tw_reuse":
 		cfg.TWReuse = sw
 	case "net.ipv4.tcp_max_tw_buckets":
@@ -77,6 +85,13 @@ func (k *stackKernel) sysctl(cfg *socket.Config, name, value string) error {
 // SetSysctl implements Kernel: what the script changes holds for connections
 // that begin from now on.
 func (k *stackKernel) SetSysctl(name, value string) error {
+	if name == "net.ipv4.tcp_fastopen_key" {
+		keys, err := fastOpenKeys(value)
+		if err == nil {
+			k.Stack().SetFastOpenKeys(keys...)
+		}
+		return err
+	}
 	next := k.tcp
 	if err := next.Set(name, value); err != nil {
 		return err

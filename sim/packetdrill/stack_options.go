@@ -79,6 +79,9 @@ func (d *descriptor) setInt(level, name string, v int) error {
 		return err
 	}
 	if d.typ == Stream {
+		if known, err := d.setFastOpen(name, v); known {
+			return err
+		}
 		if set, known := streamOption(name, v, on); known {
 			if set == nil {
 				return syscall.EINVAL
@@ -172,6 +175,9 @@ func (k *stackKernel) GetSockOpt(fd int, level, name string) (any, error) {
 		return boolInt(d.Listener() != nil), nil
 	}
 	if d.typ == Stream {
+		if v, ok := fastOpenValue(d.FastOpen(), name); ok {
+			return v, nil
+		}
 		if v, ok := d.tcpValue(name); ok {
 			return v, nil
 		}
