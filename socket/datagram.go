@@ -23,7 +23,7 @@ func (s *Stack) sendTime(n int, outside bool) (now time.Duration, coarse bool) {
 
 // sendDatagram sends b from k.local to k.remote by UDP, in fragments if it is
 // too long for the path, and returns the flow hash of what it sent. The payload
-// is copied once; fragments share the copy.
+// is copied once; a small one into the packet, and fragments share the copy.
 func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16, outside bool) uint32 {
 	hash := k.hash(protoUDP)
 	s.receivers[s.queueOf(hash)].count.udpOut.Add(1)
@@ -42,9 +42,17 @@ func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16,
 	if outside {
 		p.Flags |= device.FlagOutside
 	}
-	head, at := s.ipHeader(p, k, protoUDP, udp.HeaderLen, length, 0, id, !noDF)
+	inline := udp.HeaderLen // what goes with the headers: all of a small datagram
+	if ipLen+length <= device.MaxHead {
+		inline = length
+	}
+	head, at := s.ipHeader(p, k, protoUDP, inline, length, 0, id, !noDF)
 	udp.MarshalHeader(head[at:], k.lport, k.rport, len(b), 0)
-	s.attach(p, b)
+	if inline == length {
+		copy(head[at+udp.HeaderLen:], b)
+	} else {
+		s.attach(p, b)
+	}
 	s.checksum(p, k, protoUDP, at, udpCsumOffset)
 	s.send(now, p)
 	return hash

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,7 +38,8 @@ type UDPConn struct {
 	connected bool
 	outside   bool
 	dual      bool // of the family IPv6, and takes IPv4 too
-	ipID      uint16
+	ipID      atomic.Uint32
+	mind      atomic.Bool // closed, an error or a write deadline: what a sender must look at
 	laddr     *net.UDPAddr
 	raddr     *net.UDPAddr
 	closed    bool
@@ -78,7 +80,7 @@ func (s *Stack) newUDP(nw network, b binding, remote netip.AddrPort, r route) (*
 		u.node.key.remote, u.node.key.rport = ipOf(remote.Addr()), remote.Port()
 		u.raddr = udpAddr(remote, u.dual)
 	}
-	u.ipID = s.firstIPID(&u.node.key)
+	u.ipID.Store(uint32(s.firstIPID(&u.node.key)))
 	u.laddr = udpAddr(netip.AddrPortFrom(u.node.key.local.addr(), num), u.dual)
 	if !s.udp.insert(&u.node) {
 		s.ports[protoUDP].release(addr, num, u.how)
@@ -149,6 +151,7 @@ func (u *UDPConn) next() (*device.Packet, netip.AddrPort, error) {
 		case u.soErr != nil:
 			err := u.soErr
 			u.soErr = nil
+			u.minds()
 			return nil, netip.AddrPort{}, err
 		case u.first < len(u.queue):
 			p, from := u.pop()
@@ -216,6 +219,7 @@ func (u *UDPConn) expire(now time.Duration) {
 func (u *UDPConn) fail(err error) {
 	u.mu.Lock()
 	u.soErr = err
+	u.minds()
 	w := u.rd.waiters()
 	u.mu.Unlock()
 	if w != nil {
@@ -226,16 +230,13 @@ func (u *UDPConn) fail(err error) {
 // sendTo sends b as one datagram, to the peer if to is the zero value. The error
 // is an errno or one of package net's.
 func (u *UDPConn) sendTo(b []byte, to netip.AddrPort) error {
-	u.mu.Lock()
-	if err := u.writable(); err != nil {
-		u.mu.Unlock()
-		return err
+	if u.mind.Load() {
+		if err := u.writable(); err != nil {
+			return err
+		}
 	}
 	k, out := u.node.key, u.outside
-	id := u.ipID
-	u.ipID++
-	u.mu.Unlock()
-
+	id := uint16(u.ipID.Add(1) - 1)
 	switch {
 	case !to.IsValid() && !u.connected:
 		return syscall.EDESTADDRREQ
@@ -266,9 +267,16 @@ func (u *UDPConn) sendTo(b []byte, to netip.AddrPort) error {
 	return nil
 }
 
-// writable reports why nothing can be sent now; the lock is held. A pending
-// ICMP error is told once.
+// minds sets mind, after a change; the lock is held.
+func (u *UDPConn) minds() {
+	u.mind.Store(u.closed || u.soErr != nil || u.wdue != never)
+}
+
+// writable reports why nothing can be sent now. A pending ICMP error is told
+// once.
 func (u *UDPConn) writable() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	switch {
 	case u.closed:
 		return net.ErrClosed
@@ -277,6 +285,7 @@ func (u *UDPConn) writable() error {
 	case u.soErr != nil:
 		err := u.soErr
 		u.soErr = nil
+		u.minds()
 		return err
 	}
 	return nil
@@ -308,6 +317,7 @@ func (u *UDPConn) close() bool {
 		return false
 	}
 	u.closed = true
+	u.minds()
 	u.s.udp.remove(&u.node)
 	u.s.ports[protoUDP].release(u.bound, u.node.key.lport, u.how)
 	u.s.disarm(&u.timer)

@@ -331,6 +331,7 @@ func (u *UDPConn) setDeadline(t time.Time, read, write bool) error {
 	}
 	if write {
 		u.wdue = due
+		u.minds()
 	}
 	return nil
 }
