@@ -221,6 +221,17 @@ func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 	return TxOK
 }
 
+// Transmitted returns how many packets Transmit has accepted since the NIC was made.
+func (n *NIC) Transmitted() uint64 {
+	var sum uint64
+	for q := range n.queues {
+		if r := n.queues[q].rings.Load(); r != nil {
+			sum += r.tx.Claimed()
+		}
+	}
+	return sum
+}
+
 // TxRoom returns about how many packets of the flow Transmit would take now.
 func (n *NIC) TxRoom(hash uint32) int {
 	r := n.queues[n.queueOf(hash)].rings.Load()

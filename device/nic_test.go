@@ -313,6 +313,7 @@ func (w *world) check(t *testing.T) {
 	require.Equal(t, w.transmitted+w.received, w.delivered+w.left+d.Total(), "in = delivered + left + dropped")
 	require.Equal(t, w.refused, c.TX.Carrier+c.TX.Busy)
 	require.Equal(t, w.transmitted, c.TX.Packets+d[DropTxDown])
+	require.Equal(t, w.transmitted, w.n.Transmitted())
 	require.Equal(t, w.delivered, c.RX.Packets)
 	require.Equal(t, d.Total(), c.RX.Dropped+c.RX.Errors+c.TX.Dropped, "each drop counts once in ifconfig")
 	require.NotZero(t, d.Total())

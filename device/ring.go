@@ -87,6 +87,9 @@ func (r *Ring[T]) Len() int {
 	return min(int((r.word.Load()-h)>>pendingBits), len(r.slots))
 }
 
+// Claimed returns how many items have been put, and are being put, since Init, modulo 1<<47.
+func (r *Ring[T]) Claimed() uint64 { return r.word.Load() >> pendingBits }
+
 // Room returns how many items Put would take now, under the same conditions as Len.
 func (r *Ring[T]) Room() int { return len(r.slots) - r.Len() }
 

@@ -26,7 +26,7 @@ func (s *Stack) sendTime(n int, outside bool) (now time.Duration, coarse bool) {
 // is copied once; a small one into the packet, and fragments share the copy.
 func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16, outside bool) uint32 {
 	hash := k.hash(protoUDP)
-	s.receivers[s.queueOf(hash)].count.udpOut.Add(1)
+	s.receivers[s.queueOf(hash)].udpOut.Add(1)
 	length := udp.HeaderLen + len(b)
 	ipLen := ipv6.HeaderLen
 	if k.remote.is4() {

@@ -102,10 +102,10 @@ func (s *Stack) sendSegment(now time.Duration, flow *flowKey, seg *tcp.Segment, 
 
 // send hands p to the NIC or counts its loss. The caller sees to the baton.
 func (s *Stack) send(now time.Duration, p *device.Packet) bool {
-	s.receivers[s.queueOf(p.Hash)].count.requests.Add(1)
 	if s.nic.Transmit(now, p) == device.TxOK {
 		return true
 	}
+	s.count.outRefused.Add(1)
 	s.count.outDiscards.Add(1)
 	p.Release()
 	return false

@@ -138,9 +138,10 @@ func (s *Stack) Counters() []Counter {
 	var list []Counter
 	add := func(group, name string, n uint64) { list = append(list, Counter{group, name, n}) }
 	c := &s.count
-	add("Ip", "InReceives", s.total(inReceives))
-	add("Ip", "InDelivers", s.total(delivered))
-	add("Ip", "OutRequests", s.total(requests))
+	delivered, datagrams := s.deliveries()
+	add("Ip", "InReceives", s.received())
+	add("Ip", "InDelivers", delivered)
+	add("Ip", "OutRequests", s.nic.Transmitted()+c.outRefused.Load())
 	add("Ip", "OutDiscards", c.outDiscards.Load())
 	add("Ip", "OutNoRoutes", c.outNoRoutes.Load())
 	add("Ip", "ReasmReqds", c.fragments.Load()+c.dropped[DropReassembly].Load())
@@ -159,8 +160,8 @@ func (s *Stack) Counters() []Counter {
 	add("Icmp", "OutMsgs", c.icmpOut.Load())
 	add("Icmp", "OutRateLimitGlobal", c.icmpLimited.Load())
 	add("Icmp", "InOrphans", c.icmpOrphans.Load())
-	add("Udp", "InDatagrams", s.total(udpIn))
-	add("Udp", "OutDatagrams", s.total(udpOut))
+	add("Udp", "InDatagrams", datagrams)
+	add("Udp", "OutDatagrams", s.datagramsSent())
 	add("Udp", "NoPorts", c.dropped[DropUDPNoSocket].Load())
 	add("Udp", "RcvbufErrors", c.dropped[DropUDPRecvBuf].Load())
 	for r := udp.Reason(1); r < udp.ReasonNoPort; r++ {
@@ -195,10 +196,10 @@ func (c Conservation) Holds() bool { return c.Received == c.Delivered+c.Dropped+
 // Conservation returns the balance.
 func (s *Stack) Conservation() Conservation {
 	c := Conservation{
-		Received:  s.total(inReceives),
-		Delivered: s.total(delivered),
+		Received:  s.received(),
 		Fragments: s.count.fragments.Load(),
 	}
+	c.Delivered, _ = s.deliveries()
 	for i := range s.count.dropped {
 		c.Dropped += s.count.dropped[i].Load()
 	}

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"time"
 
 	"example.com/loopback/device"
@@ -24,7 +25,13 @@ type receiver struct {
 	flow   flowKey // of seg, as its receiver is called
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
-	count  flowCounters
+
+	delivered tally // packets that reached a transport but UDP
+	datagrams tally // packets that reached UDP
+
+	_      [128]byte     // what senders write, and
+	udpOut atomic.Uint64 // datagrams sent
+	_      [128]byte     // what the next queue's holder writes lies on other cache lines
 }
 
 func (r *receiver) init(s *Stack) {
@@ -59,7 +66,6 @@ type datagram struct {
 // input is where every received packet begins.
 func (r *receiver) input(p *device.Packet) {
 	s := r.s
-	r.count.inReceives.Add(1)
 	if s.closed.Load() {
 		s.drop(p, DropStackClosed)
 		return

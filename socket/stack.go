@@ -41,8 +41,8 @@ type Stack struct {
 	nic    *device.NIC
 	pool   device.Pool
 
-	receivers []receiver // one for each queue, used by the holder of its baton
-	lastNow   atomic.Int64
+	receivers []receiver   // one for each queue, used by the holder of its baton
+	lastNow   atomic.Int64 // see recent
 	stalledMu sync.Mutex
 	stalled   []*TCPConn // wait for room on a TX ring
 	anyStall  atomic.Bool
@@ -181,14 +181,9 @@ func (s *Stack) Get(n int) ([]byte, tcp.Buffer) {
 	return b.Bytes(), b
 }
 
-// recent is the time of the latest poll or send: good enough where being a
-// little late does no harm, and cheaper than asking the clock.
-func (s *Stack) recent() time.Duration {
-	if s.cfg.Staged {
-		return s.now() // not what depends on who else was here
-	}
-	return time.Duration(s.lastNow.Load())
-}
+// recent is about the time of the latest poll: good enough where being a little
+// late does no harm, and cheaper than asking the clock.
+func (s *Stack) recent() time.Duration { return time.Duration(s.lastNow.Load()) }
 
 // kick makes sure that the packets on the rings of the queue that hash leads
 // to are taken care of: by us, if nobody is at it. No socket's lock is held.
@@ -207,6 +202,10 @@ func (s *Stack) queueOf(hash uint32) int {
 	return 0
 }
 
+// recentGrain is how far recent may be behind: so far, that the cores do not
+// fight over the cache line it is on.
+const recentGrain = time.Millisecond
+
 // Bounds on what one caller does before somebody else has to go on.
 const (
 	pollBatch  = 64   // packets between looks at the clock
@@ -221,10 +220,12 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) {
 	done, old := 0, 0 // packets handled: all, and since the look at the clock
 	for {
 		r.now, r.coarse = now, coarse
-		if !coarse {
+		if !coarse && now-s.recent() >= recentGrain {
 			s.lastNow.Store(int64(now))
 		}
 		n := s.nic.Poll(q, now, pollBatch, r.handle)
+		r.delivered.show()
+		r.datagrams.show()
 		if s.anyStall.Load() {
 			s.resumeStalled(r.time())
 		}

@@ -121,8 +121,7 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 	if flags&MsgTrunc != 0 {
 		p = make([]byte, min(len(p), c.tcb.Readable()))
 	}
-	now := c.s.now()
-	c.s.lastNow.Store(int64(now))
+	c.at(c.s.now())
 	n, done, err := c.tryRead(p)
 	if flags&MsgPeek != 0 {
 		if !done { // there was nothing to peek at, nor the end, nor an error

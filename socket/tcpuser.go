@@ -61,7 +61,7 @@ func (c *TCPConn) tryRead(p []byte) (n int, done bool, err error) {
 	case c.rpast:
 		return 0, true, errDeadline
 	}
-	if n = c.tcb.Read(c.at(c.s.recent()), p); n > 0 {
+	if n = c.tcb.Read(c.recent(), p); n > 0 {
 		return n, true, nil
 	}
 	if c.tcb.PeerClosed() {
@@ -154,7 +154,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			c.s.kick(c.node.hash, now)
 			c.sent(k)
 			c.mu.Lock()
-			now = c.at(c.s.recent()) // taking the packets may have taken its time
+			now = c.recent() // taking the packets may have taken its time
 			continue
 		}
 		c.waitWrite()

@@ -107,8 +107,7 @@ func (u *UDPConn) receive(r *receiver, p *device.Packet, from netip.AddrPort) {
 	u.bytes += n + dgramOverhead
 	w := u.rd.waiters()
 	u.mu.Unlock()
-	r.deliver()
-	r.count.udpIn.Add(1)
+	r.datagrams.n++
 	if w != nil {
 		w.Signal()
 	}
