@@ -195,12 +195,22 @@ func (n *NIC) Timed() bool {
 	return !loopback || n.taps.Load() != nil
 }
 
-// queueOf returns the number of the queue that carries a flow.
-func (n *NIC) queueOf(hash uint32) int {
+// QueueOf returns the number of the queue that carries packets of a flow hash, if they are not steered.
+func (n *NIC) QueueOf(hash uint32) int {
 	if len(n.queues) == 1 {
 		return 0
 	}
 	return int(hash % uint32(len(n.queues)))
+}
+
+// steer returns the number of the queue that p travels on, and writes it into p.
+func (n *NIC) steer(p *Packet) int {
+	if p.Flags&FlagSteered != 0 && int(p.Queue) < len(n.queues) {
+		return int(p.Queue)
+	}
+	q := n.QueueOf(p.Hash)
+	p.Queue = uint8(q)
+	return q
 }
 
 // Transmit puts p on the TX ring of its flow's queue. TxOK: the NIC owns p, and the caller must ring
@@ -211,8 +221,7 @@ func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 		n.refusedDown.Add(1)
 		return TxDown
 	}
-	q := n.queueOf(p.Hash)
-	p.Queue = uint8(q)
+	q := n.steer(p)
 	p.At = now
 	if !n.queues[q].open(n).tx.Put(p) {
 		n.refusedFull.Add(1)
@@ -232,9 +241,9 @@ func (n *NIC) Transmitted() uint64 {
 	return sum
 }
 
-// TxRoom returns about how many packets of the flow Transmit would take now.
-func (n *NIC) TxRoom(hash uint32) int {
-	r := n.queues[n.queueOf(hash)].rings.Load()
+// TxRoom returns about how many packets of queue q Transmit would take now.
+func (n *NIC) TxRoom(q int) int {
+	r := n.queues[q].rings.Load()
 	if r == nil {
 		return n.ringSize
 	}
@@ -249,8 +258,7 @@ func (n *NIC) Receive(now time.Duration, p *Packet) bool {
 		n.Drop(p, DropRxDown)
 		return false
 	}
-	q := n.queueOf(p.Hash)
-	p.Queue = uint8(q)
+	q := n.steer(p)
 	if !n.queues[q].open(n).openRX(n).Put(p) {
 		n.Drop(p, DropRxFull)
 		return false
@@ -287,7 +295,7 @@ func (n *NIC) Inject(now time.Duration, raw []byte) error {
 		return ErrDown
 	}
 	p := n.copyIn(raw)
-	q := n.queueOf(p.Hash)
+	q := n.QueueOf(p.Hash)
 	if !n.Receive(now, p) {
 		return ErrRingFull
 	}

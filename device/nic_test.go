@@ -377,7 +377,7 @@ func FuzzInject(f *testing.F) {
 		err := n.Inject(0, raw)
 		require.Equal(t, len(raw) == 0, err == ErrEmpty)
 		require.Equal(t, len(raw) > MaxPacket, err == ErrTooLong)
-		q := n.queueOf(FlowHash(raw))
+		q := n.QueueOf(FlowHash(raw))
 		require.True(t, n.Ring(q))
 		var got []byte
 		count := drain(n, q, func(p *Packet) {

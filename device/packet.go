@@ -33,6 +33,8 @@ const (
 	// FlagImpaired: an impairing link touched the packet (copied it, perhaps corrupted it). Verify its
 	// checksums.
 	FlagImpaired
+	// FlagSteered: Queue is set and says which queue the packet travels on, not Hash.
+	FlagSteered
 )
 
 // A Packet is one IP packet and the descriptor that travels through the rings. The packet's bytes
@@ -52,14 +54,15 @@ type Packet struct {
 	Frags [2]Piece
 	// At is when NIC.Transmit took the packet, since the stack's epoch.
 	At time.Duration
-	// Hash is the flow hash, equal for both directions of a flow (see FlowHash). It chooses the queue.
+	// Hash is the flow hash, equal for both directions of a flow (see FlowHash). It chooses the queue,
+	// unless FlagSteered is set.
 	Hash uint32
 	// CsumStart and CsumOffset describe the checksum to fill in when FlagCsumPartial is set: it covers
 	// the bytes of the packet from CsumStart to its end and is stored, 16 bits, at CsumStart+CsumOffset.
 	CsumStart, CsumOffset uint16
 	// Flags say where the packet has been.
 	Flags PacketFlags
-	// Queue is the queue the packet travels on; the NIC sets it.
+	// Queue is the queue the packet travels on; the NIC sets it, unless FlagSteered is set.
 	Queue uint8
 	// Cause says why the packet was sent, in numbers of its protocol (a tcp.Cause); 0 is not said. It is
 	// for taps: no protocol depends on it.

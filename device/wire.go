@@ -26,7 +26,7 @@ func (w *Wire) Send(n *NIC, q int, now time.Duration, ps []*Packet) {
 	local := keepLocal(n, ps, func(p *Packet) {
 		c := to.copyPacket(n, p)
 		p.Release()
-		rq := to.queueOf(c.Hash)
+		rq := to.QueueOf(c.Hash)
 		if to.Receive(now, c) {
 			kicks[rq/64] |= 1 << (rq % 64)
 		}

@@ -306,10 +306,10 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 		e.sent = params.FastOpen.Sent
 	}
 	w := c.settleUser(now)
-	hash := c.node.hash
+	q := int(c.node.queue)
 	c.mu.Unlock()
 	w.run()
-	s.kick(hash, now)
+	s.kick(q, now)
 	return nil
 }
 
@@ -329,9 +329,14 @@ func (c *TCPConn) bindLocal(e endpoints, local ip) (uint16, error) {
 func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) error {
 	s := c.s
 	key := flowKey{local: ipOf(r.src), remote: ipOf(e.remote.Addr()), rport: e.remote.Port()}
+	queue := s.steer()
 	take := func(num uint16) bool {
 		c.node.key = key
 		c.node.key.lport = num
+		c.node.queue = queue
+		if c.outside { // answers come in on the queue of the hash
+			c.node.queue = uint8(s.queueOf(c.node.key.hash(protoTCP)))
+		}
 		return s.tcp.insert(&c.node) || c.recycle(now)
 	}
 	if held != 0 {
@@ -392,9 +397,9 @@ func (c *TCPConn) giveUp() {
 		c.settleUser(now).run()
 		c.detach()
 	}
-	hash := c.node.hash
+	q := int(c.node.queue)
 	c.mu.Unlock()
-	c.s.kick(hash, now)
+	c.s.kick(q, now)
 }
 
 // Dial connects to address on the named network, as net.Dial does.

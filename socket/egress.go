@@ -26,7 +26,8 @@ const (
 func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outside bool) *device.Packet {
 	k := &n.key
 	p := s.pool.NewPacket()
-	p.Hash = n.hash
+	p.Hash, p.Queue = n.hash, n.queue
+	p.Flags |= device.FlagSteered
 	p.Cause = uint8(seg.Cause)
 	if outside {
 		p.Flags |= device.FlagOutside
@@ -94,10 +95,12 @@ func foldTo32(sum uint64) uint32 {
 	return uint32(sum>>32 + sum&0xffffffff)
 }
 
-// sendSegment sends a segment for which there is no socket.
-func (s *Stack) sendSegment(now time.Duration, flow *flowKey, seg *tcp.Segment, outside bool) {
-	n := flowNode[tcpEnd]{key: *flow, hash: flow.hash(protoTCP)}
-	s.send(now, s.tcpPacket(&n, seg, 0, outside))
+// sendSegment sends a segment for which there is no socket, in answer to one
+// that r received.
+func (r *receiver) sendSegment(flow *flowKey, seg *tcp.Segment) {
+	s := r.s
+	n := flowNode[tcpEnd]{key: *flow, hash: flow.hash(protoTCP), queue: uint8(r.queue)}
+	s.send(r.now, s.tcpPacket(&n, seg, 0, !s.nic.IsLocal(flow.remote.addr())))
 }
 
 // send hands p to the NIC or counts its loss. The caller sees to the baton.

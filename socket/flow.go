@@ -108,10 +108,11 @@ func (k *flowKey) hash(proto uint8) uint32 {
 
 // A flowNode is a socket's place in a flowTable.
 type flowNode[T any] struct {
-	key  flowKey
-	hash uint32
-	next atomic.Pointer[flowNode[T]]
-	val  T // set before the node is inserted
+	key   flowKey
+	hash  uint32
+	queue uint8 // of the NIC: where its packets go, if it is a connection's
+	next  atomic.Pointer[flowNode[T]]
+	val   T // set before the node is inserted
 }
 
 // A flowTable finds the socket of a packet. Look-ups take no lock and do not
@@ -189,7 +190,7 @@ func (t *flowTable[T]) replace(old, new *flowNode[T]) bool {
 	if at == nil {
 		return false
 	}
-	new.key, new.hash = old.key, old.hash
+	new.key, new.hash, new.queue = old.key, old.hash, old.queue
 	new.next.Store(old.next.Load())
 	at.Store(new)
 	return true

@@ -101,6 +101,6 @@ func (s *Stack) expire(now time.Duration) {
 		}
 	}
 	for q := range s.receivers {
-		s.kick(uint32(q), now)
+		s.kick(q, now)
 	}
 }

@@ -93,7 +93,8 @@ func (r *receiver) reply(d *datagram, proto, tos uint8, m []byte) {
 	s.count.icmpOut.Add(1)
 	// A message may be cut into fragments, so each has an identification of its own.
 	id := s.firstIPID(&k) + uint16(s.icmpID.Add(1))
-	s.sendRaw(r.time(), &k, proto, tos, m, id, !s.nic.IsLocal(d.src.addr()))
+	hash := s.sendRaw(r.time(), &k, proto, tos, m, id, !s.nic.IsLocal(d.src.addr()))
+	r.kickOther(s.queueOf(hash))
 }
 
 // icmpProblem is what is wrong with a packet, in terms of both ICMPs.
@@ -240,6 +241,7 @@ func (c *TCPConn) icmp(r *receiver, e icmpReport) {
 	w := c.settle(now)
 	c.mu.Unlock()
 	w.run()
+	r.kickOther(int(c.node.queue))
 }
 
 // kindOf4 is what an ICMP error means to TCP.

@@ -18,6 +18,7 @@ import (
 // nothing is allocated for it.
 type receiver struct {
 	s      *Stack
+	queue  int           // its number
 	now    time.Duration // for TCP and ICMP: by the clock, see time
 	coarse bool          // now is not by the clock
 	handle func(*device.Packet)
@@ -34,8 +35,8 @@ type receiver struct {
 	_      [128]byte     // what the next queue's holder writes lies on other cache lines
 }
 
-func (r *receiver) init(s *Stack) {
-	r.s = s
+func (r *receiver) init(s *Stack, queue int) {
+	r.s, r.queue = s, queue
 	r.handle = r.input
 	r.rules4 = ipv4.AddrRules{IsLocal: s.nic.IsLocal}
 	r.rules6 = ipv6.AddrRules{IsLocal: s.nic.IsLocal}
@@ -47,6 +48,14 @@ func (r *receiver) time() time.Duration {
 		r.now, r.coarse = r.s.now(), false
 	}
 	return r.now
+}
+
+// kickOther sees to what was put on queue q while r's was polled. Of its own
+// queue r itself is the one who polls.
+func (r *receiver) kickOther(q int) {
+	if q != r.queue {
+		r.s.kick(q, r.time())
+	}
 }
 
 // A datagram is what the IP layer found in a packet: who it is from and for,
@@ -344,7 +353,7 @@ func (s *Stack) noSocket(r *receiver, p *device.Packet, seg *tcp.Segment) {
 		s.tcpStats.OutRsts.Add(1)
 		src, dst := packetEnds(p)
 		flow := flowKey{local: dst, remote: src, lport: seg.DstPort, rport: seg.SrcPort}
-		s.sendSegment(r.now, &flow, &out, !s.nic.IsLocal(src.addr()))
+		r.sendSegment(&flow, &out)
 	}
 	s.drop(p, DropTCPNoSocket)
 }

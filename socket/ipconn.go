@@ -293,7 +293,8 @@ func (c *IPConn) send(b []byte, to netip.Addr) error {
 	}
 	k := flowKey{local: ipOf(r.src), remote: ipOf(to)}
 	now := c.s.now()
-	c.s.kick(c.s.sendRaw(now, &k, c.proto, 0, b, id, r.outside), now)
+	hash := c.s.sendRaw(now, &k, c.proto, 0, b, id, r.outside)
+	c.s.kick(c.s.queueOf(hash), now)
 	return nil
 }
 

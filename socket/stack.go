@@ -62,6 +62,7 @@ type Stack struct {
 	tcpStats  tcp.Stats
 	count     counters
 	icmpID    atomic.Uint32 // ICMP messages sent
+	steered   atomic.Uint32 // connections that were given a queue
 	icmpLimit struct {
 		mu sync.Mutex
 		ratelimit.Limiter
@@ -106,7 +107,7 @@ func NewChecked(cfg Config) (*Stack, error) {
 	})
 	s.receivers = make([]receiver, s.nic.Queues())
 	for q := range s.receivers {
-		s.receivers[q].init(s)
+		s.receivers[q].init(s, q)
 	}
 	s.errs = newNetErrors()
 	s.resolver = newResolver(&s.hosts, s.errs, s.sourceOf)
@@ -185,22 +186,27 @@ func (s *Stack) Get(n int) ([]byte, tcp.Buffer) {
 // late does no harm, and cheaper than asking the clock.
 func (s *Stack) recent() time.Duration { return time.Duration(s.lastNow.Load()) }
 
-// kick makes sure that the packets on the rings of the queue that hash leads
-// to are taken care of: by us, if nobody is at it. No socket's lock is held.
-func (s *Stack) kick(hash uint32, now time.Duration) {
-	q := s.queueOf(hash)
+// steer chooses the queue of a connection that begins here: the next in turn,
+// so that a few connections do not meet on one queue as they would by their
+// hashes (on real cards this is the flow director's work). The end that is
+// called stays on the queue on which it was called.
+func (s *Stack) steer() uint8 {
+	if len(s.receivers) == 1 {
+		return 0
+	}
+	return uint8(s.steered.Add(1) % uint32(len(s.receivers)))
+}
+
+// kick makes sure that the packets on the rings of queue q are taken care of:
+// by us, if nobody is at it. No socket's lock is held.
+func (s *Stack) kick(q int, now time.Duration) {
 	if s.nic.Ring(q) {
 		s.run(q, now, false)
 	}
 }
 
-// queueOf is the queue of the NIC that carries a flow.
-func (s *Stack) queueOf(hash uint32) int {
-	if n := len(s.receivers); n > 1 {
-		return int(hash % uint32(n))
-	}
-	return 0
-}
+// queueOf is the queue of the NIC that carries what is not a connection's.
+func (s *Stack) queueOf(hash uint32) int { return s.nic.QueueOf(hash) }
 
 // recentGrain is how far recent may be behind: so far, that the cores do not
 // fight over the cache line it is on.
@@ -259,7 +265,7 @@ func (s *Stack) resumeStalled(now time.Duration) {
 		if c == nil || !c.resume(now) {
 			return
 		}
-		s.kick(c.node.hash, now) // another queue's, perhaps; on ours it only rings
+		s.kick(int(c.node.queue), now) // another queue's, perhaps; on ours it only rings
 	}
 }
 
@@ -274,7 +280,7 @@ func (s *Stack) nextStalled() *TCPConn {
 		return nil
 	}
 	c := s.stalled[0]
-	if s.nic.TxRoom(c.node.hash) == 0 {
+	if s.nic.TxRoom(int(c.node.queue)) == 0 {
 		return nil
 	}
 	s.stalled[0] = nil

@@ -71,10 +71,10 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 		c.tcb.MarkUrgent()
 	}
 	w := c.settleUser(now)
-	hash := c.node.hash
+	q := int(c.node.queue)
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(hash, now)
+	c.s.kick(q, now)
 	if err == nil && n == 0 && len(p) > 0 {
 		err = syscall.EAGAIN
 	}

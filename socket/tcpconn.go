@@ -142,6 +142,7 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *fl
 	r.deliver()
 	p.Release()
 	w.run()
+	r.kickOther(int(c.node.queue))
 }
 
 // settle sends what the TCB has to send and acts on what happened to it. The
@@ -282,10 +283,10 @@ func (c *TCPConn) expire(now time.Duration) {
 	if c.wdue <= now {
 		w.wr = c.wr.waiters()
 	}
-	hash := c.node.hash
+	q := int(c.node.queue)
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(hash, now)
+	c.s.kick(q, now)
 }
 
 // resume is called when the TX ring has room again. It reports false when

@@ -86,7 +86,7 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 		l.sendCookie(r, p, seg, flow)
 		return
 	}
-	c := l.child(flow)
+	c := l.child(flow, uint8(r.queue))
 	l.half = append(l.half, c)
 	fast := l.fastOpenAnswer(r.now, seg, flow)
 	if fast != nil && fast.Accept {
@@ -105,11 +105,11 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 }
 
 // child makes the socket of a connection that came in as flow says.
-func (l *TCPListener) child(flow *flowKey) *TCPConn {
+func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
 	c := l.s.newTCPConn(l.network)
 	c.ln = l
 	c.wide = l.wide
-	c.node.key = *flow
+	c.node.key, c.node.queue = *flow, queue
 	c.how, c.bound = hold{reuse: true}, flow.local
 	c.outside = !l.s.nic.IsLocal(flow.remote.addr())
 	if l.template != nil {
@@ -155,7 +155,7 @@ func (l *TCPListener) sendCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 	var out tcp.Segment
 	tcp.CookieSYNACK(&params, seg, iss, uint32(r.now/time.Millisecond), &out)
 	s.tcpStats.TCPReqQFullDoCookies.Add(1)
-	s.sendSegment(r.now, flow, &out, !s.nic.IsLocal(flow.remote.addr()))
+	r.sendSegment(flow, &out)
 	r.deliver()
 	p.Release()
 }
@@ -193,7 +193,7 @@ func (l *TCPListener) openCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 		return true
 	}
 	l.mu.Lock()
-	c := l.child(flow)
+	c := l.child(flow, uint8(r.queue))
 	l.half = append(l.half, c)
 	l.mu.Unlock()
 	c.mu.Lock()
@@ -387,7 +387,7 @@ func (c *TCPConn) abandon(silent bool) {
 	}
 	c.detach()
 	c.mu.Unlock()
-	c.s.kick(c.node.hash, now)
+	c.s.kick(int(c.node.queue), now)
 }
 
 // File is refused: there is no file descriptor behind a simulated listener.

@@ -66,7 +66,7 @@ func (c *TCPConn) setsockopt(f func(t *tcp.TCB, now time.Duration)) error {
 	w := c.settleUser(now)
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(c.node.hash, now)
+	c.s.kick(int(c.node.queue), now)
 	return nil
 }
 

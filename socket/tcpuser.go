@@ -87,7 +87,7 @@ func (c *TCPConn) afterRead(n int) int {
 	w := c.settleUser(now)
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(c.node.hash, now)
+	c.s.kick(int(c.node.queue), now)
 	return n
 }
 
@@ -142,7 +142,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			}
 			c.mu.Unlock()
 			w.run()
-			c.s.kick(c.node.hash, now)
+			c.s.kick(int(c.node.queue), now)
 			c.sent(k)
 			return n, err
 		}
@@ -151,7 +151,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			w := c.settleUser(now)
 			c.mu.Unlock()
 			w.run()
-			c.s.kick(c.node.hash, now)
+			c.s.kick(int(c.node.queue), now)
 			c.sent(k)
 			c.mu.Lock()
 			now = c.recent() // taking the packets may have taken its time
@@ -248,10 +248,10 @@ func (c *TCPConn) closeNow() error {
 		c.tcb.Release()
 	}
 	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
-	hash := c.node.hash
+	q := int(c.node.queue)
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(hash, now)
+	c.s.kick(q, now)
 	return nil
 }
 
@@ -296,7 +296,7 @@ func (c *TCPConn) shutdown(read bool) error {
 	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(c.node.hash, now)
+	c.s.kick(int(c.node.queue), now)
 	return nil
 }
 

@@ -152,6 +152,7 @@ func (tw *timeWait) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flo
 	tw.mu.Unlock()
 	if answer != nil {
 		s.send(r.now, answer)
+		r.kickOther(int(tw.node.queue))
 	}
 	switch verdict {
 	case tcp.Dead, tcp.DeadReply:
