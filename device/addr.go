@@ -16,13 +16,14 @@ type addrTable struct {
 // loopback4 returns the prefix that belongs to the loopback device as a whole (RFC 1122 §3.2.1.3).
 func loopback4() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8) }
 
-func loopbackAddrs() *addrTable {
-	one4, one6 := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
-	return &addrTable{
-		addrs:  []netip.Prefix{netip.PrefixFrom(one4, 8), netip.PrefixFrom(one6, 128)},
-		locals: []netip.Addr{one4, one6},
-		loop4:  true,
-	}
+// loopbackAddrs is what all NICs begin with. Tables are never changed.
+var loopbackAddrs = &addrTable{
+	addrs: []netip.Prefix{
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8),
+		netip.PrefixFrom(netip.IPv6Loopback(), 128),
+	},
+	locals: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()},
+	loop4:  true,
 }
 
 // checkPrefix returns ErrPrefix for what is no prefix of the stack's addresses.

@@ -147,7 +147,7 @@ func NewNIC(cfg Config) *NIC {
 	n.up.Store(true)
 	n.mtu.Store(int64(cfg.MTU))
 	n.link.Store(&cfg.Link)
-	n.addrs.Store(loopbackAddrs())
+	n.addrs.Store(loopbackAddrs)
 	return n
 }
 

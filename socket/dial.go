@@ -291,7 +291,7 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 	}
 	if err != nil {
 		if held != 0 {
-			s.ports[protoTCP].release(local, held, c.how)
+			s.tcpPorts.release(local, held, c.how)
 		}
 		c.detached = true
 		c.mu.Unlock()
@@ -321,7 +321,7 @@ func (c *TCPConn) bindLocal(e endpoints, local ip) (uint16, error) {
 	if !e.bind {
 		return 0, nil
 	}
-	return c.s.ports[protoTCP].bind(local, e.local.Port(), c.how, c.s.portOffset(e.local, e.remote))
+	return c.s.tcpPorts.bind(local, e.local.Port(), c.how, c.s.portOffset(e.local, e.remote))
 }
 
 // claim enters the connection under its four names, drawing a port if none is
@@ -346,7 +346,7 @@ func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) er
 	} else {
 		local := netip.AddrPortFrom(r.src, 0)
 		c.how = hold{auto: true}
-		if _, err := s.ports[protoTCP].connect(key.local, s.portOffset(local, e.remote), take); err != nil {
+		if _, err := s.tcpPorts.connect(key.local, s.portOffset(local, e.remote), take); err != nil {
 			return os.NewSyscallError("connect", err)
 		}
 	}

@@ -72,7 +72,7 @@ func (l *TCPListener) forget() bool {
 	l.s.disarm(&l.timer)
 	l.acc.wakeAll()
 	l.s.tcp.remove(&l.node)
-	l.s.ports[protoTCP].release(l.node.key.local, l.node.key.lport, l.how)
+	l.s.tcpPorts.release(l.node.key.local, l.node.key.lport, l.how)
 	return true
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Hosts is the computer's table of host names: what /etc/hosts is on Unix, and all the name service there is on a
@@ -17,6 +18,7 @@ import (
 // concurrently.
 type Hosts struct {
 	mu     sync.RWMutex
+	unread atomic.Bool             // nobody has needed yet that the table begins with DefaultHosts
 	lines  []hostsLine             // in the order they were added
 	byName map[string][]netip.Addr // key: nameKey; addresses in the order they were added
 	byAddr map[netip.Addr][]string // names as they were written
@@ -124,11 +126,38 @@ func checkHostsLine(addr netip.Addr, names []string) (problem HostsProblem, text
 	return "", ""
 }
 
-// add enters a line that has been checked.
-func (h *Hosts) add(addr netip.Addr, names []string) {
-	addr = addr.Unmap()
+// beginWithDefault makes an empty table begin with DefaultHosts. A computer whose table nobody looks at does not
+// pay for it.
+func (h *Hosts) beginWithDefault() { h.unread.Store(true) }
+
+// load enters what the table begins with. Every method calls it first.
+func (h *Hosts) load() {
+	if !h.unread.Load() {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !h.unread.Load() {
+		return
+	}
+	for line := range strings.Lines(DefaultHosts) {
+		fields := strings.Fields(line)
+		h.enter(netip.MustParseAddr(fields[0]), fields[1:])
+	}
+	h.unread.Store(false)
+}
+
+// add enters a line that has been checked.
+func (h *Hosts) add(addr netip.Addr, names []string) {
+	h.load()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.enter(addr, names)
+}
+
+// enter is add with the lock held.
+func (h *Hosts) enter(addr netip.Addr, names []string) {
+	addr = addr.Unmap()
 	if h.byName == nil {
 		h.byName = make(map[string][]netip.Addr)
 		h.byAddr = make(map[netip.Addr][]string)
@@ -152,6 +181,7 @@ func (h *Hosts) add(addr netip.Addr, names []string) {
 func (h *Hosts) Remove(name string) bool {
 	key := nameKey(name)
 	same := func(other string) bool { return nameKey(other) == key }
+	h.load()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	addrs, found := h.byName[key]
@@ -173,6 +203,7 @@ func (h *Hosts) Remove(name string) bool {
 
 // Lookup returns the addresses of name in the order they were added, or nil if the table does not have it.
 func (h *Hosts) Lookup(name string) []netip.Addr {
+	h.load()
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return slices.Clone(h.byName[nameKey(name)])
@@ -180,6 +211,7 @@ func (h *Hosts) Lookup(name string) []netip.Addr {
 
 // LookupAddr returns the names of addr as they were written, in the order they were added, or nil if it has none.
 func (h *Hosts) LookupAddr(addr netip.Addr) []string {
+	h.load()
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return slices.Clone(h.byAddr[addr.Unmap()])
@@ -187,6 +219,7 @@ func (h *Hosts) LookupAddr(addr netip.Addr) []string {
 
 // String returns the table in /etc/hosts syntax, in the order it was entered: Parse of it makes an equal table.
 func (h *Hosts) String() string {
+	h.load()
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var b strings.Builder

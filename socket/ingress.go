@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -35,11 +36,11 @@ type receiver struct {
 	_      [128]byte     // what the next queue's holder writes lies on other cache lines
 }
 
-func (r *receiver) init(s *Stack, queue int) {
+func (r *receiver) init(s *Stack, queue int, isLocal func(netip.Addr) bool) {
 	r.s, r.queue = s, queue
 	r.handle = r.input
-	r.rules4 = ipv4.AddrRules{IsLocal: s.nic.IsLocal}
-	r.rules6 = ipv6.AddrRules{IsLocal: s.nic.IsLocal}
+	r.rules4 = ipv4.AddrRules{IsLocal: isLocal}
+	r.rules6 = ipv6.AddrRules{IsLocal: isLocal}
 }
 
 // time is when the packet is taken in, by the clock.

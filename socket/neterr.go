@@ -18,24 +18,28 @@ type netErrors struct {
 	missingAddress error // "missing address"
 }
 
-// newNetErrors returns a function that asks package net for its values at the first call and remembers them. Each
-// stack has its own: nothing is shared, and a stack that never fails never asks.
-func newNetErrors() func() *netErrors {
-	return sync.OnceValue(func() *netErrors {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		late, stop := context.WithDeadline(context.Background(), time.Unix(1, 0))
-		defer stop()
-		var d net.Dialer
-		_, canceled := d.DialContext(ctx, "tcp", "127.0.0.1:1")
-		_, timeout := d.DialContext(late, "tcp", "127.0.0.1:1")
-		_, missing := net.DialUDP("udp", nil, nil)
-		return &netErrors{
-			canceled:       innermost(canceled),
-			timeout:        innermost(timeout),
-			missingAddress: innermost(missing),
-		}
-	})
+// lazyNetErrors asks package net for its values when they are first needed, and remembers them. Each stack has its
+// own: nothing is shared, and a stack that never fails never asks.
+type lazyNetErrors struct {
+	once sync.Once
+	errs netErrors
+}
+
+func (l *lazyNetErrors) get() *netErrors {
+	l.once.Do(l.errs.ask)
+	return &l.errs
+}
+
+func (e *netErrors) ask() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	late, stop := context.WithDeadline(context.Background(), time.Unix(1, 0))
+	defer stop()
+	var d net.Dialer
+	_, canceled := d.DialContext(ctx, "tcp", "127.0.0.1:1")
+	_, timeout := d.DialContext(late, "tcp", "127.0.0.1:1")
+	_, missing := net.DialUDP("udp", nil, nil)
+	e.canceled, e.timeout, e.missingAddress = innermost(canceled), innermost(timeout), innermost(missing)
 }
 
 // innermost unwraps the *net.OpError that package net put around its value.

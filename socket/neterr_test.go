@@ -13,7 +13,7 @@ import (
 
 // TestNetErrorsAreTheVeryValues compares with ==, as programs do.
 func TestNetErrorsAreTheVeryValues(t *testing.T) {
-	errs := newNetErrors()()
+	errs := new(lazyNetErrors).get()
 	inner := func(err error) error { return err.(*net.OpError).Err }
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -35,7 +35,7 @@ func TestNetErrorsAreTheVeryValues(t *testing.T) {
 }
 
 func TestNetErrorsOfContexts(t *testing.T) {
-	errs := newNetErrors()()
+	errs := new(lazyNetErrors).get()
 	require.True(t, errs.context(context.Canceled) == errs.canceled)
 	require.True(t, errs.context(context.DeadlineExceeded) == errs.timeout)
 	other := errors.New("other")

@@ -44,9 +44,8 @@ type hold struct {
 	only6     bool // an IPv6 wildcard that leaves IPv4 alone
 }
 
-func newPorts(r [2]uint16) *ports {
-	return &ports{first: r[0], last: r[1], byNum: map[uint16]*port{}, next: map[ip]uint32{}}
-}
+// init sets the range, both ends included, from which ports are drawn.
+func (p *ports) init(r [2]uint16) { p.first, p.last = r[0], r[1] }
 
 // overlap reports whether sockets bound to a and b would both be asked for
 // some packet. The IPv6 wildcard covers IPv4 as well unless it is only6.
@@ -155,6 +154,9 @@ func (p *ports) counter(addr ip) uint32 {
 
 func (p *ports) setCounter(addr ip, n uint32) {
 	if _, ok := p.next[addr]; ok || len(p.next) < maxCounters {
+		if p.next == nil {
+			p.next = map[ip]uint32{}
+		}
 		p.next[addr] = n
 		return
 	}
@@ -173,6 +175,9 @@ func (p *ports) add(addr ip, num uint16, how hold) {
 	e := p.byNum[num]
 	if e == nil {
 		e = &port{}
+		if p.byNum == nil {
+			p.byNum = map[uint16]*port{}
+		}
 		p.byNum[num] = e
 	}
 	for i := range e.users {

@@ -37,7 +37,8 @@ func TestBindConflicts(t *testing.T) {
 		{"a dial from an accepted connection's port", a, child, a, dialled, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newPorts([2]uint16{40000, 40010})
+			p := new(ports)
+			p.init([2]uint16{40000, 40010})
 			_, err := p.bind(tt.addr, 631, tt.how, 0)
 			require.NoError(t, err)
 			_, err = p.bind(tt.addr2, 631, tt.how2, 0)
@@ -52,7 +53,8 @@ func TestBindConflicts(t *testing.T) {
 }
 
 func TestEphemeralPorts(t *testing.T) {
-	p := newPorts([2]uint16{40000, 40003})
+	p := new(ports)
+	p.init([2]uint16{40000, 40003})
 	a := ipOf(loopback4)
 	seen := map[uint16]bool{}
 	for range 4 {
@@ -83,7 +85,8 @@ func TestEphemeralPorts(t *testing.T) {
 func TestPortsDoNotDependOnOtherHosts(t *testing.T) {
 	a, b := ipOf(loopback4), ipOf(netip.MustParseAddr("127.0.0.2"))
 	draw := func(disturb bool) (got []uint16) {
-		p := newPorts([2]uint16{32768, 60999})
+		p := new(ports)
+		p.init([2]uint16{32768, 60999})
 		for range 10 {
 			n, err := p.connect(a, 99, func(uint16) bool { return true })
 			require.NoError(t, err)

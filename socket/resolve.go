@@ -11,18 +11,21 @@ import (
 // outside, and never blocks; a context that has ended is respected all the same. Errors have the types and the
 // texts of package net's. All methods may be called concurrently.
 type Resolver struct {
-	hosts  *Hosts
-	errs   func() *netErrors
-	source func(dst netip.Addr) netip.Addr // source address the stack would use for dst; invalid: unreachable
+	hosts *Hosts
+	lazy  *lazyNetErrors
+	// stack chooses the source addresses by which RFC 6724 orders the addresses of a name; nil stands for a
+	// computer on which every address is its own.
+	stack *Stack
 }
 
-// newResolver makes a resolver on a hosts table. source is the stack's choice of source addresses, by which
-// RFC 6724 orders the addresses of a name; nil stands for a computer on which every address is its own.
-func newResolver(hosts *Hosts, errs func() *netErrors, source func(netip.Addr) netip.Addr) *Resolver {
-	if source == nil {
-		source = func(dst netip.Addr) netip.Addr { return dst }
+func (r *Resolver) errs() *netErrors { return r.lazy.get() }
+
+// source is the address the stack would use for dst, invalid when there is no way to it.
+func (r *Resolver) source(dst netip.Addr) netip.Addr {
+	if r.stack == nil {
+		return dst
 	}
-	return &Resolver{hosts: hosts, errs: errs, source: source}
+	return r.stack.sourceOf(dst)
 }
 
 // LookupHost returns the addresses of host in the order of the hosts table; an address stands for itself.

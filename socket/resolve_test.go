@@ -21,7 +21,7 @@ func testResolver(t testing.TB) *Resolver {
 fd00::1		db
 ::1		six
 `))
-	return newResolver(h, newNetErrors(), nil)
+	return &Resolver{hosts: h, lazy: new(lazyNetErrors)}
 }
 
 func addrPorts(text ...string) []netip.AddrPort {

@@ -51,7 +51,8 @@ type Stack struct {
 	tcp       flowTable[tcpEnd]
 	udp       flowTable[*UDPConn]
 	raw       rawTable
-	ports     map[uint8]*ports // by protocol; never changed
+	tcpPorts  ports
+	udpPorts  ports
 	timeWaits twList
 	timers    timerQueue
 	reasm     reassembly
@@ -69,8 +70,8 @@ type Stack struct {
 	}
 
 	hosts    Hosts
-	resolver *Resolver
-	errs     func() *netErrors
+	resolver Resolver
+	netErrs  lazyNetErrors
 }
 
 // New makes a computer that is up and running. It starts no goroutine and
@@ -97,30 +98,37 @@ func NewChecked(cfg Config) (*Stack, error) {
 	s.secret = newSecret(cfg.Seed)
 	s.timers.at = never
 	s.tcp.proto, s.udp.proto = protoTCP, protoUDP
-	s.ports = map[uint8]*ports{protoTCP: newPorts(cfg.EphemeralPorts), protoUDP: newPorts(cfg.EphemeralPorts)}
+	s.tcpPorts.init(cfg.EphemeralPorts)
+	s.udpPorts.init(cfg.EphemeralPorts)
 	// UDP begins elsewhere: the ports of one protocol do not tell those of the other.
-	s.ports[protoUDP].rest = s.portOffset(netip.AddrPortFrom(loopback4, 0), netip.AddrPortFrom(loopback4, protoUDP))
+	s.udpPorts.rest = s.portOffset(netip.AddrPortFrom(loopback4, 0), netip.AddrPortFrom(loopback4, protoUDP))
 	s.nic = device.NewNIC(device.Config{
 		MTU: cfg.MTU, Queues: cfg.Queues, RingSize: cfg.RingSize, Link: cfg.Link, Pool: &s.pool,
 		FillChecksum: checksum.Fill,
 		Interrupt:    func(q int) { s.run(q, s.now(), false) },
 	})
 	s.receivers = make([]receiver, s.nic.Queues())
+	isLocal := s.nic.IsLocal // one function value for all
 	for q := range s.receivers {
-		s.receivers[q].init(s, q)
+		s.receivers[q].init(s, q, isLocal)
 	}
-	s.errs = newNetErrors()
-	s.resolver = newResolver(&s.hosts, s.errs, s.sourceOf)
-	if err := s.hosts.Parse(defaultHosts + cfg.Hosts); err != nil {
-		return nil, err
+	s.resolver = Resolver{hosts: &s.hosts, lazy: &s.netErrs, stack: s}
+	s.hosts.beginWithDefault()
+	if cfg.Hosts != "" {
+		if err := s.hosts.Parse(cfg.Hosts); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
+// defaultTCP is what all stacks share whose users do not care. Nobody changes it.
+var defaultTCP = new(tcp.Config).Defaults()
+
 // fillTCP completes the parameters of TCP.
 func fillTCP(c *tcp.Config) (*tcp.Config, error) {
 	if c == nil {
-		c = &tcp.Config{}
+		return defaultTCP, nil
 	}
 	c = c.Defaults()
 	if _, err := tcp.Select(c.CongestionControl); err != nil {
@@ -128,9 +136,6 @@ func fillTCP(c *tcp.Config) (*tcp.Config, error) {
 	}
 	return c, nil
 }
-
-// defaultHosts is what Debian's /etc/hosts has for the loopback interface.
-const defaultHosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 
 // newSecret is the key of everything drawn at random.
 func newSecret(seed uint64) (key [16]byte) {
@@ -150,8 +155,11 @@ func (s *Stack) NIC() *device.NIC { return s.nic }
 // Hosts returns the hosts table.
 func (s *Stack) Hosts() *Hosts { return &s.hosts }
 
+// errs are package net's own error values.
+func (s *Stack) errs() *netErrors { return s.netErrs.get() }
+
 // Resolver answers questions about names, as net.Resolver does.
-func (s *Stack) Resolver() *Resolver { return s.resolver }
+func (s *Stack) Resolver() *Resolver { return &s.resolver }
 
 // MTU returns the MTU of lo in bytes.
 func (s *Stack) MTU() int { return s.nic.MTU() }

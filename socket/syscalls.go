@@ -133,7 +133,7 @@ func (k *Socket) Bind(a netip.AddrPort) error {
 	k.bound = binding{addr: to, family: k.spec.family, v6only: k.only6}
 	if k.spec.transport == transportTCP {
 		k.claim = hold{reuse: k.reuse, only6: k.only6}
-		num, err := k.s.ports[protoTCP].bind(addr, to.Port(), k.claim, k.s.portOffset(to, netip.AddrPort{}))
+		num, err := k.s.tcpPorts.bind(addr, to.Port(), k.claim, k.s.portOffset(to, netip.AddrPort{}))
 		if err != nil {
 			k.bound = unbound
 			return err
@@ -154,7 +154,7 @@ func (k *Socket) Bind(a netip.AddrPort) error {
 // unclaim gives back the port that bind took.
 func (k *Socket) unclaim() {
 	if k.isBound && k.spec.transport == transportTCP {
-		k.s.ports[protoTCP].release(k.claimed, k.bound.addr.Port(), k.claim)
+		k.s.tcpPorts.release(k.claimed, k.bound.addr.Port(), k.claim)
 	}
 	k.isBound = false
 }
@@ -283,7 +283,7 @@ func (k *Socket) revive() {
 	k.tcp.linger = old.linger
 	if k.isBound {
 		a := k.bound.addr
-		_, err := k.s.ports[protoTCP].bind(k.claimed, a.Port(), k.claim, k.s.portOffset(a, netip.AddrPort{}))
+		_, err := k.s.tcpPorts.bind(k.claimed, a.Port(), k.claim, k.s.portOffset(a, netip.AddrPort{}))
 		k.isBound = err == nil
 	}
 }

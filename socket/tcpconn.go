@@ -310,7 +310,7 @@ func (c *TCPConn) detach() {
 	}
 	c.detached = true
 	if c.s.tcp.remove(&c.node) {
-		c.s.ports[protoTCP].release(c.bound, c.node.key.lport, c.how)
+		c.s.tcpPorts.release(c.bound, c.node.key.lport, c.how)
 	}
 	if c.pending != nil {
 		// Its own last words (an RST, say) must still get out.

@@ -132,7 +132,7 @@ func (l *TCPListener) admit(c *TCPConn, r *receiver, p *device.Packet) {
 		s.drop(p, DropTCPListen)
 		return
 	}
-	s.ports[protoTCP].hold(c.bound, c.node.key.lport, c.how)
+	s.tcpPorts.hold(c.bound, c.node.key.lport, c.how)
 	c.ipID = s.firstIPID(&c.node.key)
 	w := c.settle(r.now)
 	c.mu.Unlock()
@@ -364,7 +364,7 @@ func (l *TCPListener) Close() error {
 	l.mu.Unlock()
 
 	l.s.tcp.remove(&l.node)
-	l.s.ports[protoTCP].release(l.node.key.local, l.node.key.lport, l.how)
+	l.s.tcpPorts.release(l.node.key.local, l.node.key.lport, l.how)
 	for _, c := range half {
 		c.abandon(true)
 	}
@@ -407,7 +407,7 @@ func (s *Stack) bindTCP(nw network, b binding) (*TCPListener, error) {
 	}
 	l.timer.owner = l
 	l.node.val = l
-	num, err := s.ports[protoTCP].bind(local, b.addr.Port(), l.how, s.portOffset(b.addr, netip.AddrPort{}))
+	num, err := s.tcpPorts.bind(local, b.addr.Port(), l.how, s.portOffset(b.addr, netip.AddrPort{}))
 	if err != nil {
 		return nil, err
 	}

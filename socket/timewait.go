@@ -99,7 +99,7 @@ func (tw *timeWait) die() bool {
 
 func (tw *timeWait) bury() {
 	tw.s.tcp.remove(&tw.node)
-	tw.s.ports[protoTCP].release(tw.bound, tw.node.key.lport, tw.how)
+	tw.s.tcpPorts.release(tw.bound, tw.node.key.lport, tw.how)
 	tw.s.timeWaits.unlink(tw)
 }
 
@@ -116,7 +116,7 @@ func (tw *timeWait) giveWay(c *TCPConn, now time.Duration) bool {
 	}
 	c.prior = prior
 	tw.die()
-	s.ports[protoTCP].drop(tw.bound, tw.node.key.lport, tw.how)
+	s.tcpPorts.drop(tw.bound, tw.node.key.lport, tw.how)
 	s.timeWaits.unlink(tw)
 	return true
 }

@@ -66,7 +66,7 @@ func (s *Stack) newUDP(nw network, b binding, remote netip.AddrPort, r route) (*
 	if b.family == 4 && addr == anyV6 {
 		addr = anyV4
 	}
-	num, err := s.ports[protoUDP].bind(addr, b.addr.Port(), u.how, s.portOffset(b.addr, remote))
+	num, err := s.udpPorts.bind(addr, b.addr.Port(), u.how, s.portOffset(b.addr, remote))
 	if err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}
@@ -83,7 +83,7 @@ func (s *Stack) newUDP(nw network, b binding, remote netip.AddrPort, r route) (*
 	u.ipID.Store(uint32(s.firstIPID(&u.node.key)))
 	u.laddr = udpAddr(netip.AddrPortFrom(u.node.key.local.addr(), num), u.dual)
 	if !s.udp.insert(&u.node) {
-		s.ports[protoUDP].release(addr, num, u.how)
+		s.udpPorts.release(addr, num, u.how)
 		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
 	}
 	return u, nil
@@ -318,7 +318,7 @@ func (u *UDPConn) close() bool {
 	u.closed = true
 	u.minds()
 	u.s.udp.remove(&u.node)
-	u.s.ports[protoUDP].release(u.bound, u.node.key.lport, u.how)
+	u.s.udpPorts.release(u.bound, u.node.key.lport, u.how)
 	u.s.disarm(&u.timer)
 	for u.first < len(u.queue) {
 		p, _ := u.pop()
