@@ -157,6 +157,7 @@ func (s *Stack) newIPConn(network string, proto, family int, local, remote netip
 		if err != nil {
 			return nil, os.NewSyscallError("connect", err)
 		}
+		c.local = ipOf(r.src) // Linux: connect binds
 		c.laddr = &net.IPAddr{IP: r.src.AsSlice()}
 	}
 	s.raw.add(c)

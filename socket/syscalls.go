@@ -37,7 +37,10 @@ type Socket struct {
 	tcp *TCPConn // from the start for TCP, so that options can be set
 	ln  *TCPListener
 	udp *UDPConn
-	raw *IPConn
+	raw *IPConn // from the start for raw sockets: they receive before they are bound
+
+	peer     netip.AddrPort // of a raw socket
+	unnumber bool           // a raw socket that was dissolved does not show its protocol as its port
 
 	closed atomic.Bool
 }
@@ -66,6 +69,11 @@ func (s *Stack) Socket(network string) (*Socket, error) {
 		k.tcp = s.newTCPConn(networkOf(spec))
 	}
 	k.bound = binding{addr: netip.AddrPortFrom(k.any(), 0), family: spec.family}
+	if spec.transport == transportIP {
+		if err := k.openRaw(k.any(), netip.Addr{}); err != nil {
+			return nil, err
+		}
+	}
 	return k, nil
 }
 
@@ -115,8 +123,11 @@ func (k *Socket) Bind(a netip.AddrPort) error {
 	if k.closed.Load() {
 		return syscall.EBADF
 	}
-	if k.isBound || k.ln != nil || k.udp != nil || k.raw != nil || k.tcp != nil && k.tcp.entered() {
+	if k.isBound || k.ln != nil || k.udp != nil || k.tcp != nil && k.tcp.entered() {
 		return syscall.EINVAL
+	}
+	if k.spec.transport == transportIP {
+		return k.bindRaw(a)
 	}
 	if k.spec.family == 6 && (a.Addr().Is4() || a.Addr().Is4In6() && k.only6) {
 		return syscall.EINVAL
@@ -232,8 +243,11 @@ func (k *Socket) Connect(a netip.AddrPort) error {
 	if k.closed.Load() {
 		return syscall.EBADF
 	}
-	if k.spec.transport != transportTCP {
+	switch k.spec.transport {
+	case transportUDP:
 		return errno(k.connectUDP(a))
+	case transportIP:
+		return k.connectRaw(a)
 	}
 	switch {
 	case k.ln != nil:
@@ -355,14 +369,10 @@ func (k *Socket) dissolve() error {
 	return k.openUDP(netip.AddrPort{})
 }
 
-// openUDP makes the socket behind a UDP or raw descriptor, when it first needs
-// an address.
+// openUDP makes the socket behind a UDP descriptor, when it first needs an
+// address.
 func (k *Socket) openUDP(remote netip.AddrPort) error {
 	var err error
-	if k.spec.transport == transportIP {
-		k.raw, err = k.s.newIPConn(k.spec.transport.String(), k.spec.protocol, k.spec.family, k.bound.addr.Addr(), remote.Addr())
-		return err
-	}
 	var r route
 	if remote.IsValid() {
 		if r, err = k.s.routeFrom(k.bound.addr.Addr(), remote.Addr()); err != nil {

@@ -25,13 +25,13 @@ func (k *Socket) Send(p []byte, flags int, to netip.AddrPort) (int, error) {
 		}
 		return k.sendTCP(p, flags)
 	}
-	if k.udp == nil && k.raw == nil {
+	if k.raw != nil {
+		return k.sendRaw(p, to)
+	}
+	if k.udp == nil {
 		if err := k.openUDP(netip.AddrPort{}); err != nil {
 			return 0, errno(err)
 		}
-	}
-	if k.raw != nil {
-		return len(p), errno(k.raw.send(p, to.Addr().Unmap()))
 	}
 	if k.wshut {
 		return 0, syscall.EPIPE

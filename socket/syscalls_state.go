@@ -17,6 +17,8 @@ func (k *Socket) LocalAddr() netip.AddrPort {
 		return k.outward(netip.AddrPortFrom(k.bound.addr.Addr(), k.ln.node.key.lport))
 	case k.udp != nil:
 		return k.outward(k.udp.node.key.localAddr())
+	case k.raw != nil:
+		return k.rawName()
 	case k.tcp != nil && k.tcp.entered():
 		return k.outward(k.tcp.node.key.localAddr())
 	}
@@ -30,6 +32,8 @@ func (k *Socket) RemoteAddr() (netip.AddrPort, error) {
 		return netip.AddrPort{}, syscall.EBADF
 	case k.udp != nil && k.udp.connected:
 		return k.outward(k.udp.node.key.remoteAddr()), nil
+	case k.peer.Port() != 0: // Linux: whoever connects a raw socket to port 0 has no peer by name
+		return k.peer, nil
 	case k.tcp != nil && k.tcp.isConnected():
 		return k.outward(k.tcp.node.key.remoteAddr()), nil
 	}
@@ -97,6 +101,8 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 		k.udp.mu.Lock()
 		defer k.udp.mu.Unlock()
 		return k.udp.first < len(k.udp.queue) || k.rshut, true, k.udp.soErr != nil, k.rshut && k.wshut
+	case k.raw != nil:
+		return k.raw.ready()
 	case k.tcp != nil:
 		return k.tcp.ready()
 	}

@@ -309,6 +309,7 @@ func TestSyscallScripts(t *testing.T) {
 				got := runScript(script, openOnStack(s))
 				require.Equal(t, strings.Join(script, "\n"), strings.Join(got, "\n"), "- Linux, + stack")
 				require.True(t, s.Conservation().Holds())
+				require.Zero(t, s.OpenSockets(), "all are closed: %+v", s.Sockets())
 			})
 		})
 	}
