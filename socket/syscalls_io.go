@@ -119,7 +119,7 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 		}
 	}
 	if flags&MsgTrunc != 0 {
-		p = make([]byte, min(len(p), c.tcb.Readable()))
+		p = make([]byte, min(len(p), max(c.tcb.Readable(), 1))) // an empty one would be served at once
 	}
 	c.at(c.s.now())
 	n, done, err := c.tryRead(p)
