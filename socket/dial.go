@@ -290,7 +290,7 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 		err = c.claim(e, r, held, now)
 	}
 	if err != nil {
-		if held != 0 {
+		if held != 0 && !bound {
 			s.tcpPorts.release(local, held, c.how)
 		}
 		c.detached = true

@@ -278,7 +278,11 @@ func (k *Socket) Connect(a netip.AddrPort) error {
 // openTCP begins a connection.
 func (k *Socket) openTCP(to netip.AddrPort) error {
 	remote := netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port())
+	if k.isBound {
+		k.tcp.how = k.claim // it is the connection's from now on, unless this fails
+	}
 	if err := k.tcp.open(endpoints{local: k.bound.addr, remote: remote, family: k.spec.family}, k.isBound); err != nil {
+		k.renew()
 		return err
 	}
 	// What has happened already, as on a wire that answers at once, is told by
@@ -288,13 +292,19 @@ func (k *Socket) openTCP(to netip.AddrPort) error {
 	return nil
 }
 
-// revive makes a socket whose connect has failed ready for another one, with
-// its options and, if it was bound, its port.
-func (k *Socket) revive() {
+// renew gives the socket another connection to begin, with the options of the
+// one before.
+func (k *Socket) renew() {
 	old := k.tcp
 	k.tcp = k.s.newTCPConn(networkOf(k.spec))
 	k.tcp.tcb.Inherit(&old.tcb)
 	k.tcp.linger = old.linger
+}
+
+// revive makes a socket whose connection has failed ready for another one. Its
+// port went with the connection; if it was bound it gets that back.
+func (k *Socket) revive() {
+	k.renew()
 	if k.isBound {
 		a := k.bound.addr
 		_, err := k.s.tcpPorts.bind(k.claimed, a.Port(), k.claim, k.s.portOffset(a, netip.AddrPort{}))
