@@ -40,7 +40,8 @@ type Impairment struct {
 	Duplicate, DuplicateCorrelation float64
 
 	// Corrupt is the probability that CorruptBits bits (1 if 0) of a packet are flipped, in CorruptWhere.
-	// A checksum always catches one flipped bit and nearly always several; IPv6 has none for its header.
+	// A checksum always catches one flipped bit and nearly always several; IPv6 has none for its header. Whoever cuts
+	// or fragments a packet makes its checksums anew, so one that was corrupted stays in one piece.
 	Corrupt      float64
 	CorruptBits  int
 	CorruptWhere CorruptWhere

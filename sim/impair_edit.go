@@ -98,7 +98,9 @@ func (t *transit) mark() {
 	}
 	h := header4(t.p.Head)
 	h.SetTOS(h.TOS() | ipv4.ECNCE)
-	h.UpdateChecksum()
+	if !t.damaged {
+		h.UpdateChecksum()
+	}
 }
 
 // ecnCapable reports whether the packet may be marked.
@@ -114,7 +116,7 @@ func (t *transit) ecnCapable() bool {
 
 // tooBig deals with a packet larger than the rule's MTU and reports whether it goes on.
 func (l *Impaired) tooBig(box *outbox, t *transit, r *rule) bool {
-	if t.info.truncated {
+	if t.info.truncated || t.damaged {
 		return true
 	}
 	l.wire = t.n.AppendWire(l.wire[:0], t.p)
@@ -258,7 +260,7 @@ func (l *Impaired) cut(t *transit, r *rule) bool {
 // cuttable reports whether the packet is a segment that can be cut without changing what it says.
 func (t *transit) cuttable() bool {
 	i := &t.info
-	return i.Flow.Proto == ipv4.ProtoTCP && !i.Fragment && !i.truncated && i.Payload > 1 && !i.Flags.Any(tcp.SYN|tcp.RST|tcp.URG)
+	return !t.damaged && i.Flow.Proto == ipv4.ProtoTCP && !i.Fragment && !i.truncated && i.Payload > 1 && !i.Flags.Any(tcp.SYN|tcp.RST|tcp.URG)
 }
 
 // cutPoints appends to cuts the offsets in the payload at which the segment is to be cut, ascending.

@@ -186,6 +186,7 @@ type transit struct {
 	copy    uint32        // see DecisionID
 	made    uint32        // how many copies were made of it
 	own     bool          // p is a copy of ours that may be changed
+	damaged bool          // bits were flipped: no checksum may be made right again
 	line    *line         // the line it is being sent on
 	behind  bool          // it is one of ruleState.pending
 	ordered bool          // it was, at the rule it is at

@@ -209,6 +209,40 @@ func difference(a, b []byte) []int {
 	return all
 }
 
+// TestDamageIsNotRepaired: what the link does to a packet after it was corrupted, in the same rule or a later one, does
+// not make its checksums right again.
+func TestDamageIsNotRepaired(t *testing.T) {
+	corrupt := Impairment{Corrupt: 1}
+	with := func(f func(m *Impairment)) Impairment {
+		m := corrupt
+		f(&m)
+		return m
+	}
+	mark := QueueConfig{Discipline: RED, ECN: true, Min: 1, Max: 2, Weight: 1, Packets: 100}
+	for _, x := range []struct {
+		name  string
+		rules []Rule
+	}{
+		{"cut", []Rule{{Impairment: with(func(m *Impairment) { m.Cut = Cut{Size: 7} })}}},
+		{"cut by another rule", []Rule{{Impairment: corrupt}, {Impairment: Impairment{Cut: Cut{Max: 20}}}}},
+		{"fragmented by another rule", []Rule{{Impairment: corrupt}, {Impairment: Impairment{MTU: 68}}}},
+		{"marked", []Rule{{Impairment: with(func(m *Impairment) { m.Rate, m.Queue = 1e6, mark })}}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			r := newRig(t, ImpairConfig{Seed: 5}, x.rules...)
+			for k := range 100 {
+				r.send(segment{src: hostA, dst: hostB, sport: 1, dport: 2, seq: uint32(k * 100), flags: tcp.ACK, payload: make([]byte, 100), ect: true}.build(t))
+				r.send(datagram(t, hostA, hostB, 3, 4, make([]byte, 100)))
+			}
+			r.settle()
+			require.NotEmpty(t, r.got)
+			for _, raw := range r.raws() {
+				require.False(t, intact(raw), "% x", raw)
+			}
+		})
+	}
+}
+
 func TestPartialChecksumsAreFilledInBeforeCorruption(t *testing.T) {
 	r := newRig(t, ImpairConfig{}, Rule{Impairment: Impairment{Duplicate: 1}})
 	raw := data(t, 0, 100)

@@ -184,6 +184,7 @@ func (l *Impaired) corrupt(t *transit, r *rule) {
 		return
 	}
 	t.makeOwn()
+	t.damaged = true
 	flip(t.p.Head, first)
 	for range r.CorruptBits - 1 {
 		flip(t.p.Head, uint64(from)*8+d.below(uint64(to-from)*8))
