@@ -42,6 +42,11 @@ func (s *scene) writeTo(c net.PacketConn, text string, to net.Addr) {
 func addrPortOf(a net.Addr) netip.AddrPort { return a.(*net.UDPAddr).AddrPort() }
 
 var datagramSituations = []situation{
+	{name: "to both families", play: func(s *scene) {
+		a := s.bound()
+		s.writeTo(a, "four", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9})
+		s.writeTo(a, "six", &net.UDPAddr{IP: net.IPv6loopback, Port: 9})
+	}},
 	{name: "there and back", play: func(s *scene) {
 		a, b := s.bound(), s.bound()
 		s.writeTo(a, "hello", b.LocalAddr())

@@ -61,13 +61,20 @@ func (s *Stack) outsideSource(dst netip.Addr) (netip.Addr, bool) {
 	return first, first.IsValid()
 }
 
-// routeFrom is route for a socket that has bound src already.
+// routeFrom is route for a socket that has bound src already. There is no way
+// from an address of one family to one of the other.
 func (s *Stack) routeFrom(src, dst netip.Addr) (route, error) {
 	r, err := s.route(dst)
 	if err != nil {
 		return r, err
 	}
 	if src.IsValid() && !src.IsUnspecified() {
+		switch {
+		case src.Is4() && !dst.Is4():
+			return r, syscall.EAFNOSUPPORT
+		case dst.Is4() && !src.Is4():
+			return r, syscall.ENETUNREACH
+		}
 		r.src = src
 	}
 	if r.outside && r.src.IsLoopback() {

@@ -349,16 +349,28 @@ func (k *Socket) connectUDP(a netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	remote := netip.AddrPortFrom(thisComputer(k.bound.addr.Addr(), to.Addr()), to.Port())
-	if _, err := k.s.routeFrom(k.bound.addr.Addr(), remote.Addr()); err != nil {
+	local := k.bound.addr
+	if k.udp != nil {
+		local = k.udp.node.key.localAddr()
+	}
+	if to.Addr().Is4() && !local.Addr().Is4() && !local.Addr().IsUnspecified() {
+		switch {
+		case !k.isBound: // an earlier connect chose the address, and another one can
+			local = netip.AddrPortFrom(k.bound.addr.Addr(), local.Port())
+		case a.Addr().Is4():
+			return syscall.EAFNOSUPPORT
+		}
+	}
+	remote := netip.AddrPortFrom(thisComputer(local.Addr(), to.Addr()), to.Port())
+	if _, err := k.s.routeFrom(local.Addr(), remote.Addr()); err != nil {
 		return err
 	}
 	told := k.bound
 	if k.udp != nil {
-		k.bound.addr = k.udp.node.key.localAddr()
 		k.udp.close()
 		k.udp = nil
 	}
+	k.bound.addr = local
 	err = k.openUDP(remote)
 	k.bound = told
 	return err

@@ -243,7 +243,11 @@ func (u *UDPConn) sendTo(b []byte, to netip.AddrPort) error {
 		return syscall.EINVAL
 	}
 	if to.IsValid() {
-		r, err := u.s.routeFrom(u.boundAddr(), to.Addr())
+		from := u.boundAddr()
+		if to.Addr().Is4() && u.bound == anyV6 {
+			from = netip.Addr{} // what connect chose may be of the other family
+		}
+		r, err := u.s.routeFrom(from, to.Addr())
 		if err != nil {
 			return err
 		}
