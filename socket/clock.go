@@ -53,10 +53,13 @@ func (s *Stack) wallNow() time.Time {
 
 // until converts a user's absolute deadline: zero means none (never), and
 // one that has passed gives a due time that is not after now. now is only told
-// where there is a deadline.
+// where there is a deadline that could be in the future.
 func (s *Stack) until(t time.Time) (due, now time.Duration) {
 	if t.IsZero() {
 		return never, 0
+	}
+	if t.Before(s.epoch) {
+		return 0, 0 // how net/http ends a read: no need for the clock, twice a request
 	}
 	d := t.Sub(s.wallNow())
 	now = s.now() // after the other, so that nothing is due too early
