@@ -32,6 +32,9 @@ type Key struct {
 const (
 	kindDelivery = 0
 	kindPlan     = 128 // what At of a Net has planned
+	kindStart    = 129 // of a coroutine of a World
+	kindWake     = 130 // of one that sleeps
+	kindTimeout  = 131 // of a context
 	kindTimer    = 255 // of a Clock
 )
 
@@ -57,7 +60,8 @@ type Queue struct {
 	now    atomic.Int64  // virtual time; not used on a clock
 	free   time.Duration // the earliest time that the next event can have: a gap after the one before
 	gap    time.Duration
-	busy   bool // somebody is handling events
+	busy   bool   // somebody is handling events
+	check  func() // if not nil, is called when an event is entered
 
 	clock socket.Clock // nil: virtual time
 	epoch time.Time    // zero: Epoch
@@ -114,6 +118,9 @@ func (q *Queue) set(e *event, due time.Duration) bool {
 
 // enter puts an event in; the lock is held.
 func (q *Queue) enter(e *event, due time.Duration) {
+	if q.check != nil {
+		q.check()
+	}
 	q.order++
 	e.due, e.order = due, q.order
 	q.events.push(e)
@@ -271,30 +278,38 @@ func (q *Queue) advance(to time.Duration) { q.now.Store(max(q.now.Load(), int64(
 func (q *Queue) step(until time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.begin(until)
-	if e == nil {
-		return false
-	}
-	defer func() { q.busy = false }()
-	q.handle(e)
-	return true
-}
-
-// begin moves virtual time to the first event and takes it out, if that is possible until then. The Queue is busy
-// afterwards; the lock is held.
-func (q *Queue) begin(until time.Duration) *event {
 	if q.clock != nil {
 		panic("sim: Step or Run of a Queue that has a clock")
 	}
 	if q.busy {
 		panic("sim: Step or Run within an event")
 	}
+	e := q.begin(until)
+	if e == nil {
+		return false
+	}
+	q.busy = true
+	defer func() { q.busy = false }()
+	q.handle(e)
+	return true
+}
+
+// begin moves virtual time to the first event and takes it out, if that is possible until then; the lock is held.
+func (q *Queue) begin(until time.Duration) *event {
 	now := max(time.Duration(q.now.Load()), q.free)
 	e := q.take(now, until)
-	if e == nil {
-		return nil
+	if e != nil {
+		q.now.Store(int64(max(now, e.due)))
 	}
-	q.now.Store(int64(max(now, e.due)))
-	q.busy = true
 	return e
+}
+
+// peek returns the key of the event that begin would take out.
+func (q *Queue) peek(until time.Duration) (k Key, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.events) == 0 || max(q.events[0].due, q.free) > until {
+		return k, false
+	}
+	return q.events[0].e.key, true
 }

@@ -49,6 +49,18 @@ func (s *Stack) Sockets() []SocketInfo {
 	return list
 }
 
+// AddrsOf returns the addresses of the connection that t belongs to; ok is false when there is none, as for one that a SYN
+// is just making. It is for a tcp.Observer, which may call it although the connection is locked. It looks through all
+// connections.
+func (s *Stack) AddrsOf(t *tcp.TCB) (local, remote netip.AddrPort, ok bool) {
+	for _, e := range s.tcp.all() {
+		if c, is := e.(*TCPConn); is && &c.tcb == t {
+			return c.node.key.localAddr(), c.node.key.remoteAddr(), true
+		}
+	}
+	return local, remote, false
+}
+
 func sortedEnds(ends []tcpEnd) []tcpEnd {
 	slices.SortFunc(ends, func(a, b tcpEnd) int { return compareKeys(a.timerKey(), b.timerKey()) })
 	return ends

@@ -36,7 +36,7 @@ func (c *TCPConn) read(p []byte) (int, error) {
 			}
 			return c.afterRead(n), err
 		}
-		c.rd.wait(c.s, &c.mu)
+		c.rd.waitOrUnlock(c.s, &c.mu)
 	}
 }
 
@@ -45,7 +45,7 @@ func (c *TCPConn) read(p []byte) (int, error) {
 func (c *TCPConn) awaitTurn() {
 	for now := c.s.now(); !c.closed && c.nextRead > now && c.rdue > now; now = c.s.now() {
 		c.s.arm(&c.timer, c.nextRead)
-		c.rd.wait(c.s, &c.mu)
+		c.rd.waitOrUnlock(c.s, &c.mu)
 	}
 }
 
@@ -115,7 +115,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 func (c *TCPConn) write(p []byte) (n int, err error) {
 	c.mu.Lock()
 	for c.writing && !c.closed && !c.s.expired(c.wdue) {
-		c.waitWrite()
+		c.waitWriteOrUnlock()
 	}
 	if c.writing {
 		err := errDeadline
@@ -157,7 +157,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			now = c.recent() // taking the packets may have taken its time
 			continue
 		}
-		c.waitWrite()
+		c.waitWriteOrUnlock()
 		now = c.s.now()
 	}
 }
@@ -184,6 +184,14 @@ func (c *TCPConn) waitWrite() {
 		c.s.arm(&c.timer, c.wdue)
 	}
 	c.wr.wait(c.s, &c.mu)
+}
+
+// waitWriteOrUnlock is waitWrite for callers that give the lock up themselves.
+func (c *TCPConn) waitWriteOrUnlock() {
+	if c.wdue != never {
+		c.s.arm(&c.timer, c.wdue)
+	}
+	c.wr.waitOrUnlock(c.s, &c.mu)
 }
 
 // tryWrite is send without waiting: it returns 0 and no error where a blocking

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 	"weak"
@@ -152,6 +153,41 @@ func (q *timerQueue) stop() {
 	if q.clock != nil {
 		q.clock.Stop()
 	}
+}
+
+// TimerInfo says whose timer is due when. A connection's may be due earlier
+// than anything that it waits for: then it is put where it belongs.
+type TimerInfo struct {
+	Due   time.Duration // since the stack was made
+	Proto uint8         // 6 is TCP, 17 is UDP; 0: a raw socket, or the reassembly of fragments
+	// The addresses of the socket; zero if it has none.
+	Local, Remote netip.AddrPort
+}
+
+// NextTimer returns the timer that is due next; ok is false when there is none.
+// It is for those who watch a stack in virtual time.
+func (s *Stack) NextTimer() (t TimerInfo, ok bool) {
+	q := &s.timers
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.heap) == 0 {
+		return t, false
+	}
+	t.Due = q.heap[0].due
+	owner := q.heap[0].owner
+	switch owner.(type) {
+	case tcpEnd:
+		t.Proto = protoTCP
+	case *UDPConn:
+		t.Proto = protoUDP
+	}
+	if k := owner.timerKey(); k != (flowKey{}) {
+		t.Local = k.localAddr()
+		if k.remote != (ip{}) {
+			t.Remote = k.remoteAddr()
+		}
+	}
+	return t, true
 }
 
 // earliest returns when the next timer is due, or never.

@@ -16,7 +16,10 @@ type Parker interface {
 }
 
 // A Cond is a condition variable with the meaning of *sync.Cond: Wait is
-// called with the lock held; Signal and Broadcast with or without it.
+// called with the lock held; Signal and Broadcast with or without it. Wait may
+// also not return but panic or end its goroutine (runtime.Goexit), with the
+// lock held: the call that waits then gives the lock up, and the socket can
+// still be used.
 type Cond interface {
 	Wait()
 	Signal()
@@ -39,8 +42,21 @@ func (w *waitq) wait(s *Stack, l sync.Locker) {
 		w.cond = s.newCond(l)
 	}
 	w.waiting++
+	defer func() { w.waiting-- }()
 	w.cond.Wait()
-	w.waiting--
+}
+
+// waitOrUnlock is wait for callers that do not give up l by a defer statement:
+// it is given up when the wait does not return.
+func (w *waitq) waitOrUnlock(s *Stack, l sync.Locker) {
+	returns := false
+	defer func() {
+		if !returns {
+			l.Unlock()
+		}
+	}()
+	w.wait(s, l)
+	returns = true
 }
 
 // waiters returns whom to wake after the socket's lock has been given up, nil
@@ -82,9 +98,17 @@ func (s *Stack) expired(due time.Duration) bool {
 
 // onDone arranges for wake to be called when ctx ends, and returns what undoes
 // it. A context without an end costs nothing.
+//
+// A simulation's context says itself when it ends, as context.AfterFunc would
+// do that in a goroutine of its own.
 func onDone(ctx context.Context, wake func()) (stop func() bool) {
 	if ctx.Done() == nil {
 		return func() bool { return true }
+	}
+	if c, ok := ctx.(interface {
+		AfterFunc(f func()) (stop func() bool)
+	}); ok {
+		return c.AfterFunc(wake)
 	}
 	return context.AfterFunc(ctx, wake)
 }

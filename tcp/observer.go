@@ -1,6 +1,9 @@
 package tcp
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Observer is told what happens inside connections: for teaching, traces and tests. It is called with
 // the TCB locked by whoever runs it, must not call methods of the TCB that change it, and sees the TCB
@@ -48,6 +51,34 @@ type Event struct {
 	Range          Range
 	RTT, SRTT, RTO time.Duration
 	Cwnd, Ssthresh uint32
+}
+
+// String tells the event in a few words, such as "SYN-SENT → ESTABLISHED" or "retransmit 1000:2000, retransmit-fast".
+// Windows are in segments.
+func (e Event) String() string {
+	switch e.Kind {
+	case EventState:
+		return fmt.Sprintf("%v → %v", e.From, e.To)
+	case EventRTT:
+		return fmt.Sprintf("rtt %v, srtt %v, rto %v", e.RTT, e.SRTT, e.RTO)
+	case EventCwnd, EventUndo:
+		s := fmt.Sprintf("%v %d", e.Kind, e.Cwnd)
+		if e.Ssthresh < InfiniteSsthresh {
+			s += fmt.Sprintf(", ssthresh %d", e.Ssthresh)
+		}
+		return s
+	case EventCA:
+		return fmt.Sprintf("%v → %v", e.CAFrom, e.CATo)
+	case EventRetransmit:
+		return fmt.Sprintf("retransmit %d:%d, %v", uint32(e.Range.Start), uint32(e.Range.End), e.Cause)
+	case EventLost:
+		return fmt.Sprintf("lost %d:%d", uint32(e.Range.Start), uint32(e.Range.End))
+	case EventTimer:
+		return fmt.Sprintf("timer %v", e.Timer)
+	case EventDrop:
+		return fmt.Sprintf("drop %d:%d, %v", uint32(e.Range.Start), uint32(e.Range.End), e.Drop)
+	}
+	return e.Kind.String()
 }
 
 // DropReason says why an arriving segment was not taken (completely).
