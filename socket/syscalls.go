@@ -50,6 +50,7 @@ const (
 	MsgOOB   = 0x1    // TCP: the last byte sent is urgent; the urgent byte is received
 	MsgPeek  = 0x2    // leave what is read in the queue
 	MsgTrunc = 0x20   // TCP: discard instead of copying; UDP: return the true length
+	MsgEOR   = 0x80   // TCP: what is sent later goes in other segments
 	MsgMore  = 0x8000 // more is to come: hold back a partial segment
 	// MsgFastOpen makes Send connect first, with the data on the SYN if a cookie of the peer is known
 	// (RFC 7413); what did not go with it is left to later Sends.
@@ -298,7 +299,7 @@ func (k *Socket) renew() {
 	old := k.tcp
 	k.tcp = k.s.newTCPConn(networkOf(k.spec))
 	k.tcp.tcb.Inherit(&old.tcb)
-	k.tcp.linger = old.linger
+	k.tcp.linger, k.tcp.tos = old.linger, old.tos
 }
 
 // revive makes a socket whose connection has failed ready for another one. Its

@@ -70,6 +70,9 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 	if flags&MsgOOB != 0 && n > 0 {
 		c.tcb.MarkUrgent()
 	}
+	if flags&MsgEOR != 0 && n == len(p) && n > 0 {
+		c.tcb.EndRecord()
+	}
 	w := c.settleUser(now)
 	q := int(c.node.queue)
 	c.mu.Unlock()

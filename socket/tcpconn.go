@@ -52,14 +52,15 @@ type TCPConn struct {
 	burst     atomic.Int32   // bytes written since the writer last let others run
 	laddr     *net.TCPAddr   // made when first asked for
 	raddr     *net.TCPAddr
-	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes
-	outside   bool // the peer is beyond the open wire
-	closed    bool // by the user
-	wshut     bool // CloseWrite was called
-	writing   bool // a Write is under way; others wait for it
-	connected bool // the handshake is done
-	detached  bool // out of the demultiplexer
-	stalled   bool // on the stack's list of those that wait for ring room
+	tos       uint8 // IP_TOS, IPV6_TCLASS: without ECN
+	wide      bool  // of an IPv6 socket, whose IPv4 addresses have 16 bytes
+	outside   bool  // the peer is beyond the open wire
+	closed    bool  // by the user
+	wshut     bool  // CloseWrite was called
+	writing   bool  // a Write is under way; others wait for it
+	connected bool  // the handshake is done
+	detached  bool  // out of the demultiplexer
+	stalled   bool  // on the stack's list of those that wait for ring room
 }
 
 // wakes is whom to wake once the locks are given up.
@@ -212,6 +213,7 @@ func (c *TCPConn) output(now time.Duration) {
 	}
 	var seg tcp.Segment
 	for c.tcb.Output(now, &seg) {
+		seg.ECN |= c.tos
 		id := c.ipID
 		if c.ln != nil && seg.Flags&tcp.SYN != 0 || seg.Flags&(tcp.RST|tcp.ACK) == tcp.RST {
 			id = 0 // Linux: it is not the connection that sends SYN-ACKs, and resets in answer

@@ -114,7 +114,7 @@ func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
 	c.outside = !l.s.nic.IsLocal(flow.remote.addr())
 	if l.template != nil {
 		c.tcb.Inherit(&l.template.tcb)
-		c.linger = l.template.linger
+		c.linger, c.tos = l.template.linger, l.template.tos
 	}
 	return c
 }

@@ -216,6 +216,19 @@ func (c *TCPConn) SetCork(on bool) error {
 	return c.set(func(t *tcp.TCB, _ time.Duration) { t.SetCork(on) })
 }
 
+// SetTOS sets the upper six bits of the type of service or traffic class of packets (IP_TOS, IPV6_TCLASS); the
+// lower two belong to ECN.
+func (c *TCPConn) SetTOS(tos uint8) error {
+	return c.set(func(*tcp.TCB, time.Duration) { c.tos = tos &^ 3 })
+}
+
+// TOS returns what SetTOS has set.
+func (c *TCPConn) TOS() uint8 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tos
+}
+
 // SetQuickAck sets TCP_QUICKACK: acknowledgments are not delayed.
 func (c *TCPConn) SetQuickAck(on bool) error {
 	return c.set(func(t *tcp.TCB, now time.Duration) { t.SetQuickAck(now, on) })

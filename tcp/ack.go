@@ -72,7 +72,10 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	t.initAckState(&a, now, in)
 	if seqAck != t.snd.una {
 		a.info |= ackAdvanced
-		t.retransmits = 0
+		if t.retransmits > 0 {
+			t.retransmits = 0
+			t.rtoRecovered(now)
+		}
 	}
 	t.updateTSRecent(now, in)
 	if in.SeqLen() > 0 {
@@ -327,7 +330,7 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 		last = m
 	}
 	t.minRTT.Sample(now, last, t.env.cfg.MinRTTWin)
-	lim := t.env.cfg.rtoLimits()
+	lim := t.rtoLimits()
 	t.rtt.Sample(m, t.snd.una, t.snd.nxt, lim)
 	t.rto = t.rtt.RTO(lim)
 	t.backoff = 0

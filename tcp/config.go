@@ -87,6 +87,8 @@ type Config struct {
 	// offload at once. They are cut the same, but the last of each such run carries PSH. 1: no offload; 65535.
 	GSOMaxSegs int
 
+	NotsentLowat int // tcp_notsent_lowat: see TCB.SetNotsentLowat; 0, no bound
+
 	TSOWinDivisor int // tcp_tso_win_divisor: share of the window worth sending at once, 1/n; 3, off: -1
 
 	MinSndMSS int           // tcp_min_snd_mss: least segment size whatever the peer says; 48

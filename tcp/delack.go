@@ -158,8 +158,13 @@ func (t *TCB) ackAtOnce(ooo bool) {
 	}
 }
 
-// lowWater reports whether the user has no byte to read (SO_RCVLOWAT is one).
-func (t *TCB) lowWater() bool { return t.rcv.nxt == t.rcv.read }
+// lowWater reports whether the user has too little to read (SO_RCVLOWAT).
+func (t *TCB) lowWater() bool {
+	if t.opt != nil && t.opt.rcvLowat > 1 {
+		return int(t.rcv.nxt.Sub(t.rcv.read)) < int(t.opt.rcvLowat)
+	}
+	return t.rcv.nxt == t.rcv.read
+}
 
 // ackOutOfOrder acknowledges while there are holes: "A TCP receiver SHOULD send an immediate duplicate ACK
 // when an out-of-order segment arrives" (RFC 5681 §4.2). With SACK, beyond the three that start fast

@@ -270,10 +270,10 @@ func (t *TCB) acceptFastOpen(now time.Duration, syn *Segment) {
 // synackRTO is how long the SYN-ACK of an accepted connection waits for its ACK, after n times it did so in vain.
 func (t *TCB) synackRTO(n uint8) time.Duration {
 	d := DefaultRTOInit
-	for ; n > 0 && d < t.env.cfg.RTOMax; n-- {
+	for ; n > 0 && d < t.RTOMax(); n-- {
 		d *= 2
 	}
-	return min(d, t.env.cfg.RTOMax)
+	return min(d, t.RTOMax())
 }
 
 // fastOpenDone is called when the peer has acknowledged the SYN-ACK.

@@ -149,7 +149,7 @@ func (t *TCB) revertBackoff(now time.Duration, seq Seq) {
 		return
 	}
 	t.backoff--
-	lim := t.env.cfg.rtoLimits()
+	lim := t.rtoLimits()
 	t.rto = Backoff(t.rtt.RTO(lim), int(t.backoff), lim)
 	at := t.txq()[0].sent + t.rto
 	t.armXmit(TimerRetransmit, max(at, now+1))

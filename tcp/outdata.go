@@ -28,6 +28,12 @@ func (t *TCB) next(now time.Duration) (n int, fin, ok bool) {
 		return n, t.has(fFinQueued) && n == left && n > 0, n > 0
 	}
 	t.flags &^= fRun
+	ended := false // a record ends, and more follows: nothing is worth waiting for
+	if t.has(fEOR) {
+		if e, ok := t.nextEOR(t.snd.nxt); ok && e != t.dataEnd() {
+			left, ended = int(e.Sub(t.snd.nxt)), true
+		}
+	}
 	forced := t.force&forceNew != 0
 	quota := int(t.cong.Cwnd) - t.inFlight()
 	if quota <= 0 {
@@ -47,12 +53,12 @@ func (t *TCB) next(now time.Duration) (n int, fin, ok bool) {
 		t.startRun(left, room, mss, quota)
 		return mss, false, true
 	}
-	fin = t.has(fFinQueued)
+	fin = t.has(fFinQueued) && !ended
 	need := left
 	if fin {
 		need++
 	}
-	if need > room || left < mss && !fin && !forced && t.nagleHolds() {
+	if need > room || left < mss && !fin && !forced && !ended && t.nagleHolds() {
 		return 0, false, false
 	}
 	return left, fin, true
@@ -160,6 +166,15 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	return true
 }
 
+// endsRecord reports whether a record ends at seq (MSG_EOR).
+func (t *TCB) endsRecord(seq Seq) bool {
+	if !t.has(fEOR) {
+		return false
+	}
+	e, ok := t.nextEOR(seq - 1)
+	return ok && e == seq
+}
+
 // restartAfterIdle shrinks the window of a connection that has been idle for longer than an RTO
 // (RFC 5681 §4.1).
 func (t *TCB) restartAfterIdle(now time.Duration) {
@@ -182,7 +197,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 	t.header(now, out, seq, 0, why)
 	if n > 0 {
 		t.dataSent(now)
-		if t.x.snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.snd.psh {
+		if t.x.snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.snd.psh || t.endsRecord(s.end) {
 			flags |= PSH
 			s.marks |= markPSH
 		}

@@ -244,6 +244,10 @@ func (t *TCB) outputDone(now time.Duration) {
 		})
 	}
 	t.flags &^= fCwndLimited | fSentNew
+	if t.has(fNoSpace) && t.opt != nil && t.WriteSpace() > 0 { // TCP_NOTSENT_LOWAT: what was sent makes room
+		t.flags &^= fNoSpace
+		t.events |= EvWritable
+	}
 	if t.snd.nxt != t.snd.end && t.packetsOut() == 0 {
 		t.needProbe(now)
 	}

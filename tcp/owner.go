@@ -25,7 +25,7 @@ func (t *TCB) Inherit(from *TCB) {
 		if o.urgent != nil {
 			o.urgent = &urgent{inline: o.urgent.inline}
 		}
-		o.fast = nil
+		o.fast, o.eors = nil, nil
 		t.opt = &o
 	}
 }

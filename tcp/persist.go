@@ -24,12 +24,12 @@ func (t *TCB) probeBase() time.Duration { return max(t.rto, t.env.cfg.RTOMin) }
 
 // probeWhen is the present probe interval: it "SHOULD increase exponentially" (SHLD-30).
 func (t *TCB) probeWhen() time.Duration {
-	most := bits.Len64(uint64(t.env.cfg.RTOMax / max(t.env.cfg.RTOMin, 1))) // log2 + 1
+	most := bits.Len64(uint64(t.RTOMax() / max(t.env.cfg.RTOMin, 1))) // log2 + 1
 	d := t.probeBase()
-	for i := 0; i < min(int(t.backoff), most) && d < t.env.cfg.RTOMax; i++ {
+	for i := 0; i < min(int(t.backoff), most) && d < t.RTOMax(); i++ {
 		d *= 2
 	}
-	return min(d, t.env.cfg.RTOMax)
+	return min(d, t.RTOMax())
 }
 
 // persistExpired sends a probe. The connection stays open as long as probes are answered (MUST-37); only an
@@ -48,7 +48,7 @@ func (t *TCB) persistExpired(now time.Duration) {
 	}
 	limit := t.env.cfg.Retries2
 	if t.has(fOrphan) {
-		alive := t.probeWhen() < t.env.cfg.RTOMax
+		alive := t.probeWhen() < t.RTOMax()
 		limit = t.orphanRetries(alive)
 		if !alive && int(t.backoff) >= limit {
 			t.probeGivesUp(now)
@@ -82,7 +82,7 @@ func (t *TCB) probeTimedOut(now time.Duration) bool {
 	if limit := t.userTimeout(); limit > 0 && t.rec != nil && t.rec.stamped {
 		return now-t.rec.rexmitAt >= limit
 	}
-	return now-t.lastRecv > 2*t.env.cfg.RTOMax
+	return now-t.lastRecv > 2*t.RTOMax()
 }
 
 // ackProbe is called when an ACK arrives while nothing is in flight: a window that opened ends probing,

@@ -87,7 +87,7 @@ func (t *TCB) joinTx(i, room int) {
 	room -= int(first.end.Sub(first.seq))
 	wndEnd := t.snd.una.Add(t.snd.wnd)
 	j := i + 1
-	for ; j < len(q); j++ {
+	for ; j < len(q) && !t.endsRecord(q[j-1].end); j++ {
 		s := &q[j]
 		n := int(s.end.Sub(s.seq))
 		if s.is(markFIN) {

@@ -40,6 +40,11 @@ func (s *sendBuf) left(nxt, end Seq, goal int) int {
 	return goal
 }
 
+// fresh reports whether the next byte begins another run.
+func (s *sendBuf) fresh(nxt, end Seq, goal int) bool {
+	return s.chunks.len() == 0 || !end.After(nxt) || int(end.Sub(s.run)) >= goal
+}
+
 // write appends bytes of p behind what is there, as many as fit into the last chunk or one new one, and
 // returns how many. at is the sequence number of the next byte. goal bounds the chunk's size, backlog is
 // how much waits already: a queue that grows takes larger chunks.

@@ -11,7 +11,12 @@ type options struct {
 	urgent      *urgent
 	fast        *fastOpen // nil: no Fast Open
 	maxSeg      uint16
-	clamp       int32 // TCP_WINDOW_CLAMP; 0: none
+	clamp       int32         // TCP_WINDOW_CLAMP; 0: none
+	eors        []Seq         // ends of writes that are not joined with what follows (MSG_EOR)
+	notsent     int32         // TCP_NOTSENT_LOWAT; 0: that of Config
+	rcvLowat    int32         // SO_RCVLOWAT; 0: one byte
+	rtoMax      time.Duration // TCP_RTO_MAX_MS; 0: that of Config
+	rtos        rtoCounts
 	synRetries  uint8
 	deferAccept uint8 // retransmissions of the SYN-ACK that the wait for data lasts
 	bareAck     bool  // the peer has acknowledged the SYN-ACK, without data
@@ -173,6 +178,115 @@ func (t *TCB) windowClamp() int {
 		return 0
 	}
 	return int(t.opt.clamp)
+}
+
+// rtoCounts are for Info: how often the retransmission timer expired, how many episodes of that ended well, and how
+// long those took.
+type rtoCounts struct {
+	expired, recovered uint16
+	took               time.Duration
+	since              time.Duration // when the present episode began
+}
+
+// SetNotsentLowat bounds what may wait to be sent, in bytes: beyond it there is no room for more, and a writer is woken
+// when less than half of it is left (TCP_NOTSENT_LOWAT). 0: as Config says.
+func (t *TCB) SetNotsentLowat(n uint32) {
+	if n != 0 || t.opt != nil {
+		t.needOpt().notsent = int32(min(n, 1<<31-1))
+	}
+}
+
+// NotsentLowat returns what SetNotsentLowat has set.
+func (t *TCB) NotsentLowat() uint32 {
+	if t.opt == nil {
+		return 0
+	}
+	return uint32(t.opt.notsent)
+}
+
+// notsentFull reports whether too much waits to be sent; wake asks whether a writer is to sleep on.
+func (t *TCB) notsentFull(wake bool) bool {
+	limit := t.env.cfg.NotsentLowat
+	if t.opt != nil && t.opt.notsent > 0 {
+		limit = int(t.opt.notsent)
+	}
+	if limit == 0 {
+		return false
+	}
+	n := int(t.snd.end.Sub(t.snd.nxt))
+	if wake {
+		n *= 2
+	} else {
+		// Linux sends while it takes over what is written.
+		mss := t.currentMSS()
+		quota := max(int(t.cong.Cwnd)-t.inFlight(), 0) * mss
+		room := max(int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt))/mss*mss, 0)
+		n -= min(quota, room)
+	}
+	return n >= limit
+}
+
+// SetRcvLowat sets how many bytes make the connection readable (SO_RCVLOWAT), at least 1.
+func (t *TCB) SetRcvLowat(n int) {
+	if n > 1 || t.opt != nil {
+		t.needOpt().rcvLowat = int32(min(max(n, 1), 1<<30))
+	}
+	if t.state.in(synchronized) {
+		t.events |= EvReadable
+	}
+}
+
+// RcvLowat returns what SetRcvLowat has set.
+func (t *TCB) RcvLowat() int {
+	if t.opt == nil {
+		return 1
+	}
+	return max(int(t.opt.rcvLowat), 1)
+}
+
+// SetRTOMax bounds the retransmission timeout of the connection, from 1 s to 120 s (TCP_RTO_MAX_MS). 0: as Config says.
+func (t *TCB) SetRTOMax(d time.Duration) {
+	if d != 0 || t.opt != nil {
+		t.needOpt().rtoMax = d
+	}
+}
+
+// RTOMax returns the most the retransmission timeout becomes.
+func (t *TCB) RTOMax() time.Duration {
+	if t.opt != nil && t.opt.rtoMax > 0 {
+		return t.opt.rtoMax
+	}
+	if t.env == nil {
+		return DefaultRTOMax
+	}
+	return t.env.cfg.RTOMax
+}
+
+func (t *TCB) rtoLimits() RTOLimits {
+	lim := t.env.cfg.rtoLimits()
+	if t.opt != nil && t.opt.rtoMax > 0 {
+		lim.Max = t.opt.rtoMax
+	}
+	return lim
+}
+
+// SynRetries returns what SetSynRetries has set, or what Config says.
+func (t *TCB) SynRetries() int {
+	if t.opt != nil && t.opt.synRetries > 0 {
+		return int(t.opt.synRetries)
+	}
+	if t.env == nil {
+		return 0
+	}
+	return t.env.cfg.SynRetries
+}
+
+// Linger2 returns how long an orphan stays in FIN-WAIT-2.
+func (t *TCB) Linger2() time.Duration {
+	if t.env == nil && (t.opt == nil || t.opt.linger2 == 0) {
+		return 0
+	}
+	return t.linger2()
 }
 
 // SetMaxSeg limits the MSS, announced and used (TCP_MAXSEG), bytes. It has an effect on the announcement only

@@ -51,6 +51,9 @@ func (c *Config) Set(name, value string) error {
 		return nil
 	}
 	if p := c.numberNamed(short); p != nil {
+		if p == &c.NotsentLowat && (n < 0 || n > 1<<31-1) {
+			n = 0 // of Linux: UINT_MAX
+		}
 		*p = orNegative(int(n))
 		return nil
 	}
@@ -160,6 +163,12 @@ func (c *Config) numberNamed(name string) *int {
 		return &c.CompSackNr
 	case "tcp_challenge_ack_limit":
 		return &c.ChallengeAckLimit
+	case "route.initcwnd": // ip route … initcwnd
+		return &c.InitCwnd
+	case "route.initrwnd":
+		return &c.InitRwnd
+	case "tcp_notsent_lowat":
+		return &c.NotsentLowat
 	case "tcp_min_snd_mss":
 		return &c.MinSndMSS
 	case "tcp_tso_win_divisor":
@@ -174,6 +183,8 @@ func (c *Config) timeNamed(name string) (*time.Duration, time.Duration) {
 	switch name {
 	case "tcp_rto_min_us":
 		return &c.RTOMin, time.Microsecond
+	case "tcp_rto_min_ms": // ip route … rto_min
+		return &c.RTOMin, time.Millisecond
 	case "tcp_rto_max_ms":
 		return &c.RTOMax, time.Millisecond
 	case "tcp_fin_timeout":

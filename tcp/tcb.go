@@ -139,6 +139,7 @@ const (
 	fKeepalive                        // SO_KEEPALIVE
 	fSynRexmit                        // the SYN or SYN-ACK was sent more than once
 	fFastOpen                         // accepted by Fast Open, and the SYN-ACK is not acknowledged yet
+	fEOR                              // records were written (MSG_EOR)
 	fUrgentIn                         // urgent text was announced and not passed by the user
 )
 

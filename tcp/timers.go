@@ -188,12 +188,33 @@ func (t *TCB) rtoExpired(now time.Duration) {
 	if t.retransmits == 0 {
 		t.countTimeout()
 	}
+	t.countRTO(now)
 	t.enterLoss(now)
 	if t.retransmits < 255 {
 		t.retransmits++
 	}
 	t.force |= forceHead
 	t.backoffRTO(now)
+}
+
+// countRTO is for Info: an episode of timeouts begins or goes on.
+func (t *TCB) countRTO(now time.Duration) {
+	c := &t.needOpt().rtos
+	if c.since == 0 {
+		c.since = max(now, 1)
+	}
+	c.expired = uint16(min(int(c.expired)+1, 65535))
+}
+
+// rtoRecovered is for Info: the episode is over.
+func (t *TCB) rtoRecovered(now time.Duration) {
+	if t.opt == nil || t.opt.rtos.since == 0 {
+		return
+	}
+	c := &t.opt.rtos
+	c.recovered = uint16(min(int(c.recovered)+1, 65535))
+	c.took += now - c.since
+	c.since = 0
 }
 
 // countTimeout counts what the timeout interrupted.
@@ -213,7 +234,7 @@ func (t *TCB) countTimeout() {
 // backoffRTO doubles the timeout (RFC 6298 §5.5) and starts the timer (§5.6).
 func (t *TCB) backoffRTO(now time.Duration) {
 	t.backoff = min(t.backoff, 254) + 1
-	t.rto = min(t.rto*2, t.env.cfg.RTOMax)
+	t.rto = min(t.rto*2, t.RTOMax())
 	t.armXmit(TimerRetransmit, now+t.clampToUserTimeout(now, t.rto))
 }
 
@@ -227,7 +248,7 @@ func (t *TCB) givesUp(now time.Duration) bool {
 		t.env.stats.TCPTimeoutRehash.Add(1)
 	}
 	if t.has(fOrphan) {
-		limit = t.orphanRetries(t.rto < t.env.cfg.RTOMax)
+		limit = t.orphanRetries(t.rto < t.RTOMax())
 	}
 	return t.timedOut(now, limit, t.userTimeout())
 }
@@ -249,7 +270,7 @@ func (t *TCB) modelTimeout(boundary int) time.Duration {
 	sum, rto := time.Duration(0), max(t.env.cfg.RTOMin, 1)
 	for i := 0; i <= boundary; i++ {
 		sum += rto
-		rto = min(rto*2, t.env.cfg.RTOMax)
+		rto = min(rto*2, t.RTOMax())
 	}
 	return sum
 }
@@ -321,7 +342,7 @@ func (t *TCB) synExpired(now time.Duration) {
 	}
 	t.retransmits++
 	if !resend {
-		t.rto = min(t.rto*2, t.env.cfg.RTOMax)
+		t.rto = min(t.rto*2, t.RTOMax())
 		t.armXmit(TimerRetransmit, now+t.rto)
 		return
 	}
@@ -338,7 +359,7 @@ func (t *TCB) synExpired(now time.Duration) {
 		return
 	}
 	if t.state != StateSynSent || int(t.retransmits) > t.env.cfg.SynLinearTimeouts {
-		t.rto = min(t.rto*2, t.env.cfg.RTOMax)
+		t.rto = min(t.rto*2, t.RTOMax())
 	}
 	d := t.rto
 	if user > 0 {

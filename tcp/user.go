@@ -32,6 +32,9 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 		if queued >= int(t.sndLimit) {
 			break
 		}
+		if t.notsentFull(false) && x.snd.fresh(t.snd.nxt, t.snd.end, goal) {
+			break
+		}
 		room := (int(t.sndLimit) - queued + mss - 1) / mss * mss // the last segment may be full
 		left := x.snd.left(t.snd.nxt, t.snd.end, goal)
 		k := x.snd.write(t.env.alloc, t.snd.end, p[n:min(len(p), n+room, n+left)], goal, int(t.snd.end.Sub(t.snd.nxt)))
@@ -59,6 +62,26 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 	return n
 }
 
+// EndRecord keeps what is written later out of the segments of what was written so far (MSG_EOR).
+func (t *TCB) EndRecord() {
+	o := t.needOpt()
+	for len(o.eors) > 0 && o.eors[0].AtOrBefore(t.snd.una) {
+		o.eors = o.eors[1:]
+	}
+	o.eors = append(o.eors, t.dataEnd())
+	t.flags |= fEOR
+}
+
+// nextEOR returns the first end of a record behind seq; ok is false when there is none.
+func (t *TCB) nextEOR(seq Seq) (at Seq, ok bool) {
+	for _, e := range t.opt.eors {
+		if e.After(seq) {
+			return e, true
+		}
+	}
+	return 0, false
+}
+
 // WriteSpace returns how many bytes Write would take, when it is worth waking a writer: a third of the
 // send buffer must be free. Otherwise, and when the connection cannot send, it returns 0.
 func (t *TCB) WriteSpace() int {
@@ -67,7 +90,7 @@ func (t *TCB) WriteSpace() int {
 	}
 	used := int(t.snd.end.Sub(t.snd.una))
 	free := int(t.sndLimit) - used
-	if free <= 0 || free < used/2 {
+	if free <= 0 || free < used/2 || t.notsentFull(true) {
 		return 0
 	}
 	return free
@@ -193,10 +216,17 @@ func (t *TCB) consumed(now time.Duration, n int) {
 	t.afterRead(n)
 }
 
-// CanRead reports whether a Read would give something: the urgent byte alone, which is read apart, does not count.
+// CanRead reports whether there is enough to read (SO_RCVLOWAT). The urgent byte, which is read apart, does not count.
 func (t *TCB) CanRead() bool {
 	n := t.Readable()
-	return n > 1 || n == 1 && (!t.AtMark() || t.opt.urgent.inline)
+	if t.opt == nil {
+		return n > 0
+	}
+	least := t.RcvLowat()
+	if t.AtMark() && !t.opt.urgent.inline {
+		least++
+	}
+	return n >= least
 }
 
 // Pending returns how many bytes a Read would give at once (SIOCINQ): those before the urgent byte, if there is one.

@@ -147,7 +147,7 @@ func (c *call) int(i int) int64 { return c.r.intValue(c.arg(i)) }
 // file is the open socket that argument i names; nil if there is none.
 func (c *call) file(i int) *file {
 	f := c.r.files[c.int(i)]
-	if f == nil || f.closed || f.isEpoll {
+	if f == nil || f.closed || f.isEpoll || f.plain != nil {
 		return nil
 	}
 	return f

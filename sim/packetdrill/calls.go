@@ -47,6 +47,10 @@ func systemCall(name string) func(*call) (int64, error) {
 		return (*call).name
 	case "poll":
 		return (*call).poll
+	case "open", "creat":
+		return (*call).openFile
+	case "pipe", "pipe2":
+		return (*call).pipe
 	case "epoll_create", "epoll_create1":
 		return (*call).epollCreate
 	case "epoll_ctl":
@@ -218,6 +222,10 @@ func (c *call) close() (int64, error) {
 		set.closed = true
 		return 0, nil
 	}
+	if p := c.plain(0); p != nil {
+		p.closed = true
+		return 0, nil
+	}
 	f := c.file(0)
 	if f == nil {
 		return -1, syscall.EBADF
@@ -341,6 +349,17 @@ func (c *call) setsockopt() (int64, error) {
 	v := c.r.optValue(c.arg(3))
 	if e, ok := v.(*expr); ok {
 		c.r.exprFail(e, "unknown struct for %s", name)
+	}
+	if _, ok := v.(int); ok && len(c.spec.args) > 4 && c.arg(4).kind == exprInt && c.int(4) < 4 && level != "IPPROTO_IP" && level != "IPPROTO_IPV6" {
+		return -1, syscall.EINVAL
+	}
+	switch n, _ := v.(int); name {
+	case "SO_TIMESTAMPING":
+		c.r.exprFail(c.arg(2), "timestamps by control message (SO_TIMESTAMPING) are not supported")
+	case "TCP_INQ", "TCP_CM_INQ":
+		f.inq = n != 0
+	case "SO_ZEROCOPY":
+		f.zerocopy = n != 0
 	}
 	if d, ok := v.(time.Duration); ok && name == "SO_RCVTIMEO" {
 		f.timeouts[0] = int64(d)

@@ -33,6 +33,10 @@ func dataCall(name string) func(*call) (int64, error) {
 		return func(c *call) (int64, error) {
 			return c.send(&transfer{buf: c.arg(1), size: c.int(2), flags: MsgFlags(c.int(3)), name: c.arg(4)})
 		}
+	case "sendfile", "sendfile64":
+		return (*call).sendfile
+	case "splice":
+		return (*call).splice
 	case "writev":
 		return func(c *call) (int64, error) { return c.send(c.vector(c.arg(1))) }
 	case "sendmsg":
@@ -54,13 +58,14 @@ type transfer struct {
 	flags MsgFlags
 	name  *expr
 	out   *expr // msg_flags expected of recvmsg
+	ctl   *expr // msg_control expected of recvmsg
 }
 
 // prepare evaluates the buffer.
 func (c *call) prepare(t *transfer) {
 	if t.buf != nil && t.buf.kind == exprString {
 		t.data, t.given = t.buf.text, true
-	} else if t.buf != nil && t.buf.kind != exprEllipsis {
+	} else if t.buf != nil && t.buf.kind != exprEllipsis && !(t.buf.kind == exprName && t.buf.text == "NULL") {
 		c.r.exprFail(t.buf, "expected \"...\" or a string")
 	}
 	if t.size < 0 || t.size > maxTransfer {
@@ -104,6 +109,7 @@ func (c *call) message(e *expr, flags MsgFlags) *transfer {
 	}
 	t := c.vector(iov)
 	t.flags, t.name, t.out = flags, e.member("msg_name"), e.member("msg_flags")
+	t.ctl = e.member("msg_control")
 	return t
 }
 
@@ -127,6 +133,10 @@ func (c *call) send(t *transfer) (int64, error) {
 		n, err := r.k.Send(f.fd, b, t.flags, to)
 		if err == nil {
 			c.sent(f, t, b[:n])
+			if t.flags&MsgZeroCopy != 0 && f.zerocopy && f.conn != nil {
+				f.notices = append(f.notices, notice{f.conn.written, f.calls, f.calls})
+				f.calls++
+			}
 			c.moved += int64(n)
 			if c.moved >= t.size || f.typ != Stream || f.nonblock || t.flags&MsgDontWait != 0 {
 				return c.moved, nil
@@ -225,6 +235,9 @@ func (c *call) receive(t *transfer) (int64, error) {
 		return -1, syscall.EBADF
 	}
 	c.prepare(t)
+	if t.flags&MsgErrQueue != 0 {
+		return c.receiveError(f, t)
+	}
 	if t.size == 0 && (c.spec.name == "read" || c.spec.name == "readv") {
 		return 0, nil // never reaches the protocol
 	}
@@ -252,6 +265,9 @@ func (c *call) receive(t *transfer) (int64, error) {
 		}
 		if t.out != nil && t.out.kind != exprEllipsis && int64(out) != r.intValue(t.out) {
 			r.exprFail(t.out, "%s gives msg_flags %#x, expected %#x", c.spec.name, int(out), r.intValue(t.out))
+		}
+		if t.ctl != nil {
+			c.checkControl(f, t.ctl)
 		}
 		return c.moved, nil
 	}

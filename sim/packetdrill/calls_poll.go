@@ -7,8 +7,11 @@ import (
 
 // epollEntry is a descriptor in an epoll set.
 type epollEntry struct {
-	script int64
-	events PollEvents
+	script        int64
+	events        PollEvents
+	edge, oneshot bool
+	seen          PollEvents // edge-triggered: reported, and so since
+	inq           int        // bytes to be read then
 }
 
 // pollTimeout turns the time-out of poll, in milliseconds, into sleep.
@@ -48,7 +51,7 @@ func (c *call) poll() (int64, error) {
 		case f == nil || f.closed || f.isEpoll:
 			got[i] = PollNval
 		default:
-			ev, err := r.k.Poll(f.fd, PollEvents(r.memberInt(e, 0, "events")))
+			ev, err := r.ready(f, PollEvents(r.memberInt(e, 0, "events")))
 			if err != nil {
 				return -1, err
 			}
@@ -125,11 +128,11 @@ func (c *call) epollCtl() (int64, error) {
 	case op == epollAdd && at >= 0:
 		return -1, syscall.EEXIST
 	case op == epollAdd:
-		set.epoll = append(set.epoll, epollEntry{target.script, c.epollEvents(3)})
+		set.epoll = append(set.epoll, c.epollEntry(target))
 	case at < 0:
 		return -1, syscall.ENOENT
 	case op == epollMod:
-		set.epoll[at].events = c.epollEvents(3)
+		set.epoll[at] = c.epollEntry(target)
 	case op == epollDel:
 		set.epoll = append(set.epoll[:at], set.epoll[at+1:]...)
 	default:
@@ -138,32 +141,83 @@ func (c *call) epollCtl() (int64, error) {
 	return 0, nil
 }
 
-func (c *call) epollEvents(i int) PollEvents {
-	return PollEvents(c.r.memberInt(c.arg(i), 0, "events")) & pollMask
+const (
+	epollOneshot = 1 << 30
+	epollET      = 1 << 31
+)
+
+func (c *call) epollEntry(f *file) *epollEntry {
+	flags := c.r.memberInt(c.arg(3), 0, "events")
+	return &epollEntry{script: f.script, events: PollEvents(flags) & pollMask, edge: flags&epollET != 0, oneshot: flags&epollOneshot != 0}
 }
 
-// epollWait reports level-triggered readiness in the order of addition.
+// ready asks the kernel what a descriptor is ready for, and adds what only the interpreter knows.
+func (r *runner) ready(f *file, events PollEvents) (PollEvents, error) {
+	if f.plain != nil {
+		return events & (PollIn | PollOut), nil
+	}
+	ev, err := r.k.Poll(f.fd, events)
+	if err == nil && r.completed(f) > 0 {
+		ev |= PollErr
+	}
+	return ev, err
+}
+
+// watch keeps the edge-triggered descriptors: what is no longer so, or is so anew, can be reported again.
+func (r *runner) watch() {
+	if !r.watching {
+		return
+	}
+	for _, set := range r.files {
+		if !set.isEpoll || set.closed {
+			continue
+		}
+		for _, e := range set.epoll {
+			f := r.files[e.script]
+			if !e.edge || f == nil || f.closed {
+				continue
+			}
+			if ev, err := r.ready(f, e.events); err == nil {
+				e.seen &= ev
+			}
+			n, _ := r.k.Ioctl(f.fd, "SIOCINQ")
+			if n > e.inq {
+				e.seen &^= PollIn | PollRdNorm
+			}
+			e.inq = n
+		}
+	}
+}
+
+// epollWait reports readiness in the order of addition.
 func (c *call) epollWait() (int64, error) {
 	r := c.r
 	set := c.epollSet()
 	if set == nil {
 		return -1, syscall.EBADF
 	}
+	r.watching = true
+	r.watch()
+	limit := int(max(c.int(2), 0))
 	var got []epollEntry
 	for _, e := range set.epoll {
 		f := r.files[e.script]
-		if f == nil || f.closed {
+		if f == nil || f.closed || e.events == 0 || len(got) == limit {
 			continue
 		}
-		ev, err := r.k.Poll(f.fd, e.events)
+		ev, err := r.ready(f, e.events)
 		if err != nil {
 			return -1, err
 		}
-		if ev &= pollMask; ev != 0 {
-			got = append(got, epollEntry{e.script, ev})
+		if ev &= pollMask; ev == 0 || e.edge && ev&^e.seen == 0 {
+			continue
+		}
+		got = append(got, epollEntry{script: e.script, events: ev})
+		e.seen = ev
+		if e.oneshot {
+			e.events = 0
 		}
 	}
-	got = got[:min(len(got), int(max(c.int(2), 0)))]
 	if len(got) == 0 {
 		if n, err := c.pollTimeout(c.int(3)); err != nil {
 			return n, err

@@ -120,10 +120,11 @@ func (fx *shellEffect) command(words []string) error {
 	case "sleep", "usleep":
 		return fx.wait(name, words[1:])
 	case "ip":
-		return ipCommand(words[1:])
+		return fx.ip(words[1:])
 	case "tc", "nstat", "ss", "netstat", "ethtool", "true", ":", "cat", "test", "[", "kldload", "kldunload", "modprobe",
 		"rmmod", "insmod", "sync", "killall", "dmesg", "uname", "date", "grep", "set", "export", "exit", "tail", "head", "route", "arp",
-		"mkdir", "rm", "chmod", "ifconfig", "which", "command", "nft_flush", "ktest_save_sysctls.sh", "sysctl_restore.sh":
+		"mkdir", "rm", "dd", "touch", "sh", "bash", "awk", "sed", "seq", "mktemp", "wc", "cut", "sort", "python", "python3", "perl",
+		"tcpdump", "ulimit", "nice", "chrt", "taskset", "pkill", "kill", "wait", "cp", "mv", "ln", "cd", "pwd", "dtrace", "siftr", "kenv", "chmod", "ifconfig", "which", "command", "nft_flush", "ktest_save_sysctls.sh", "sysctl_restore.sh":
 		return nil
 	}
 	if strings.HasPrefix(name, "sysctl_restore") || strings.Contains(name, "=") && len(words) == 1 {
@@ -277,12 +278,22 @@ func (fx *shellEffect) wait(name string, args []string) error {
 	return nil
 }
 
-// ipCommand lets pass what arranges addresses and routes of the host, and
-// refuses what would change a connection.
-func ipCommand(args []string) error {
-	for _, a := range args {
+// ip lets pass what arranges addresses and routes of the host, sets what a route says of TCP for all connections, and
+// refuses what would change a connection in another way.
+func (fx *shellEffect) ip(args []string) error {
+	for i, a := range args {
+		value := ""
+		if i+1 < len(args) {
+			value = args[i+1]
+		}
 		switch a {
-		case "mtu", "initcwnd", "initrwnd", "rto_min", "quickack", "congctl", "features", "window", "cwnd", "ssthresh", "advmss", "blackhole", "unreachable", "prohibit":
+		case "initcwnd", "initrwnd":
+			fx.sysctls = append(fx.sysctls, sysctlSetting{"net.ipv4.route." + a, value})
+		case "rto_min":
+			fx.sysctls = append(fx.sysctls, sysctlSetting{"net.ipv4.tcp_rto_min_ms", strings.TrimSuffix(value, "ms")})
+		case "congctl":
+			fx.sysctls = append(fx.sysctls, sysctlSetting{"net.ipv4.tcp_congestion_control", value})
+		case "mtu", "quickack", "features", "window", "cwnd", "ssthresh", "advmss", "blackhole", "unreachable", "prohibit":
 			return fmt.Errorf("ip %s: route property %s is not supported", strings.Join(args, " "), a)
 		}
 	}

@@ -55,6 +55,7 @@ type config struct {
 	percent     float64
 	tsTick      time.Duration
 	lenient     bool
+	strict      bool // --strict_segments: not even what is longer than a segment is joined
 	trailing    bool
 }
 
@@ -145,7 +146,9 @@ func (c *config) set(o option) error {
 		case "tcp_ts_tick_usecs":
 			c.tsTick = time.Duration(number(1e9)) * time.Microsecond
 		case "strict_segments":
-			c.lenient = c.lenient || o.value == "0" || o.value == "false"
+			off := o.value == "0" || o.value == "false"
+			c.lenient = c.lenient || off
+			c.strict = !off
 		case "local_ip", "local_ipv4", "local_ipv6":
 			c.address(&c.local, o)
 		case "remote_ip", "remote_ipv4", "remote_ipv6":

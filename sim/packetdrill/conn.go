@@ -15,7 +15,12 @@ type file struct {
 	bound     netip.AddrPort
 	conn      *conn
 	timeouts  [2]int64 // SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds
-	epoll     []epollEntry
+	epoll     []*epollEntry
+	plain     *plainFile // a file or the end of a pipe
+	inq       bool       // TCP_INQ
+	zerocopy  bool       // SO_ZEROCOPY
+	calls     uint32     // with MSG_ZEROCOPY
+	notices   []notice   // of those
 	isEpoll   bool
 }
 
@@ -40,6 +45,8 @@ type conn struct {
 	remoteISN   uint32
 	restarted   bool   // another SYN came in: the kernel may choose anew,
 	nextISN     uint32 // and then this is the script's number
+
+	mss uint32 // that the script's SYN has; 0: none
 
 	stamps []stamp // timestamps of the kernel, in the script and on the wire
 

@@ -70,6 +70,9 @@ func (r *runner) buildTCP(p *packet, spec *packetSpec) {
 		p.ack = c.toLive(t.ack)
 	}
 	for _, o := range t.opts {
+		if o.kind == optMSS && !o.raw && t.flags&flagSYN != 0 {
+			c.mss = o.value
+		}
 		switch {
 		case o.raw:
 		case o.kind == optTimestamps:

@@ -360,7 +360,7 @@ func (r *runner) compareFragment(spec *packetSpec, p *packet) []string {
 // takes bytes from the packets that follow, or leaves what is too much.
 func (r *runner) join(spec *packetSpec) {
 	want := spec.tcp.seq.length
-	if !r.cfg.lenient || spec.proto != protoTCP || want == 0 {
+	if spec.proto != protoTCP || want == 0 || !r.cfg.lenient && !r.offloaded(spec) {
 		return
 	}
 	for {
@@ -389,6 +389,13 @@ func (r *runner) join(spec *packetSpec) {
 		r.out = slices.Insert(r.out, 1, captured{at: r.out[0].at, p: &tail})
 		r.out[0].p = &head
 	}
+}
+
+// offloaded reports whether the script means what the kernel hands to segmentation offload: more than fits into a
+// segment. Then it is joined again.
+func (r *runner) offloaded(spec *packetSpec) bool {
+	c := r.findConnOut(r.out[0].p)
+	return !r.cfg.strict && c.mss > 0 && spec.tcp.seq.length > int(c.mss)
 }
 
 func joinable(p *packet) bool {

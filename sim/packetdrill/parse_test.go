@@ -227,7 +227,7 @@ func TestShell(t *testing.T) {
 	require.Contains(t, fx.sysctls, sysctlSetting{"net.ipv4.tcp_congestion_control", "cubic"})
 	for text, want := range map[string]string{
 		"frob": `unknown command "frob"`, "sysctl 'x": "quote is not closed", "sleep x": "no time to sleep", "set_sysctls.py x": "expected NAME=VALUE",
-		"sysctl =": "without a name", "ip route change default initcwnd 20": "initcwnd is not supported", strings.Repeat("x ", maxShell+2): "command is too long",
+		"sysctl =": "without a name", "ip route change default mtu 1300": "mtu is not supported", strings.Repeat("x ", maxShell+2): "command is too long",
 		"iptables -A INPUT": "unknown command",
 	} {
 		_, err := shell(text)

@@ -28,6 +28,7 @@ type runner struct {
 	sent      []string   // UDP payloads that the application sent
 	ports     uint16     // remote ports given out
 	vars      map[string]pyValue
+	watching  bool // an epoll_wait was made
 	trace     []string
 }
 
@@ -212,6 +213,7 @@ func (r *runner) next() time.Duration {
 
 // capture takes the packets that left.
 func (r *runner) capture() {
+	defer r.watch()
 	for {
 		b, at, ok := r.k.NextOutbound()
 		if !ok {

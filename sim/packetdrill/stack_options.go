@@ -34,6 +34,11 @@ func (k *stackKernel) SetSockOpt(fd int, level, name string, value any) error {
 		return syscall.EINVAL
 	}
 	if err == nil {
+		if n, ok := value.(int); ok && switchOption(name) {
+			value = boolInt(n != 0)
+		} else if ok && d.typ == Stream && (name == "IP_TOS" || name == "IPV6_TCLASS") {
+			value = n &^ 3
+		}
 		d.opts[level+"."+name] = value
 	}
 	return err
@@ -82,12 +87,19 @@ func (d *descriptor) setInt(level, name string, v int) error {
 		if known, err := d.setFastOpen(name, v); known {
 			return err
 		}
-		if set, known := streamOption(name, v, on); known {
+		set, known := streamOption(name, v, on)
+		if !known {
+			set, known = streamExtra(name, v)
+		}
+		if known {
 			if set == nil {
 				return syscall.EINVAL
 			}
 			return d.SetOption(set)
 		}
+	}
+	if (name == "IP_TOS" || name == "IPV6_TCLASS") && d.typ == Stream {
+		return unwrap(d.Conn().SetTOS(uint8(max(v, 0))))
 	}
 	switch level {
 	case "SOL_SOCKET", "IPPROTO_IP", "IPPROTO_IPV6":
@@ -185,13 +197,7 @@ func (k *stackKernel) GetSockOpt(fd int, level, name string) (any, error) {
 	if v, ok := d.opts[level+"."+name]; ok {
 		return v, nil
 	}
-	switch name {
-	case "SO_LINGER":
-		return Linger{}, nil
-	case "SO_REUSEADDR", "SO_KEEPALIVE", "IPV6_V6ONLY":
-		return 0, nil
-	}
-	return nil, syscall.ENOPROTOOPT
+	return d.defaultOption(name)
 }
 
 func boolInt(b bool) int {
@@ -237,7 +243,7 @@ func (d *descriptor) tcpValue(name string) (v any, ok bool) {
 		case "TCP_CONGESTION":
 			v = t.Congestion()
 		default:
-			ok = false
+			v, ok = streamExtraValue(t, name)
 		}
 	})
 	return v, ok
