@@ -71,6 +71,10 @@ type Config struct {
 	// there already.
 	Hosts string
 
+	// TTL is net.ipv4.ip_default_ttl and net.ipv6.conf.all.hop_limit: the time
+	// to live, 1 to 255, of packets sent; 0 means 64.
+	TTL int
+
 	// SoMaxConn bounds the accept queue of every listener (net.core.somaxconn);
 	// 0 means 4096.
 	SoMaxConn int
@@ -89,6 +93,7 @@ type Config struct {
 
 // Defaults of Config.
 const (
+	defaultTTL          = 64
 	defaultSoMaxConn    = 4096
 	defaultUDPRecvBuf   = 212992
 	defaultMaxTWBuckets = 262144
@@ -100,6 +105,9 @@ const (
 func (c *Config) fill() {
 	if c.MTU == 0 {
 		c.MTU = device.DefaultMTU
+	}
+	if c.TTL == 0 {
+		c.TTL = defaultTTL
 	}
 	if c.SoMaxConn == 0 {
 		c.SoMaxConn = defaultSoMaxConn

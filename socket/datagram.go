@@ -125,7 +125,7 @@ func (s *Stack) sendFragments(now time.Duration, k *flowKey, proto, tos uint8, w
 func (s *Stack) fragmentHeader4(p *device.Packet, k *flowKey, proto, tos uint8, n, off int, more bool, id uint16, extra int) []byte {
 	b := p.SetHead(ipv4.MinHeaderLen + extra)
 	h := ipv4.Repr{
-		TOS: tos, TTL: defaultTTL, Protocol: proto, MoreFragments: more, FragmentOffset: off, ID: id,
+		TOS: tos, TTL: s.ttl, Protocol: proto, MoreFragments: more, FragmentOffset: off, ID: id,
 		PayloadLen: n, Src: k.local.addr(), Dst: k.remote.addr(),
 	}
 	return b[h.Marshal(b):]
@@ -135,7 +135,7 @@ func (s *Stack) fragmentHeader4(p *device.Packet, k *flowKey, proto, tos uint8, 
 func (s *Stack) fragmentHeader6(p *device.Packet, k *flowKey, proto, tos uint8, n, off int, more bool, id uint32, extra int) []byte {
 	b := p.SetHead(ipv6.HeaderLen + ipv6.FragmentHeaderLen + extra)
 	h := ipv6.Repr{
-		TrafficClass: tos, HopLimit: defaultTTL, NextHeader: ipv6.ProtoFragment,
+		TrafficClass: tos, HopLimit: s.ttl, NextHeader: ipv6.ProtoFragment,
 		PayloadLen: ipv6.FragmentHeaderLen + n, Src: k.local.addr(), Dst: k.remote.addr(),
 	}
 	at := h.Marshal(b)

@@ -278,8 +278,8 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 	r, err := route{}, e.connectErr
 	if err == nil {
 		r, err = s.routeFrom(e.local.Addr(), e.remote.Addr())
-		if err == nil && e.remote.Addr() == loopbackBroadcast {
-			err = syscall.ENETUNREACH // RFC 9293 §3.9.2.3, MUST-57: not to a broadcast address
+		if err == nil && s.ofMany(r, e.remote.Addr()) {
+			err = syscall.ENETUNREACH // RFC 9293 §3.9.2.3, MUST-46: "reject ... a broadcast or multicast address"
 		}
 		if err != nil {
 			err = os.NewSyscallError("connect", err)

@@ -11,9 +11,6 @@ import (
 	"example.com/loopback/tcp"
 )
 
-// defaultTTL is what Linux sends (net.ipv4.ip_default_ttl).
-const defaultTTL = 64
-
 // Offsets of the transport checksum fields.
 const (
 	tcpCsumOffset  = 16
@@ -55,14 +52,14 @@ func (s *Stack) ipHeader(p *device.Packet, k *flowKey, proto uint8, hlen, length
 	if k.remote.is4() {
 		b := p.SetHead(ipv4.MinHeaderLen + hlen)
 		h := ipv4.Plain{
-			TOS: tos, TTL: defaultTTL, Protocol: proto, DontFragment: df, ID: id,
+			TOS: tos, TTL: s.ttl, Protocol: proto, DontFragment: df, ID: id,
 			PayloadLen: uint16(length), Src: uint32(k.local.lo), Dst: uint32(k.remote.lo),
 		}
 		return b, h.Marshal(b)
 	}
 	b := p.SetHead(ipv6.HeaderLen + hlen)
 	h := ipv6.Plain{
-		TrafficClass: tos, HopLimit: defaultTTL, NextHeader: proto, PayloadLen: uint16(length),
+		TrafficClass: tos, HopLimit: s.ttl, NextHeader: proto, PayloadLen: uint16(length),
 		Src: [2]uint64{k.local.hi, k.local.lo}, Dst: [2]uint64{k.remote.hi, k.remote.lo},
 	}
 	return b, h.Marshal(b)

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"syscall"
 )
@@ -15,6 +16,7 @@ var (
 	loopback4 = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	loopback6 = netip.IPv6Loopback()
 
+	broadcast         = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	loopbackBroadcast = netip.AddrFrom4([4]byte{127, 255, 255, 255}) // of 127/8, which Linux knows as one
 )
 
@@ -59,6 +61,33 @@ func (s *Stack) outsideSource(dst netip.Addr) (netip.Addr, bool) {
 		}
 	}
 	return first, first.IsValid()
+}
+
+// ofMany reports whether r leads to more than one computer: a group, everybody, or all computers on a network of ours.
+func (s *Stack) ofMany(r route, dst netip.Addr) bool {
+	if !r.outside {
+		return dst == loopbackBroadcast
+	}
+	if !dst.Is4() || dst.IsMulticast() {
+		return dst.IsMulticast()
+	}
+	if dst == broadcast {
+		return true
+	}
+	for _, p := range s.nic.Addrs() {
+		if p.Addr().Is4() && p.Bits() <= 30 && dst == lastOf(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// lastOf is the last address of an IPv4 network.
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	host := ^uint32(0) >> p.Bits()
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])|host)
+	return netip.AddrFrom4(b)
 }
 
 // routeFrom is route for a socket that has bound src already. There is no way

@@ -38,6 +38,7 @@ type Stack struct {
 	parker Parker
 	serial bool // the clock hands out one event at a time
 	secret [16]byte
+	ttl    uint8 // of what we send
 	nic    *device.NIC
 	pool   device.Pool
 
@@ -96,6 +97,7 @@ func NewChecked(cfg Config) (*Stack, error) {
 	s.tcpConfig.Store(tcpConfig)
 	s.epoch = s.wallNow()
 	s.secret = newSecret(cfg.Seed)
+	s.ttl = uint8(min(max(cfg.TTL, 1), 255))
 	s.timers.at = never
 	s.tcp.proto, s.udp.proto = protoTCP, protoUDP
 	s.tcpPorts.init(cfg.EphemeralPorts)

@@ -72,6 +72,8 @@ func (k *stackKernel) sysctl(cfg *socket.Config, name, value string) error {
 		cfg.TWReuse = sw
 	case "net.ipv4.tcp_max_tw_buckets":
 		cfg.MaxTWBuckets = n
+	case "net.ipv4.ip_default_ttl":
+		cfg.TTL = n
 	case "net.core.somaxconn":
 		cfg.SoMaxConn = n
 	case "net.core.rmem_default":
