@@ -119,7 +119,7 @@ func (k *kernel) set(name, value string) {
 func (k *kernel) run(input, name string, args ...string) (string, error) {
 	var out bytes.Buffer
 	err := k.do(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &out

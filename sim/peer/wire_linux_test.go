@@ -56,7 +56,7 @@ const kept = 1000
 
 // join makes a wire between a and b. On failure of the test it prints what passed last.
 func join(t testing.TB, a, b end) *wire {
-	w := &wire{t: t, begun: time.Now(), calm: 15 * time.Millisecond}
+	w := &wire{t: t, begun: time.Now(), calm: 150 * time.Millisecond}
 	w.lines[0].to, w.lines[1].to = b, a
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -123,7 +123,7 @@ func (w *wire) waiting() {
 			}
 		}
 		return true
-	}, 5*time.Second, time.Millisecond, "both ends have sent something")
+	}, patience, time.Millisecond, "both ends have sent something")
 }
 
 // release lets go what was held back, in both directions at once: what the ends sent before it crosses.
