@@ -323,7 +323,7 @@ func diffserv(t *testing.T) {
 		require.NoError(t, k.Conn().SetNoDelay(true))
 		acked := syn.Seq + 1
 		for _, tos := range []uint8{0xb8, 0x20, 0} { // expedited forwarding, a class, and none
-			require.NoError(t, k.Conn().SetTOS(int(tos|3)))
+			require.NoError(t, k.Conn().SetTOS(tos|3))
 			_, err := k.Send([]byte("data"), 0, netip.AddrPort{})
 			require.NoError(t, err)
 			require.Equal(t, tos, b.next().tos, "ECN's bits are not the user's")

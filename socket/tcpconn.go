@@ -47,7 +47,6 @@ type TCPConn struct {
 	early     *earlyData     // sent with the SYN (Fast Open); nil: nothing
 	prior     *tcp.Params    // what an earlier connection of this name left; nil: nothing
 	ipID      uint16         // next IP identification
-	tos       uint8          // of its packets, without ECN
 	network   network        // what it was dialled or listened as, for errors
 	linger    int32          // seconds; -1: the default
 	burst     atomic.Int32   // bytes written since the writer last let others run
@@ -221,7 +220,6 @@ func (c *TCPConn) output(now time.Duration) {
 		} else {
 			c.ipID++
 		}
-		seg.ECN |= c.tos
 		p := c.s.tcpPacket(&c.node, &seg, id, c.outside)
 		if !c.transmit(now, p) {
 			c.pending = p

@@ -122,16 +122,6 @@ func (c *TCPConn) SetNoDelay(noDelay bool) error {
 	return c.set(func(t *tcp.TCB, _ time.Duration) { t.SetNoDelay(noDelay) })
 }
 
-// SetTOS sets the differentiated services field of the packets sent from now
-// on, IPv4's type of service or IPv6's traffic class. Its two lowest bits are
-// TCP's own, for congestion notification, and stay as they are (RFC 3168 §5).
-func (c *TCPConn) SetTOS(tos int) error {
-	return c.set(func(*tcp.TCB, time.Duration) { c.tos = uint8(tos) &^ ecnMask })
-}
-
-// ecnMask is the part of the type of service that is ECN's.
-const ecnMask = 3
-
 // SetLinger sets what Close does with data not yet acknowledged: sec < 0 sends
 // it in the background, 0 discards it and resets, sec > 0 makes Close wait up
 // to that long, as on Linux.

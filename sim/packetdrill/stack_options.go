@@ -83,9 +83,6 @@ func (d *descriptor) setInt(level, name string, v int) error {
 		}
 		return err
 	}
-	if c := d.Conn(); c != nil && (name == "IP_TOS" || name == "IPV6_TCLASS") {
-		return unwrap(c.SetTOS(v))
-	}
 	if d.typ == Stream {
 		if known, err := d.setFastOpen(name, v); known {
 			return err
