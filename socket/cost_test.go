@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"net"
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -18,6 +20,36 @@ func TestNewStackCost(t *testing.T) {
 	require.Nil(t, s.hosts.byName)
 	require.Nil(t, s.tcpPorts.byNum)
 	require.Nil(t, s.tcp.buckets.Load())
+}
+
+// TestIdleConnectionCost: an established connection that carries nothing is one object for each end, and its
+// port's.
+func TestIdleConnectionCost(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(TCPConn{}), uintptr(896), "a size class of the allocator")
+	s := New(Config{})
+	l, err := s.Listen("tcp4", "127.0.0.1:80")
+	require.NoError(t, err)
+	const pairs = 500
+	kept := make([]net.Conn, 0, 2*pairs+20)
+	open := func(n int) (objects uint64) {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		before := m.HeapObjects
+		for range n {
+			c, err := s.Dial("tcp4", "127.0.0.1:80")
+			require.NoError(t, err)
+			a, err := l.Accept()
+			require.NoError(t, err)
+			kept = append(kept, c, a)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapObjects - before
+	}
+	open(10) // what the first connections set up for all
+	require.LessOrEqual(t, open(pairs), uint64(4*pairs))
+	runtime.KeepAlive(kept)
 }
 
 // TestHostsBeginWithDefault: every method of a stack's table sees the names it begins with.

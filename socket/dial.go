@@ -350,9 +350,9 @@ func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) er
 			return os.NewSyscallError("connect", err)
 		}
 	}
-	c.bound = key.local
 	if held != 0 {
-		c.bound, _ = s.bindable(e.local.Addr())
+		bound, _ := s.bindable(e.local.Addr())
+		c.claimed = claimFor(bound)
 	}
 	c.ipID = s.firstIPID(&c.node.key)
 	return nil
@@ -374,7 +374,7 @@ func (c *TCPConn) await(ctx context.Context, due time.Duration) error {
 		switch err := ctx.Err(); {
 		case c.connected:
 			return nil
-		case c.soErr != nil:
+		case c.soErr != 0:
 			return os.NewSyscallError("connect", c.takeError())
 		case err != nil:
 			return c.s.errs().dialContext(err)

@@ -347,7 +347,7 @@ func (c *IPConn) expire(now time.Duration) {
 	c.timer.set = false
 	if c.rdue <= now {
 		c.rd.wakeAll()
-	} else if c.rd.waiting > 0 {
+	} else if c.rd.busy() {
 		c.s.arm(&c.timer, c.rdue)
 	}
 }

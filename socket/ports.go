@@ -27,13 +27,16 @@ type ports struct {
 const maxCounters = 1 << 16
 
 // A port is what is known of one port number: its users, summed up.
-type port struct{ users []portUser }
+type port struct {
+	users []portUser
+	first [1]portUser // the memory of users, while there is one: it mostly is
+}
 
 // A portUser counts the sockets that hold a port in the same way.
 type portUser struct {
 	addr ip
 	how  hold
-	n    int
+	n    int32
 }
 
 // hold is how a socket came by its port.
@@ -42,6 +45,38 @@ type hold struct {
 	reuse     bool // SO_REUSEADDR, as package net sets it on listeners and they leave to what they accept
 	auto      bool // drawn by connect: other destinations may share it
 	only6     bool // an IPv6 wildcard that leaves IPv4 alone
+}
+
+// A claimAddr says in a byte for which address a connection has claimed its
+// port: its own, unless it was bound to all addresses before it was connected.
+type claimAddr uint8
+
+const (
+	claimOwn claimAddr = iota
+	claimAny4
+	claimAny6
+)
+
+// claimFor is the claimAddr of a socket that is bound to bound.
+func claimFor(bound ip) claimAddr {
+	switch bound {
+	case anyV4:
+		return claimAny4
+	case anyV6:
+		return claimAny6
+	}
+	return claimOwn
+}
+
+// of returns the address, local being the connection's own.
+func (a claimAddr) of(local ip) ip {
+	switch a {
+	case claimAny4:
+		return anyV4
+	case claimAny6:
+		return anyV6
+	}
+	return local
 }
 
 // init sets the range, both ends included, from which ports are drawn.
@@ -174,7 +209,8 @@ func (p *ports) hold(addr ip, num uint16, how hold) {
 func (p *ports) add(addr ip, num uint16, how hold) {
 	e := p.byNum[num]
 	if e == nil {
-		e = &port{}
+		e = new(port)
+		e.users = e.first[:0]
 		if p.byNum == nil {
 			p.byNum = map[uint16]*port{}
 		}

@@ -319,11 +319,11 @@ func (k *Socket) connecting() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.soErr != nil && k.late:
+	case c.soErr != 0 && k.late:
 		k.late = false
 		defer k.revive()
 		return c.takeError()
-	case c.soErr != nil:
+	case c.soErr != 0:
 		return c.takeError()
 	case c.connected && k.late:
 		k.late = false

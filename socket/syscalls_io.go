@@ -57,7 +57,7 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 		return k.sendFastOpen(p, k.deferred)
 	}
 	c.mu.Lock()
-	if k.ln != nil || !c.connected && c.soErr == nil && !c.detached {
+	if k.ln != nil || !c.connected && c.soErr == 0 && !c.detached {
 		waiting := c.tcb.State() == tcp.StateSynSent || c.tcb.State() == tcp.StateSynReceived
 		c.mu.Unlock()
 		if waiting {

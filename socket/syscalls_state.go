@@ -113,13 +113,13 @@ func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.node.key == (flowKey{}) {
-		return false, true, c.soErr != nil, true
+		return false, true, c.soErr != 0, true
 	}
 	dead := c.detached
 	eof := c.tcb.ReadEOF()
-	readable = c.tcb.CanRead() || eof || c.soErr != nil || dead
-	writable = dead || c.soErr != nil || c.connected && (c.wshut || c.tcb.WriteSpace() > 0)
-	return readable, writable, c.soErr != nil, dead || eof && c.wshut
+	readable = c.tcb.CanRead() || eof || c.soErr != 0 || dead
+	writable = dead || c.soErr != 0 || c.connected && (c.wshut || c.tcb.WriteSpace() > 0)
+	return readable, writable, c.soErr != 0, dead || eof && c.wshut
 }
 
 // Urgent reports whether a Recv with MsgOOB would give a byte (POLLPRI).

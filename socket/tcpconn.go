@@ -36,32 +36,35 @@ type TCPConn struct {
 
 	rd, wr     waitq         // readers; writers, dialers and lingering closers
 	rdue, wdue time.Duration // deadlines of the user
-	rpast      bool          // rdue has passed: the timer says so, and reads need not ask the clock
 	nextRead   time.Duration // when the next Read has its turn; see awaitTurn
-	soErr      error         // told to the next caller, once (Linux's sk_err)
 
-	ln        *TCPListener   // while it waits to be accepted
-	pending   *device.Packet // cut from the TCB when the TX ring was full
-	how       hold           // its claim on the local port
-	bound     ip             // the address how was claimed for
-	early     *earlyData     // sent with the SYN (Fast Open); nil: nothing
-	prior     *tcp.Params    // what an earlier connection of this name left; nil: nothing
-	ipID      uint16         // next IP identification
-	network   network        // what it was dialled or listened as, for errors
-	linger    int32          // seconds; -1: the default
-	burst     atomic.Int32   // bytes written since the writer last let others run
-	laddr     *net.TCPAddr   // made when first asked for
-	raddr     *net.TCPAddr
-	tos       uint8 // IP_TOS, IPV6_TCLASS: without ECN
-	wide      bool  // of an IPv6 socket, whose IPv4 addresses have 16 bytes
-	outside   bool  // the peer is beyond the open wire
-	closed    bool  // by the user
-	wshut     bool  // CloseWrite was called
-	writing   bool  // a Write is under way; others wait for it
-	connected bool  // the handshake is done
-	detached  bool  // out of the demultiplexer
-	stalled   bool  // on the stack's list of those that wait for ring room
+	ln      *TCPListener   // while it waits to be accepted
+	pending *device.Packet // cut from the TCB when the TX ring was full
+	early   *earlyData     // sent with the SYN (Fast Open); nil: nothing
+	prior   *tcp.Params    // what an earlier connection of this name left; nil: nothing
+	addrs   *tcpAddrs      // made when first asked for
+	how     hold           // its claim on the local port
+	linger  int32          // seconds; -1: the default
+	burst   atomic.Int32   // bytes written since the writer last let others run
+	ipID    uint16         // next IP identification
+	tos     uint8          // IP_TOS, IPV6_TCLASS: without ECN
+	network network        // what it was dialled or listened as, for errors
+	claimed claimAddr      // the address how was claimed for
+	soErr   tcp.Error      // told to the next caller, once (Linux's sk_err)
+	rpast   bool           // rdue has passed: the timer says so, and reads need not ask the clock
+
+	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes
+	outside   bool // the peer is beyond the open wire
+	closed    bool // by the user
+	wshut     bool // CloseWrite was called
+	writing   bool // a Write is under way; others wait for it
+	connected bool // the handshake is done
+	detached  bool // out of the demultiplexer
+	stalled   bool // on the stack's list of those that wait for ring room
 }
+
+// tcpAddrs are the names of both ends.
+type tcpAddrs struct{ local, remote net.TCPAddr }
 
 // wakes is whom to wake once the locks are given up.
 type wakes struct{ rd, wr, accept Cond }
@@ -175,7 +178,7 @@ func (c *TCPConn) act(now time.Duration) (w wakes) {
 		return w
 	}
 	if ev&tcp.EvError != 0 {
-		c.soErr = errnoOf(c.tcb.Err())
+		c.soErr, _ = c.tcb.Err().(tcp.Error)
 		w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	}
 	if ev&(tcp.EvReadable|tcp.EvPeerClosed) != 0 {
@@ -255,7 +258,7 @@ func (c *TCPConn) rearm() {
 	if !c.rpast && !c.closed {
 		due = min(due, c.rdue)
 	}
-	if c.wr.waiting > 0 {
+	if c.wr.busy() {
 		due = min(due, c.wdue)
 	}
 	if due == never {
@@ -312,7 +315,7 @@ func (c *TCPConn) detach() {
 	}
 	c.detached = true
 	if c.s.tcp.remove(&c.node) {
-		c.s.tcpPorts.release(c.bound, c.node.key.lport, c.how)
+		c.s.tcpPorts.release(c.claimed.of(c.node.key.local), c.node.key.lport, c.how)
 	}
 	if c.pending != nil {
 		// Its own last words (an RST, say) must still get out.
@@ -334,7 +337,7 @@ func (c *TCPConn) detach() {
 
 // toTimeWait leaves a compact stand-in in the connection's place.
 func (c *TCPConn) toTimeWait(now time.Duration) {
-	tw := &timeWait{s: c.s, tcb: c.tcb.TimeWait(now), how: c.how, bound: c.bound, outside: c.outside}
+	tw := &timeWait{s: c.s, tcb: c.tcb.TimeWait(now), how: c.how, bound: c.claimed.of(c.node.key.local), outside: c.outside}
 	tw.node.val = tw
 	tw.timer.owner = tw
 	if !c.s.tcp.replace(&c.node, &tw.node) {

@@ -110,7 +110,7 @@ func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
 	c.ln = l
 	c.wide = l.wide
 	c.node.key, c.node.queue = *flow, queue
-	c.how, c.bound = hold{reuse: true}, flow.local
+	c.how = hold{reuse: true}
 	c.outside = !l.s.nic.IsLocal(flow.remote.addr())
 	if l.template != nil {
 		c.tcb.Inherit(&l.template.tcb)
@@ -132,7 +132,7 @@ func (l *TCPListener) admit(c *TCPConn, r *receiver, p *device.Packet) {
 		s.drop(p, DropTCPListen)
 		return
 	}
-	s.tcpPorts.hold(c.bound, c.node.key.lport, c.how)
+	s.tcpPorts.hold(c.node.key.local, c.node.key.lport, c.how)
 	c.ipID = s.firstIPID(&c.node.key)
 	w := c.settle(r.now)
 	c.mu.Unlock()
@@ -318,7 +318,7 @@ func (l *TCPListener) expire(now time.Duration) {
 	l.timer.set = false
 	if l.due <= now {
 		l.acc.wakeAll()
-	} else if l.acc.waiting > 0 {
+	} else if l.acc.busy() {
 		l.s.arm(&l.timer, l.due)
 	}
 }

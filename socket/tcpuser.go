@@ -93,8 +93,11 @@ func (c *TCPConn) afterRead(n int) int {
 
 // takeError returns the pending error, once.
 func (c *TCPConn) takeError() error {
-	err := c.soErr
-	c.soErr = nil
+	if c.soErr == 0 {
+		return nil
+	}
+	err := errnoOf(c.soErr)
+	c.soErr = 0
 	return err
 }
 
@@ -346,12 +349,24 @@ func (c *TCPConn) LocalAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
+	return &c.names().local
+}
+
+// names returns the names of both ends.
+func (c *TCPConn) names() *tcpAddrs {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.laddr == nil {
-		c.laddr = tcpAddr(c.node.key.localAddr(), c.wide)
+	if c.addrs != nil {
+		return c.addrs
 	}
-	return c.laddr
+	a := &tcpAddrs{
+		local:  *tcpAddr(c.node.key.localAddr(), c.wide),
+		remote: *tcpAddr(c.node.key.remoteAddr(), c.wide),
+	}
+	if c.node.key.rport != 0 { // else it may yet be given other names
+		c.addrs = a
+	}
+	return a
 }
 
 // RemoteAddr returns the peer's address, a *net.TCPAddr.
@@ -359,12 +374,7 @@ func (c *TCPConn) RemoteAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.raddr == nil {
-		c.raddr = tcpAddr(c.node.key.remoteAddr(), c.wide)
-	}
-	return c.raddr
+	return &c.names().remote
 }
 
 // opError wraps err as package net does.

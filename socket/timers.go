@@ -40,10 +40,10 @@ type timerQueue struct {
 
 // arm makes sure that t fires no later than due. The owner's lock is held.
 func (s *Stack) arm(t *timer, due time.Duration) {
-	if due == never || t.set && t.armed <= due {
+	if due == never || t.set && t.due <= due {
 		return
 	}
-	t.set, t.armed = true, due
+	t.set = true
 	q := &s.timers
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -31,15 +31,22 @@ type Cond interface {
 // the lock of its socket.
 //
 // This file is the only one in which a goroutine of a user blocks.
-type waitq struct {
-	cond    Cond
+type waitq struct{ *waiter }
+
+// A waiter is a condition variable and how many wait for it.
+type waiter struct {
+	cond    Cond // &own, or the Parker's
 	waiting int32
+	own     sync.Cond
 }
+
+// busy reports whether somebody waits.
+func (w *waitq) busy() bool { return w.waiter != nil && w.waiting > 0 }
 
 // wait parks the caller until wake, giving up l meanwhile.
 func (w *waitq) wait(s *Stack, l sync.Locker) {
-	if w.cond == nil {
-		w.cond = s.newCond(l)
+	if w.waiter == nil {
+		w.waiter = s.newWaiter(l)
 	}
 	w.waiting++
 	defer func() { w.waiting-- }()
@@ -63,7 +70,7 @@ func (w *waitq) waitOrUnlock(s *Stack, l sync.Locker) {
 // for nobody. A socket decides under its lock and wakes without it, so that
 // the woken does not run into the lock at once.
 func (w *waitq) waiters() Cond {
-	if w.waiting == 0 {
+	if !w.busy() {
 		return nil
 	}
 	return w.cond
@@ -71,7 +78,7 @@ func (w *waitq) waiters() Cond {
 
 // wakeAll wakes everybody; for the paths where holding the lock is no matter.
 func (w *waitq) wakeAll() {
-	if w.waiting > 0 {
+	if w.busy() {
 		w.cond.Broadcast()
 	}
 }
@@ -84,11 +91,15 @@ func (s *Stack) yield() {
 	}
 }
 
-func (s *Stack) newCond(l sync.Locker) Cond {
-	if s.parker == nil {
-		return sync.NewCond(l)
+func (s *Stack) newWaiter(l sync.Locker) *waiter {
+	w := new(waiter)
+	if s.parker != nil {
+		w.cond = s.parker.NewCond(l)
+		return w
 	}
-	return s.parker.NewCond(l)
+	w.own.L = l
+	w.cond = &w.own
+	return w
 }
 
 // expired reports whether the deadline due has passed.

@@ -3,6 +3,7 @@ package tcp
 import (
 	"reflect"
 	"sync"
+	"sync/atomic"
 )
 
 // env is what the connections of a stack have in common, so that each holds one pointer to it. It hangs on
@@ -15,6 +16,20 @@ type env struct {
 	observer Observer
 
 	transfers sync.Pool
+	keepAlive atomic.Pointer[KeepAliveConfig] // the latest that was set
+}
+
+// sharedKeepAlive returns c in memory that connections share: package net gives all of them the same. e may
+// be nil.
+func (e *env) sharedKeepAlive(c KeepAliveConfig) *KeepAliveConfig {
+	if e == nil {
+		return &c
+	}
+	if last := e.keepAlive.Load(); last != nil && *last == c {
+		return last
+	}
+	e.keepAlive.Store(&c)
+	return &c
 }
 
 // newEnv returns the env for a connection with p: that of the connection before, if it had the same Params.

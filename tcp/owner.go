@@ -20,6 +20,7 @@ func (t *TCB) Inherit(from *TCB) {
 	t.nonagle, t.caKind = from.nonagle, from.caKind
 	t.sndLimit, t.rcvLimit = from.sndLimit, from.rcvLimit
 	t.ack.pingpong = from.ack.pingpong
+	t.keep = from.keep
 	if from.opt != nil {
 		o := *from.opt
 		if o.urgent != nil {

@@ -122,8 +122,8 @@ type KeepAliveConfig struct {
 // MUST-24 to MUST-26).
 func (t *TCB) SetKeepAlive(now time.Duration, c KeepAliveConfig) {
 	t.set(fKeepalive, c.Enable)
-	if c.Idle > 0 || c.Interval > 0 || c.Count > 0 || t.opt != nil {
-		t.needOpt().keep = c
+	if c.Idle > 0 || c.Interval > 0 || c.Count > 0 || t.keep != nil {
+		t.keep = t.env.sharedKeepAlive(c)
 	}
 	if !c.Enable {
 		t.disarm(TimerKeepalive)
@@ -137,8 +137,8 @@ func (t *TCB) SetKeepAlive(now time.Duration, c KeepAliveConfig) {
 // KeepAlive returns what SetKeepAlive has set, with defaults filled in once a connection was started.
 func (t *TCB) KeepAlive() KeepAliveConfig {
 	c := KeepAliveConfig{Enable: t.has(fKeepalive)}
-	if t.opt != nil {
-		c.Idle, c.Interval, c.Count = t.opt.keep.Idle, t.opt.keep.Interval, t.opt.keep.Count
+	if t.keep != nil {
+		c.Idle, c.Interval, c.Count = t.keep.Idle, t.keep.Interval, t.keep.Count
 	}
 	if t.env != nil {
 		c.Idle, c.Interval, c.Count = t.keepIdle(), t.keepInterval(), t.keepCount()
@@ -147,22 +147,22 @@ func (t *TCB) KeepAlive() KeepAliveConfig {
 }
 
 func (t *TCB) keepIdle() time.Duration {
-	if t.opt != nil && t.opt.keep.Idle > 0 {
-		return t.opt.keep.Idle
+	if t.keep != nil && t.keep.Idle > 0 {
+		return t.keep.Idle
 	}
 	return t.env.cfg.KeepaliveTime
 }
 
 func (t *TCB) keepInterval() time.Duration {
-	if t.opt != nil && t.opt.keep.Interval > 0 {
-		return t.opt.keep.Interval
+	if t.keep != nil && t.keep.Interval > 0 {
+		return t.keep.Interval
 	}
 	return t.env.cfg.KeepaliveIntvl
 }
 
 func (t *TCB) keepCount() int {
-	if t.opt != nil && t.opt.keep.Count > 0 {
-		return t.opt.keep.Count
+	if t.keep != nil && t.keep.Count > 0 {
+		return t.keep.Count
 	}
 	return t.env.cfg.KeepaliveProbes
 }

@@ -4,7 +4,6 @@ import "time"
 
 // options are settings that most connections leave alone.
 type options struct {
-	keep        KeepAliveConfig
 	userTimeout time.Duration
 	linger2     time.Duration
 	probeSince  time.Duration // when zero-window probing began; 0: not probing

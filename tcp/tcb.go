@@ -33,6 +33,8 @@ type TCB struct {
 	env *env     // what all connections of the stack share
 	opt *options // what users rarely set; nil: defaults
 
+	keep *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed
+
 	snd sendVars
 	rcv recvVars
 	ts  tsVars
@@ -179,7 +181,7 @@ func (t *TCB) init(now time.Duration, p *Params) {
 	const userFlags = fSndLocked | fRcvLocked | fKeepalive
 	*t = TCB{
 		env:   newEnv(p),
-		flags: t.flags & userFlags, nonagle: t.nonagle, opt: t.opt, caKind: t.caKind,
+		flags: t.flags & userFlags, nonagle: t.nonagle, opt: t.opt, keep: t.keep, caKind: t.caKind,
 		sndLimit: t.sndLimit, rcvLimit: t.rcvLimit, ack: ackVars{pingpong: t.ack.pingpong},
 	}
 	t.localPort, t.remotePort = p.Local.Port(), p.Remote.Port()
