@@ -113,7 +113,7 @@ func sendMegabyte(t *testing.T, a, b *sim.Host) {
 	require.EqualValues(t, 1e6, <-received)
 	_, err = c.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)
-	require.NoError(t, c.(net.Conn).Close())
+	require.NoError(t, c.Close())
 }
 
 var (
