@@ -20,8 +20,11 @@ func TestNagle(t *testing.T) {
 	c.in(seg{flags: ACK, seq: 1, ack: 101})
 	c.want("until the small one is acknowledged", seg{flags: ACK | PSH, seq: 1101, ack: 1, len: 100})
 	c.tcb.SetNoDelay(true)
-	c.write(50)
-	c.want("TCP_NODELAY: at once", seg{flags: ACK | PSH, seq: 1201, ack: 1, len: 50})
+	c.wantIdle("nothing waits")
+	c.write(25)
+	c.want("TCP_NODELAY: at once", seg{flags: ACK | PSH, seq: 1201, ack: 1, len: 25})
+	c.write(25)
+	c.want("each", seg{flags: ACK | PSH, seq: 1226, ack: 1, len: 25})
 	c.tcb.SetNoDelay(false)
 	c.write(50)
 	c.wantIdle("Nagle again")
@@ -99,6 +102,11 @@ func TestShrinkingWindow(t *testing.T) {
 	c.in(seg{flags: ACK, seq: 1, ack: 6001, wnd: 0xffff})
 	c.want("what was outside counts as received, too (MUST-34)", seg{flags: ACK, seq: 6001, ack: 1, len: 1000})
 	c.wantState(StateEstablished)
+	c.in(seg{flags: ACK, seq: 1, ack: 6001, wnd: -1})
+	for range 3 {
+		c.timer()
+		c.wantCause("closed over what is in flight: that is the probe", seg{flags: ACK, seq: 6001, ack: 1, len: 1000}, CauseRetransmitProbe)
+	}
 }
 
 // TestZeroWindow: MUST-35, MUST-36, MUST-37, SHLD-29, SHLD-30.
