@@ -3,7 +3,6 @@ package sim_test
 import (
 	"bytes"
 	"io"
-	"net"
 	"regexp"
 	"strconv"
 	"strings"
