@@ -13,13 +13,13 @@ import (
 // A connection that sends a million segments thus moves its entry a few times
 // a second, not a million times.
 //
-// due and owner are guarded by the queue's lock; armed, by the owner's.
+// due is written with the owner's lock and the queue's held, so that either is
+// enough to read it; set is guarded by the owner's lock, pos by the queue's.
 type timer struct {
 	owner timed
 	due   time.Duration
-	pos   int32         // index in the heap plus one; 0: not queued
-	set   bool          // owner's view: an entry due no later than armed exists
-	armed time.Duration // owner's view of due
+	pos   int32 // index in the heap plus one; 0: not queued
+	set   bool  // an entry due no later than due exists
 }
 
 // timed is what a timer wakes. expire is called without locks held.
