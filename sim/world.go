@@ -73,7 +73,7 @@ type World struct {
 	ids     uint64 // coroutines made, contexts with time-outs
 	live    roster
 	main    Coroutine // stands for the goroutine that drives the World, when that waits
-	current *Coroutine
+	current atomic.Pointer[Coroutine]
 	goal    goal
 	looping atomic.Bool   // somebody drives
 	turns   atomic.Uint64 // of coroutines: odd during one (see dog)

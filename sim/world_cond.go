@@ -112,7 +112,7 @@ func (w *World) caller() *Coroutine {
 		debug.SetPanicOnFault(false)
 		return &w.main
 	}
-	c := w.current
+	c := w.current.Load()
 	switch {
 	case c == nil:
 		panic("sim: a function that was planned by At waits for the World")

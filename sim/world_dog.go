@@ -80,7 +80,10 @@ func (w *World) suspect() *Coroutine {
 	if took < w.patience()/4 {
 		return nil
 	}
-	c := w.current // written before the turn began
+	c := w.current.Load() // another, if the turn has ended: it is asked again below
+	if c == nil {
+		return nil
+	}
 	stack := c.find(stacks(), true)
 	stuck := stack != "" && !busy(stack) && stripTime(stack) == stripTime(d.stack)
 	d.stack = stack

@@ -42,7 +42,7 @@ func (w *World) drive(g goal) error {
 	w.watchDog()
 	defer func() {
 		debug.SetPanicOnFault(marked)
-		w.current = nil
+		w.current.Store(nil)
 		w.looping.Store(false)
 	}()
 	err := w.spin()
@@ -141,9 +141,9 @@ func (w *World) resume(c *Coroutine) {
 	if w.watch != nil && w.watch.on {
 		w.watch.note(c.name + " runs")
 	}
-	w.current = c
+	w.current.Store(c)
 	c.next()
-	w.current = nil
+	w.current.Store(nil)
 }
 
 // close ends all coroutines: those that wait for sockets have been told that they are closed, and what waits then, or again, is
