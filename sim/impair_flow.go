@@ -80,9 +80,12 @@ type flowTable struct {
 	m              map[Flow]*flowState
 	newest, oldest *flowState
 	limit          int
-	firsts         [16]firstFragment // of datagrams in fragments, the latest ones
+	firsts         []firstFragment // of datagrams in fragments, the latest ones
 	nextFirst      int
 }
+
+// rememberedFragments is of how many datagrams in fragments at a time a link knows the ports.
+const rememberedFragments = 16
 
 // firstFragment remembers the flow that the first fragment of a datagram told.
 type firstFragment struct {
@@ -120,6 +123,9 @@ func (t *flowTable) get(i *PacketInfo) *flowState {
 func (t *flowTable) fragment(i *PacketInfo) {
 	key := i.Flow.withoutPorts()
 	if !i.later {
+		if t.firsts == nil {
+			t.firsts = make([]firstFragment, rememberedFragments)
+		}
 		t.firsts[t.nextFirst] = firstFragment{key, i.id, i.Flow}
 		t.nextFirst = (t.nextFirst + 1) % len(t.firsts)
 		return

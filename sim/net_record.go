@@ -56,6 +56,10 @@ func (r *Recording) tap(dir device.Direction, now time.Duration, n *device.NIC, 
 	}
 	var i PacketInfo
 	i.parse(p, r.scratch[:])
+	if r.packets == nil {
+		// Most recordings are of more than a handful of packets, and the first ones would be copied again and again.
+		r.packets, r.data = make([]recorded, 0, 16), make([]byte, 0, 1024)
+	}
 	from := len(r.data)
 	r.data = n.AppendWire(r.data, p)
 	r.packets = append(r.packets, recorded{now, i.Flow, from, len(r.data) - from, tcp.Cause(p.Cause)})

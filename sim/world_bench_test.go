@@ -62,9 +62,11 @@ func BenchmarkWorldExchange(b *testing.B) {
 	} {
 		b.Run(x.name, func(b *testing.B) {
 			b.ReportAllocs()
+			cpu := cpuTime()
 			for b.Loop() {
 				exchangeOnce(b, x.cfg, x.m)
 			}
+			b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op")
 		})
 	}
 }
@@ -108,13 +110,14 @@ func BenchmarkWorldEvents(b *testing.B) {
 				})
 			}
 			b.ReportAllocs()
-			before := w.Events()
+			before, cpu := w.Events(), cpuTime()
 			for b.Loop() {
 				if err := w.Run(w.Now() + time.Second); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(w.Events()-before)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(w.Events()-before)/(cpuTime()-cpu).Seconds(), "events/cpu-s")
 		})
 	}
 }
@@ -140,6 +143,7 @@ func echoMessages(c io.ReadWriter) {
 func BenchmarkWorldIdle(b *testing.B) {
 	const hours = 100_000
 	b.ReportAllocs()
+	cpu := cpuTime()
 	for b.Loop() {
 		w, c := idleWorld(b)
 		if err := w.Run(hours * time.Hour); err != nil {
@@ -149,4 +153,5 @@ func BenchmarkWorldIdle(b *testing.B) {
 		w.Close()
 	}
 	b.ReportMetric(hours*float64(b.N)/b.Elapsed().Seconds(), "hours/s")
+	b.ReportMetric(hours*float64(b.N)/(cpuTime()-cpu).Seconds(), "hours/cpu-s")
 }
