@@ -303,8 +303,15 @@ func (k *Socket) renew() {
 }
 
 // revive makes a socket whose connection has failed ready for another one. Its
-// port went with the connection; if it was bound it gets that back.
+// port went with the connection; if it was bound it gets that back. What the
+// connection had received is lost. Its lock is held.
 func (k *Socket) revive() {
+	k.tcp.closed = true
+	if k.tcp.detached {
+		k.tcp.tcb.Release()
+	} else {
+		k.tcp.detach()
+	}
 	k.renew()
 	if k.isBound {
 		a := k.bound.addr

@@ -314,3 +314,30 @@ func TestSyscallScripts(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectAgainLosesNoMemory: a connection that was reset before connect was asked how it ended, with data in it, is
+// given up entirely when connect has told.
+func TestConnectAgainLosesNoMemory(t *testing.T) {
+	s := socket.New(socket.Config{})
+	defer s.Close()
+	s.NIC().Pool().Audit = true
+	run := &scriptRun{open: openOnStack(s), socks: map[string]scriptSocket{}, ports: map[string]string{}}
+	for line := range strings.Lines(`l socket tcp4
+		l bind 127.0.0.1:0
+		l listen 1
+		c socket tcp4
+		c connect =l
+		l accept s
+		c send unread
+		s send lost
+		s close
+		c connect =l
+		c connect =l
+		l accept s
+		s close
+		c close
+		l close`) {
+		t.Log(line, run.step(strings.Fields(line)))
+	}
+	require.Zero(t, s.NIC().Pool().Stats().BufsOut)
+}
