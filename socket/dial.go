@@ -395,8 +395,8 @@ func (c *TCPConn) giveUp() {
 	if !c.detached {
 		c.tcb.Abort(now)
 		c.settleUser(now).run()
-		c.detach()
 	}
+	c.detach()
 	q := int(c.node.queue)
 	c.mu.Unlock()
 	c.s.kick(q, now)

@@ -60,19 +60,30 @@ func (s *Stack) forgetTCP(match func(local netip.Addr) bool) int {
 	return n
 }
 
-// forget closes l without a word to those that it has not accepted; they are in the demultiplexer and found there.
+// forget closes l without a word to those that it has not accepted. Those that are still connected are in the
+// demultiplexer and found there; the others, which have data that nobody is going to read, are not.
 func (l *TCPListener) forget() bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
 		return false
 	}
 	l.closed = true
+	queue := l.queue
 	l.queue, l.half = nil, nil
 	l.s.disarm(&l.timer)
 	l.acc.wakeAll()
 	l.s.tcp.remove(&l.node)
 	l.s.tcpPorts.release(l.node.key.local, l.node.key.lport, l.how)
+	l.mu.Unlock()
+	for _, c := range queue {
+		c.mu.Lock()
+		if c.detached {
+			c.closed = true
+			c.detach() // gives back what it had received
+		}
+		c.mu.Unlock()
+	}
 	return true
 }
 

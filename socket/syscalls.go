@@ -307,11 +307,7 @@ func (k *Socket) renew() {
 // connection had received is lost. Its lock is held.
 func (k *Socket) revive() {
 	k.tcp.closed = true
-	if k.tcp.detached {
-		k.tcp.tcb.Release()
-	} else {
-		k.tcp.detach()
-	}
+	k.tcp.detach()
 	k.renew()
 	if k.isBound {
 		a := k.bound.addr

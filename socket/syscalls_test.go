@@ -315,29 +315,53 @@ func TestSyscallScripts(t *testing.T) {
 	}
 }
 
-// TestConnectAgainLosesNoMemory: a connection that was reset before connect was asked how it ended, with data in it, is
-// given up entirely when connect has told.
-func TestConnectAgainLosesNoMemory(t *testing.T) {
-	s := socket.New(socket.Config{})
-	defer s.Close()
-	s.NIC().Pool().Audit = true
-	run := &scriptRun{open: openOnStack(s), socks: map[string]scriptSocket{}, ports: map[string]string{}}
-	for line := range strings.Lines(`l socket tcp4
+// TestResetLosesNoMemory: what came before a reset and is not read any more is given back: where connect tells of the
+// reset, and where a connection that was never accepted goes with its listener.
+func TestResetLosesNoMemory(t *testing.T) {
+	const begin = `l socket tcp4
 		l bind 127.0.0.1:0
 		l listen 1
 		c socket tcp4
 		c connect =l
-		l accept s
-		c send unread
-		s send lost
-		s close
-		c connect =l
-		c connect =l
-		l accept s
-		s close
-		c close
-		l close`) {
-		t.Log(line, run.step(strings.Fields(line)))
+		`
+	for _, x := range []struct {
+		name, script string
+		end          func(s *socket.Stack)
+	}{
+		{"connect again", begin + `l accept s
+			c send unread
+			s send lost
+			s close
+			c connect =l
+			c connect =l
+			l accept s
+			s close
+			c close
+			l close`, nil},
+		{"listener closed", begin + `c send lost
+			c set linger 0
+			c close
+			l close`, nil},
+		{"forgotten", begin + `c send lost
+			c set linger 0
+			c close`, func(s *socket.Stack) { s.Forget(func(netip.Addr) bool { return true }) }},
+		{"stack closed", begin + `c send lost
+			c set linger 0
+			c close`, func(s *socket.Stack) { s.Close() }},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			s := socket.New(socket.Config{})
+			defer s.Close()
+			s.NIC().Pool().Audit = true
+			run := &scriptRun{open: openOnStack(s), socks: map[string]scriptSocket{}, ports: map[string]string{}}
+			for line := range strings.Lines(x.script) {
+				t.Log(strings.TrimSpace(line), run.step(strings.Fields(line)))
+			}
+			if x.end != nil {
+				require.NotZero(t, s.NIC().Pool().Stats().BufsOut)
+				x.end(s)
+			}
+			require.Zero(t, s.NIC().Pool().Stats().BufsOut)
+		})
 	}
-	require.Zero(t, s.NIC().Pool().Stats().BufsOut)
 }

@@ -310,9 +310,16 @@ func (c *TCPConn) resume(now time.Duration) bool {
 // detach takes the connection out of the demultiplexer and gives its port
 // back. What was received stays readable.
 func (c *TCPConn) detach() {
-	if c.detached {
-		return
+	if !c.detached {
+		c.leave()
 	}
+	if c.closed {
+		c.tcb.Release()
+	}
+}
+
+// leave is detach, the first time.
+func (c *TCPConn) leave() {
 	c.detached = true
 	if c.s.tcp.remove(&c.node) {
 		c.s.tcpPorts.release(c.claimed.of(c.node.key.local), c.node.key.lport, c.how)
@@ -329,9 +336,6 @@ func (c *TCPConn) detach() {
 	if c.ln != nil {
 		c.ln.gone(c)
 		c.ln = nil
-	}
-	if c.closed {
-		c.tcb.Release()
 	}
 }
 

@@ -123,9 +123,11 @@ func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
 // held, and sends the answer.
 func (l *TCPListener) admit(c *TCPConn, r *receiver, p *device.Packet) {
 	s := l.s
-	if !s.tcp.insert(&c.node) {
-		// Two SYNs of one flow at the same time on different queues.
-		c.detached = true
+	if c.detached || !s.tcp.insert(&c.node) {
+		// The listener was closed just now, or two SYNs of one flow came at the
+		// same time on different queues.
+		c.detached, c.closed = true, true
+		c.tcb.Release()
 		l.gone(c)
 		c.ln = nil
 		c.mu.Unlock()
@@ -193,6 +195,10 @@ func (l *TCPListener) openCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 		return true
 	}
 	l.mu.Lock()
+	if l.closed { // meanwhile: nobody would look after the connection
+		l.mu.Unlock()
+		return false
+	}
 	c := l.child(flow, uint8(r.queue))
 	l.half = append(l.half, c)
 	l.mu.Unlock()
