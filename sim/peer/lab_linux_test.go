@@ -98,6 +98,8 @@ type lab struct {
 	t    testing.TB
 	a, b host
 	wire *wire
+
+	turns uint16 // simultaneous opens so far
 }
 
 // Addresses of a lab, of the ranges for documentation, by family.
