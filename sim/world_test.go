@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -697,4 +698,22 @@ func selfSigned(t *testing.T) tls.Certificate {
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	require.NoError(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// Package net/http dials in goroutines of its own: the World says so.
+func TestWorldHTTP(t *testing.T) {
+	w, err := sim.NewWorld(sim.NetConfig{Seed: 42})
+	require.NoError(t, err)
+	w.Patience = 20 * time.Millisecond
+	client := &http.Client{Transport: &http.Transport{DialContext: w.Host("client").DialContext}}
+	w.Host("server")
+	w.Go("browser", func() { client.Get("http://server/") })
+	err = w.Run(sim.Never)
+	var foreign *sim.ForeignError
+	require.ErrorAs(t, err, &foreign)
+	require.Contains(t, foreign.Stack, "net/http")
+	var blocked *sim.BlockedError
+	require.ErrorAs(t, err, &blocked)
+	require.Equal(t, "browser", blocked.Name)
+	require.Contains(t, err.Error(), "simtest")
 }
