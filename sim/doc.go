@@ -15,12 +15,41 @@
 // integer arithmetic: a seed gives the same decisions for a flow on every machine, whatever else is sent. Decisions are
 // recorded with their reasons (Impaired.Decisions) and can be vetoed one by one (ImpairConfig.Filter).
 //
-// A Queue orders events by due time and, at one instant, by a key that does not depend on who came first. It runs in virtual
-// time or on a clock, and is what delays packets.
+// # Hosts in three kinds of time
+//
+// A Net is a network of hosts with names and addresses, between which links are bad, partitions cut and hosts crash. All that
+// happens on it by itself, the arrival of packets, the timers of connections and the deadlines of sockets, is in one Queue,
+// ordered by due time and, at one instant, by a key that does not depend on who came first. The Queue runs
+//
+//   - on the wall clock: NewNet, for a look at a program as it is;
+//   - in the bubble of testing/synctest: package simtest, for tests of any program, net/http and gRPC included;
+//   - in virtual time of its own: World, for programs that run as coroutines on one event loop. There a seed gives one
+//     run of any program that does not itself look at real time, random numbers or the order of maps; one can go event by
+//     event and be told what each was; and making one, a connection, a request, its response and the end take some 50 µs,
+//     for fuzzing.
+//
+// A Driver is a single computer, packet by packet.
 //
 // Package capture writes what passes as pcapng and as text like tcpdump's; the command lo shows it all.
 //
+// # Measured
+//
+// On 2026-11-28 (2 cores of an AMD EPYC, Go 1.26.8), on a machine so busy (load 20) that only processor time says something:
+//
+//	                                                            LOOPBACK_REPLAY=1000 go test -run TestWorldReplays -v ./sim
+//	3001 runs of a World with one seed, 5 % loss, 2 % duplicates, 2 % reordering, 20 ms ± 5 ms, on 1, 2 and 8 processors:
+//	  100 connections of TCP from 8 hosts                       1 distinct capture (SHA-256 of the pcapng)
+//	  questions and answers by UDP, with retries                1
+//	  TCP through a partition and a crash                       1
+//	                                                            go test -run xxx -bench World -benchmem ./sim
+//	events a second of processor time, perfect | bad link       1,000,000 | 970,000
+//	hours of an idle connection with two-hour keep-alive, same  660,000
+//	World, connection, 64-byte request and response, the end    43 µs and 28 KiB; 50 µs and 31 KiB with the recording
+//	two-hour keep-alive death | TIME-WAIT | 15-minute back-off   0.21 | 0.16 | 0.32 ms of real time
+//
 // # Limits
+//
+// A World cannot run programs whose goroutines use its network, such as net/http: it says so (World).
 //
 // A line with a Rate is shared by the flows of its rule, as real ones are, and so is what a full queue drops; PerFlow
 // divides it. Cutting divides segments but joins none. IPv6 packets are not fragmented on the way, as no router may; and
