@@ -134,7 +134,7 @@ func TestComparison(t *testing.T) {
 	for _, c := range Cells() {
 		o, k := spreadOf(t, ours[c.String()]), spreadOf(t, kernel[c.String()])
 		floor, model := c.Floor()/1e6, c.Model()/1e6
-		fmt.Fprintf(&b, "%-18v %v %v %9.2f %7.2f %7.2f %7.2f %8.2f\n", c, o, k, o.median/k.median, floor, c.Ceiling()/1e6, model, o.median/model)
+		fmt.Fprintf(&b, "%-18v %v %v %9.2f %7.2f %7.2f %7.2f %8.2f\n", c, o, k, o.median/k.median, floor, c.Formula()/1e6, model, o.median/model)
 
 		least, most := k.median, k.median
 		if c.Algorithm == "cubic" && c.RTT == time.Millisecond {

@@ -71,8 +71,9 @@ func (c Cell) Bytes() (warm, counted int64) {
 // lineGoodput is what the line carries of payload, in bits per second.
 const lineGoodput = Rate * MSS / MTU
 
-// Ceiling is the goodput in bits per second that no TCP of this algorithm has on this path in the long run.
-func (c Cell) Ceiling() float64 {
+// Formula is the goodput in bits per second by the formulas of the literature, which take losses to come at equal
+// distances and timeouts never; no more than the line carries.
+func (c Cell) Formula() float64 {
 	if c.Loss == 0 {
 		return lineGoodput
 	}

@@ -16,7 +16,10 @@
 // same scene between two kernels, and then with a Stack in either part, and ask
 // for the same results, the same segments and the same final states.
 //
-// The tests need Linux, root, /dev/net/tun and iproute2, and are skipped without.
-// With LOOPBACK_CI=1 in the environment they fail then, unless it is the kernel
-// that lacks a feature.
+// The tests need Linux, root, /dev/net/tun and iproute2, those of commands curl
+// and ping, and are skipped without. With LOOPBACK_CI=1 in the environment they
+// fail then, unless it is the kernel that lacks a feature.
+//
+// They run in real time and ask for no speed. TestGoodputOfKernel records, when
+// asked to, what the kernel gets through the paths of package goodput.
 package peer

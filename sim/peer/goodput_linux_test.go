@@ -61,12 +61,12 @@ func TestGoodputOfKernel(t *testing.T) {
 	var slow sync.WaitGroup
 	turns := make(chan struct{}, 8)
 	for i, c := range cells {
-		if c.Ceiling() > fastCell {
+		if c.Formula() > fastCell {
 			measure(i)
 		}
 	}
 	for i, c := range cells {
-		if c.Ceiling() <= fastCell {
+		if c.Formula() <= fastCell {
 			slow.Go(func() {
 				turns <- struct{}{}
 				defer func() { <-turns }()
