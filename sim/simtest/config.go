@@ -15,7 +15,8 @@ type Config struct {
 	sim.NetConfig
 	// OneProcessor runs the test with GOMAXPROCS=1 and without the garbage collector, whose work takes turns with
 	// that of goroutines: then goroutines that race among themselves, such as those of HTTP/2, do so in the same
-	// way each time, but for the runtime's own dice (select among several channels that are ready; everything, with -race).
+	// way nearly each time: what is left are the runtime's own dice (select among several channels that are ready;
+	// everything, with -race) and that it takes the processor away from who has had it for 10 ms.
 	OneProcessor bool
 }
 

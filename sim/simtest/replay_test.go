@@ -146,7 +146,7 @@ func TestReplayUDP(t *testing.T) {
 				}
 				defer c.Close()
 				for k := range 20 {
-					if err := ask(c, fmt.Sprintf("question %d of %s", k, h.Name())); err != nil {
+					if err := request(c, fmt.Sprintf("question %d of %s", k, h.Name())); err != nil {
 						t.Error(err)
 					}
 				}
@@ -157,8 +157,8 @@ func TestReplayUDP(t *testing.T) {
 	})
 }
 
-// ask sends a question until its answer comes.
-func ask(c net.Conn, question string) error {
+// request sends a question until its answer comes.
+func request(c net.Conn, question string) error {
 	b := make([]byte, 2000)
 	for range 10 {
 		if _, err := io.WriteString(c, question); err != nil {

@@ -22,6 +22,8 @@ import (
 var (
 	seedFlag      = flag.Uint64("loopback.seed", 1, "run simulated networks with this `seed`")
 	seedsFlag     = flag.String("loopback.seeds", "", "run simulated networks with every seed of a `range` such as 1-1000")
+	shrinkFlag    = flag.Bool("loopback.shrink", false, "look for the fewest decisions of the network with which a test still fails")
+	onlyFlag      = flag.String("loopback.only", "", "carry out these `decisions` of the network only: a list, or @FILE")
 	artifactsFlag = flag.String("loopback.artifacts", "", "keep captures of failed runs in this `directory`")
 )
 
@@ -42,6 +44,10 @@ func RunConfig(t *testing.T, cfg Config, f func(t *testing.T, n *sim.Net)) {
 	if cfg.Seed == 0 || given("loopback.seed") {
 		cfg.Seed = *seedFlag
 	}
+	if *shrinkFlag {
+		shrink(t, cfg.Seed)
+		return
+	}
 	RunSeed(t, cfg, f)
 }
 
@@ -58,6 +64,7 @@ func RunSeed(t *testing.T, cfg Config, f func(t *testing.T, n *sim.Net)) {
 	// testing's directory for artifacts must be asked for outside of the bubble.
 	dir := artifactDir(t, cfg.Seed)
 	cryptotest.SetGlobalRandom(t, cfg.Seed)
+	defer decide(t, &cfg.Impair)()
 	if cfg.OneProcessor || runtime.GOMAXPROCS(0) == 1 {
 		defer oneProcessor()()
 	}
@@ -93,7 +100,11 @@ func artifactDir(t *testing.T, seed uint64) string {
 // report says how to see a failure again, and keeps what was sent.
 func report(t *testing.T, n *sim.Net, dir string) {
 	t.Helper()
-	t.Logf("seed %d, at %v; to see it again: %s", n.Seed(), n.Now(), rerun(t.Name(), n.Seed()))
+	again := rerun(t.Name(), n.Seed())
+	if *onlyFlag != "" {
+		again += " -loopback.only='" + *onlyFlag + "'"
+	}
+	t.Logf("seed %d, at %v; to see it again: %s", n.Seed(), n.Now(), again)
 	if dir == "" {
 		t.Log("to keep the capture as well, add: -loopback.artifacts=DIR")
 		return
@@ -106,9 +117,11 @@ func report(t *testing.T, n *sim.Net, dir string) {
 }
 
 // rerun is the command that runs one test with one seed.
-func rerun(name string, seed uint64) string {
+func rerun(name string, seed uint64) string { return rerunOn(runtime.GOMAXPROCS(0), name, seed) }
+
+func rerunOn(procs int, name string, seed uint64) string {
 	cpu := ""
-	if runtime.GOMAXPROCS(0) == 1 {
+	if procs == 1 {
 		cpu = " -cpu=1" // it may matter: see the package's limits
 	}
 	return fmt.Sprintf("go test -run '%s'%s -loopback.seed=%d", pattern(name), cpu, seed)
