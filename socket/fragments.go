@@ -12,7 +12,7 @@ import (
 // fragment4 takes in a fragment. When it completes its datagram, that goes on
 // as one packet would have.
 func (r *receiver) fragment4(p *device.Packet, h ipv4.Header, d *datagram) {
-	f := &r.s.reasm
+	f := r.s.reassembly()
 	f.mu.Lock()
 	whole, why := f.v4.Input(r.time(), h, d.head, p.Frags[0].B, p.Frags[1].B)
 	r.s.armReassembly()
@@ -27,7 +27,7 @@ func (r *receiver) fragment4(p *device.Packet, h ipv4.Header, d *datagram) {
 
 // fragment6 is fragment4 for IPv6.
 func (r *receiver) fragment6(p *device.Packet, h ipv6.Header, d *datagram) {
-	f := &r.s.reasm
+	f := r.s.reassembly()
 	f.mu.Lock()
 	whole, why := f.v6.Input(r.time(), h, p.Head[len(h):], p.Frags[0].B, p.Frags[1].B)
 	r.s.armReassembly()
@@ -60,10 +60,19 @@ func (r *receiver) reassembled(p *device.Packet, whole []byte) {
 	r.input(q)
 }
 
+// reassembly returns the reassemblers, which the first fragment makes.
+func (s *Stack) reassembly() *reassembly {
+	if f := s.reasm.Load(); f != nil {
+		return f
+	}
+	s.reasm.CompareAndSwap(nil, new(reassembly))
+	return s.reasm.Load()
+}
+
 // armReassembly sees to it that fragments do not wait for ever; the lock of
 // the reassemblers is held.
 func (s *Stack) armReassembly() {
-	f := &s.reasm
+	f := s.reassembly()
 	if f.timer.owner == nil {
 		f.timer.owner = s
 	}
@@ -85,7 +94,7 @@ func (s *Stack) expire(now time.Duration) {
 			gone = append(gone, late{append([]byte(nil), first...), src, dst})
 		}
 	}
-	f := &s.reasm
+	f := s.reassembly()
 	f.mu.Lock()
 	f.timer.set = false
 	f.v4.Timeout(now, note)

@@ -56,7 +56,7 @@ type Stack struct {
 	udpPorts  ports
 	timeWaits twList
 	timers    timerQueue
-	reasm     reassembly
+	reasm     atomic.Pointer[reassembly]
 	paths     pathMTUs
 	fastOpen  fastOpenState
 
