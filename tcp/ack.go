@@ -342,6 +342,9 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 // congestionControl lets PRR or the algorithm change the window for what was delivered.
 func (t *TCB) congestionControl(a *ackState) {
 	delivered := t.total.delivered - a.delivered
+	if a.info&ackECE != 0 {
+		t.needOpt().rtos.ce += delivered
+	}
 	lost := t.total.lost - a.lost
 	before := t.cong.Cwnd
 	switch {

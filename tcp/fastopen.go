@@ -60,8 +60,16 @@ type fastOpen struct {
 	synData uint16          // bytes of data on our SYN
 	acked   bool            // data on a SYN was acknowledged
 	learned FastOpenResult
+	fail    uint8         // see the FastOpenFail numbers
 	sent    time.Duration // when the SYN-ACK left first
 }
+
+// Why a client's data did not go with the SYN, or was not taken (tcpi_fastopen_client_fail).
+const (
+	FastOpenFailNoCookie   = 1 // TFO_COOKIE_UNAVAILABLE
+	FastOpenFailNotAcked   = 2 // TFO_DATA_NOT_ACKED
+	FastOpenFailRetransmit = 3 // TFO_SYN_RETRANSMITTED
+)
 
 // FastOpenResult is what a client learns from the SYN-ACK, for the next time (RFC 7413 §4.1.3).
 type FastOpenResult struct {
@@ -155,6 +163,7 @@ func (t *TCB) fastOpenConnect(now time.Duration, f *FastOpen) {
 		c := f.Cookie
 		fo.option, fo.asked, fo.exp = &c, true, c.Experimental
 		if c.N == 0 {
+			fo.fail = FastOpenFailNoCookie
 			return
 		}
 	}
@@ -221,6 +230,10 @@ func (t *TCB) fastOpenAnswered(now time.Duration, in *Segment) (again bool) {
 	fo.learned = r
 	t.events |= EvFastOpen
 	if lost {
+		fo.fail = FastOpenFailNotAcked
+		if t.total.retrans > 0 {
+			fo.fail = FastOpenFailRetransmit
+		}
 		t.env.stats.TCPFastOpenActiveFail.Add(1)
 		q := t.txq()
 		for i := range q {

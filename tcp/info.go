@@ -51,6 +51,14 @@ type Info struct {
 	RcvWnd        uint32
 	UserTimeout   time.Duration
 
+	PacingRate         uint64        // bytes per second that Linux would pace at; this package does not pace
+	DeliveredCE        uint32        // segments delivered by ACKs with ECN-Echo
+	FastOpenClientFail uint8         // why data on the SYN was not taken: FastOpenFail numbers
+	Rehash             uint32        // timeouts after which Linux tries another path
+	TotalRTO           uint16        // expirations of the retransmission timer, of the SYN's too
+	TotalRTORecoveries uint16        // episodes of them
+	TotalRTOTime       time.Duration // that those took until something was acknowledged
+
 	// Beyond tcp_info: the variables of RFC 9293 §3.3.1.
 	SndUna, SndNxt, ISS Seq
 	RcvNxt, IRS         Seq
@@ -89,6 +97,17 @@ func (t *TCB) Info(now time.Duration) Info {
 		Congestion: t.Congestion(), SndBuf: int(t.sndLimit), RcvBuf: int(t.rcvLimit),
 		SndQueue: t.Unacked(), RcvQueue: t.Readable(),
 	}
+	i.PacingRate = t.pacingRate()
+	if o := t.opt; o != nil {
+		i.DeliveredCE, i.TotalRTO, i.TotalRTORecoveries, i.TotalRTOTime = o.rtos.ce, o.rtos.expired, o.rtos.episodes, o.rtos.took
+		i.Rehash = uint32(o.rtos.expired)
+		if o.rtos.since != 0 {
+			i.TotalRTOTime += now - o.rtos.since
+		}
+		if o.fast != nil {
+			i.FastOpenClientFail = o.fast.fail
+		}
+	}
 	if t.has(fWScale) {
 		i.SndWscale, i.RcvWscale = t.snd.scale, t.rcv.scale
 	}
@@ -99,6 +118,22 @@ func (t *TCB) Info(now time.Duration) Info {
 		i.ReordSeen = 1
 	}
 	return i
+}
+
+// pacingRate is Linux's tcp_update_pacing_rate: twice the window in a round trip in slow start, 1.2 times after it.
+func (t *TCB) pacingRate() uint64 {
+	if t.env == nil {
+		return 0
+	}
+	ratio := uint64(120)
+	if t.cong.Cwnd < t.cong.Ssthresh/2 {
+		ratio = 200
+	}
+	rate := uint64(t.mss) * uint64(max(int(t.cong.Cwnd), t.packetsOut())) * ratio * 10000
+	if srtt := uint64(t.rtt.SRTT().Microseconds()); srtt > 0 {
+		return rate / srtt
+	}
+	return rate << 3
 }
 
 // bytesSent returns how many bytes were sent, without retransmissions.

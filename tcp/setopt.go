@@ -179,12 +179,13 @@ func (t *TCB) windowClamp() int {
 	return int(t.opt.clamp)
 }
 
-// rtoCounts are for Info: how often the retransmission timer expired, how many episodes of that ended well, and how
-// long those took.
+// rtoCounts are for Info: how often the retransmission timer expired, how many episodes of that began, and how long
+// they took until something was acknowledged.
 type rtoCounts struct {
-	expired, recovered uint16
-	took               time.Duration
-	since              time.Duration // when the present episode began
+	expired, episodes uint16
+	took              time.Duration
+	since             time.Duration // when the present episode began; 0: there is none
+	ce                uint32        // segments delivered by ACKs that echo congestion
 }
 
 // SetNotsentLowat bounds what may wait to be sent, in bytes: beyond it there is no room for more, and a writer is woken

@@ -202,6 +202,7 @@ func (t *TCB) countRTO(now time.Duration) {
 	c := &t.needOpt().rtos
 	if c.since == 0 {
 		c.since = max(now, 1)
+		c.episodes = uint16(min(int(c.episodes)+1, 65535))
 	}
 	c.expired = uint16(min(int(c.expired)+1, 65535))
 }
@@ -212,7 +213,6 @@ func (t *TCB) rtoRecovered(now time.Duration) {
 		return
 	}
 	c := &t.opt.rtos
-	c.recovered = uint16(min(int(c.recovered)+1, 65535))
 	c.took += now - c.since
 	c.since = 0
 }
@@ -337,6 +337,7 @@ func (t *TCB) synExpired(now time.Duration) {
 		return
 	}
 	t.env.stats.TCPTimeouts.Add(1)
+	t.countRTO(now)
 	if t.has(fFastOpen) && t.retransmits == 1 {
 		t.enterLoss(now)
 	}

@@ -290,6 +290,7 @@ func (k *linuxKernel) TCPInfo(fd int) (map[string]int64, error) {
 		return nil, err
 	}
 	info := map[string]int64{}
+	info["tcpi_fastopen_client_fail"] = int64(b[7] >> 1 & 3)
 	for i, name := range []string{"state", "ca_state", "retransmits", "probes", "backoff", "options"} {
 		info["tcpi_"+name] = int64(b[i])
 	}
@@ -320,6 +321,10 @@ func (k *linuxKernel) TCPInfo(fd int) (map[string]int64, error) {
 	read(4, "delivered delivered_ce")
 	read(8, "bytes_sent bytes_retrans")
 	read(4, "dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash")
+	for i, name := range []string{"total_rto", "total_rto_recoveries"} {
+		info["tcpi_"+name] = int64(binary.NativeEndian.Uint16(b[at+2*i:]))
+	}
+	info["tcpi_total_rto_time"] = int64(binary.NativeEndian.Uint32(b[at+4:]))
 	return info, nil
 }
 

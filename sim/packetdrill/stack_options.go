@@ -331,6 +331,9 @@ func (k *stackKernel) TCPInfo(fd int) (map[string]int64, error) {
 		"tcpi_data_segs_out": int64(i.DataSegsOut), "tcpi_delivered": int64(i.Delivered), "tcpi_bytes_sent": int64(i.BytesSent),
 		"tcpi_bytes_retrans": int64(i.BytesRetrans), "tcpi_dsack_dups": int64(i.DsackDups), "tcpi_reord_seen": int64(i.ReordSeen),
 		"tcpi_rcv_ooopack": int64(i.RcvOoopack), "tcpi_snd_wnd": int64(i.SndWnd), "tcpi_rcv_wnd": int64(i.RcvWnd),
+		"tcpi_pacing_rate": int64(i.PacingRate), "tcpi_max_pacing_rate": -1, "tcpi_delivered_ce": int64(i.DeliveredCE),
+		"tcpi_fastopen_client_fail": int64(i.FastOpenClientFail), "tcpi_rehash": int64(i.Rehash), "tcpi_total_rto": int64(i.TotalRTO),
+		"tcpi_total_rto_recoveries": int64(i.TotalRTORecoveries), "tcpi_total_rto_time": ms(i.TotalRTOTime),
 	}
 	return info, nil
 }
