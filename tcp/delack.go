@@ -100,6 +100,9 @@ func (t *TCB) measureRcvMSS(in *Segment) {
 	t.rcv.lastSeg = 0
 	n := uint32(in.Payload.N)
 	if n >= t.rcv.mss {
+		if t.wire != nil && n != t.rcv.mss {
+			t.measureRatio(int(n))
+		}
 		t.rcv.mss = max(min(n, uint32(t.rcv.adv)), 1)
 		if in.Flags&PSH != 0 {
 			t.ack.pending |= ackPushed

@@ -126,6 +126,9 @@ func (t *TCB) dropSend() {
 func (t *TCB) dropReceived() {
 	if t.x != nil {
 		t.x.rcv.release()
+		if t.wire != nil {
+			t.wire.clear()
+		}
 		t.idleX()
 	}
 }

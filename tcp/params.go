@@ -35,6 +35,7 @@ type Params struct {
 	ISS           Seq    // initial send sequence number (see ISN)
 	TSOffset      uint32 // added to the clock to make timestamps (see TSOffset)
 
+	Wire     bool      // segments come from beyond a wire: count their buffers as Linux does for a TUN device
 	FastOpen *FastOpen // nil: no Fast Open
 
 	// Reuse of a pair that was in TIME-WAIT (see TimeWait.Reusable): the last timestamp seen from the

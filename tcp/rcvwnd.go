@@ -11,7 +11,7 @@ import (
 
 // initWindow chooses the first window and the scale for a connection whose segments carry mss bytes.
 func (t *TCB) initWindow(scale bool, mss int) {
-	space := max(t.env.cfg.winFromSpace(int(t.rcvLimit)), 0)
+	space := max(t.winFromSpace(int(t.rcvLimit)), 0)
 	clamp := 65535 << MaxWScale
 	if n := t.windowClamp(); n > 0 {
 		clamp = n
@@ -83,6 +83,13 @@ const initialCwndForRcv = 10
 
 // charge returns how much of SO_RCVBUF is in use.
 func (t *TCB) charge() int {
+	if t.wire != nil {
+		n := t.wire.total
+		if t.ooo != nil {
+			n += t.ooo.size
+		}
+		return n
+	}
 	n, pieces := t.Readable(), 0
 	if t.x != nil {
 		pieces = t.x.rcv.pieces.len()
@@ -99,10 +106,10 @@ func (t *TCB) charge() int {
 func (t *TCB) chargeFor(n, pieces int) int { return t.env.cfg.spaceFromWin(n) + pieces*pieceOverhead }
 
 // fullSpace returns the window an empty buffer allows.
-func (t *TCB) fullSpace() int { return t.env.cfg.winFromSpace(int(t.rcvLimit)) }
+func (t *TCB) fullSpace() int { return t.winFromSpace(int(t.rcvLimit)) }
 
 // space returns the window the buffer allows now; negative when it holds more than it should.
-func (t *TCB) space() int { return t.env.cfg.winFromSpace(int(t.rcvLimit) - t.charge()) }
+func (t *TCB) space() int { return t.winFromSpace(int(t.rcvLimit) - t.charge()) }
 
 // receiveWindow returns what is left of the window advertised last.
 func (t *TCB) receiveWindow() uint32 {
@@ -174,11 +181,11 @@ func (t *TCB) growWindow(n int) {
 		return
 	}
 	incr := 0
-	size := n + pieceOverhead
-	if t.env.cfg.winFromSpace(size) <= n {
+	size := t.segmentSize(n)
+	if t.winFromSpace(size) <= n {
 		incr = 2 * int(t.rcv.adv)
 	} else {
-		incr = t.slowGrowth(size)
+		incr = t.slowGrowth(size, n)
 	}
 	if incr > 0 {
 		incr = max(incr, 2*n)
@@ -189,11 +196,11 @@ func (t *TCB) growWindow(n int) {
 
 // slowGrowth decides on growth for segments whose overhead outweighs their text: it is possible while the
 // buffer is much larger than the window.
-func (t *TCB) slowGrowth(size int) int {
-	truesize := t.env.cfg.winFromSpace(size) / 2
-	window := t.env.cfg.winFromSpace(t.env.cfg.Rmem[2]) / 2
+func (t *TCB) slowGrowth(size, n int) int {
+	truesize := t.winFromSpace(size) / 2
+	window := t.winFromSpace(t.env.cfg.Rmem[2]) / 2
 	for ; int(t.rcv.ssthresh) <= window; window /= 2 {
-		if truesize <= size-pieceOverhead {
+		if truesize <= n {
 			return 2 * int(t.rcv.mss)
 		}
 		truesize /= 2
@@ -256,15 +263,21 @@ func (t *TCB) adjustRcvSpace(now time.Duration) {
 		return
 	}
 	copied := uint32(t.rcv.read.Sub(t.drs.seq))
+	if t.wire != nil {
+		copied -= min(copied, uint32(t.rcv.nxt.Sub(t.rcv.read))) // Linux 6.17: what is not read yet will be next time
+	}
 	if copied > t.drs.space {
 		if t.env.cfg.ModerateRcvbuf == On && !t.has(fRcvLocked) {
-			win := uint64(copied)*2 + 16*uint64(t.rcv.adv)
+			win := uint64(copied) * 2
+			if t.wire == nil {
+				win += 16 * uint64(t.rcv.adv)
+			}
 			grow := win * uint64(copied-t.drs.space) / uint64(max(t.drs.space, 1))
 			win += grow * 2
-			size := min(t.env.cfg.spaceFromWin(int(min(win, 1<<30))), t.env.cfg.Rmem[2])
+			size := min(t.spaceFromWin(int(min(win, 1<<30))), t.env.cfg.Rmem[2])
 			if size > int(t.rcvLimit) {
 				t.rcvLimit = int32(size)
-				t.rcv.clamp = uint32(min(t.env.cfg.winFromSpace(size), 65535<<t.rcv.scale))
+				t.rcv.clamp = uint32(min(t.winFromSpace(size), 65535<<t.rcv.scale))
 			}
 		}
 		t.drs.space = copied

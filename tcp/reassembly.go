@@ -17,6 +17,7 @@ type oooSeg struct {
 type oooQueue struct {
 	segs  []oooSeg
 	bytes int
+	size  int      // memory, with Params.Wire
 	sack  [4]Range // blocks to report, the latest first (RFC 2018 §4)
 	nsack int
 }
@@ -99,6 +100,7 @@ func (t *TCB) insertOOO(q *oooQueue, seg oooSeg) bool {
 		t.extendDSACK(right.seq, right.end)
 		t.env.stats.TCPOFOMerge.Add(1)
 		q.bytes -= right.payload.N
+		q.size -= t.segmentSize(right.payload.N)
 		right.payload.Release()
 	}
 	if seg.seq == seg.end {
@@ -107,6 +109,7 @@ func (t *TCB) insertOOO(q *oooQueue, seg oooSeg) bool {
 	}
 	seg.payload.Retain()
 	q.bytes += seg.payload.N
+	q.size += t.segmentSize(seg.payload.N)
 	q.replace(i, j, seg)
 	return true
 }
@@ -150,6 +153,7 @@ func (t *TCB) drainOOO(now time.Duration) {
 		s := q.segs[n]
 		n++
 		q.bytes -= s.payload.N
+		q.size -= t.segmentSize(s.payload.N)
 		if s.seq.Before(dsackHigh) {
 			t.extendDSACK(s.seq, s.end.Min(dsackHigh))
 		}
@@ -195,6 +199,7 @@ func (t *TCB) pruneOOO(limit int) {
 	for len(q.segs) > 0 && t.charge() > limit {
 		last := &q.segs[len(q.segs)-1]
 		q.bytes -= last.payload.N
+		q.size -= t.segmentSize(last.payload.N)
 		last.payload.Release()
 		*last = oooSeg{}
 		q.segs = q.segs[:len(q.segs)-1]

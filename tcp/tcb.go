@@ -54,6 +54,8 @@ type TCB struct {
 	x   *transfer // queues; nil: all empty
 	ooo *oooQueue // out-of-order segments; nil: none
 
+	wire *wireBufs // memory of what was received; nil: not accounted for
+
 	sndLimit, rcvLimit int32 // SO_SNDBUF and SO_RCVBUF, bytes
 	timers             timerTable
 	rst                pendingReset
@@ -185,6 +187,9 @@ func (t *TCB) init(now time.Duration, p *Params) {
 		sndLimit: t.sndLimit, rcvLimit: t.rcvLimit, ack: ackVars{pingpong: t.ack.pingpong},
 	}
 	t.localPort, t.remotePort = p.Local.Port(), p.Remote.Port()
+	if p.Wire {
+		t.wire = &wireBufs{ratio: uint8(max(min(t.env.cfg.winFromSpace(256), 255), 1))}
+	}
 	t.set(fIPv6, !p.Remote.Addr().Unmap().Is4())
 
 	t.mtu = uint16(min(max(p.MTU, 68), 65535))

@@ -151,6 +151,9 @@ func (t *TCB) urgentPointer(in *Segment) {
 func (t *TCB) skipUrgent() {
 	t.x.rcv.skip(1)
 	t.rcv.read++
+	if t.wire != nil {
+		t.wire.consume(1)
+	}
 	t.idleX()
 }
 

@@ -94,7 +94,10 @@ func tcpActs() []act {
 			},
 			// Zero-window probes of Linux look like keep-alives: no data, the sequence number before the window.
 			want: []string{"TCP Zero Window segment", "TCP window update", "TCP keep-alive segment", "TCP window specified by the receiver is now completely full"},
-			may:  []string{"ACK to a TCP keep-alive segment"},
+			// Where the window cannot move the second segment is acknowledged late, as by Linux, and a tail loss probe
+			// comes first.
+			may: []string{"ACK to a TCP keep-alive segment", "This frame is a (suspected) retransmission",
+				"This frame is a (suspected) spurious retransmission", "D-SACK Sequence"},
 		},
 	}
 }

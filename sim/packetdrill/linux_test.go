@@ -331,13 +331,16 @@ func (k *linuxKernel) TCPInfo(fd int) (map[string]int64, error) {
 // TestScriptsOnLinux plays our scripts on the kernel of this machine. It
 // takes root and as long as the scripts take in real time, so it runs only
 // when PACKETDRILL_LINUX is set: to a pattern that names of scripts contain,
-// or to "all".
+// or to "all". PACKETDRILL_DIR names a directory of more scripts.
 func TestScriptsOnLinux(t *testing.T) {
 	pattern := os.Getenv("PACKETDRILL_LINUX")
 	if pattern == "" {
 		t.Skip("set PACKETDRILL_LINUX=all, as root, to try the scripts on the kernel of this machine")
 	}
-	for _, dir := range []string{"testdata", "differences"} {
+	for _, dir := range []string{"testdata", "differences", os.Getenv("PACKETDRILL_DIR")} {
+		if _, err := os.Stat(dir); err != nil {
+			continue
+		}
 		names, err := Scripts(os.DirFS(dir))
 		if err != nil {
 			t.Fatal(err)
