@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every wait of these tests: what takes longer hangs.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // eachStream runs f for every peer that has streams, with and without checksums.
 func eachStream(t *testing.T, f func(t *testing.T, tr transport.Transport)) {

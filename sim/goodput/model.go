@@ -7,7 +7,7 @@ import (
 
 // Model is the goodput in bits per second of an ideal sender: its window is that of the RFCs' formulas in real numbers,
 // it learns of each loss after exactly one round trip, reduces its window at most once in each, and never times out. The
-// formulas of Formula take losses to come at equal distances; here they come as they do on the path, which makes the
+// formulas take losses to come at equal distances; here they come as they do on the path, which makes the
 // windows larger, CUBIC's above all: it grows with the third power of the time without loss.
 func (c Cell) Model() float64 {
 	if c.Loss == 0 {
