@@ -211,13 +211,15 @@ func (w *wire) trace() string {
 
 // segments describes the TCP segments that matter to who watches: those with SYN, FIN, RST or data, with sequence
 // numbers relative to the first SYN's, by the end that sent them, with the IP header and the options of a SYN. Pure
-// ACKs are left out, as their number is a matter of timing, and so are the windows of others, and the options of RSTs
+// ACKs are left out, as their number is a matter of timing, and so are segments sent again, the windows of others, and the options of RSTs
 // (Linux sends timestamps in those of a connection, we do not). Ends of the same behaviour give the same lines; lines of
 // one end stand in the order they were sent.
 func (w *wire) segments() (lines [2][]string) {
 	var first [2]struct {
 		set bool
 		seq uint32
+		syn string // flags of the SYN sent last
+		end uint32 // of what was sent
 	}
 	for _, s := range w.packets() {
 		packet := decode(s.raw)
@@ -230,6 +232,9 @@ func (w *wire) segments() (lines [2][]string) {
 		}
 		n := len(t.Payload)
 		if !t.SYN && !t.FIN && !t.RST && n == 0 {
+			continue
+		}
+		if again(&first[s.from].syn, &first[s.from].end, t, t.Seq-first[s.from].seq) {
 			continue
 		}
 		line := fmt.Sprintf("%s %s seq %d len %d", headerOf(packet), flagsOf(t), t.Seq-first[s.from].seq, n)
@@ -247,6 +252,28 @@ func (w *wire) segments() (lines [2][]string) {
 		lines[s.from] = append(lines[s.from], line)
 	}
 	return lines
+}
+
+// again reports whether a segment has nothing that its end did not send before, and takes note of it. seq counts from
+// the first SYN. Each reset counts, and a SYN-ACK is not a SYN.
+func again(syn *string, end *uint32, t *layers.TCP, seq uint32) bool {
+	if t.RST {
+		return false
+	}
+	if t.SYN {
+		old := *syn
+		*syn, *end = flagsOf(t), max(*end, 1)
+		return old == *syn
+	}
+	to := seq + uint32(len(t.Payload))
+	if t.FIN {
+		to++
+	}
+	if to <= *end {
+		return true
+	}
+	*end = to
+	return false
 }
 
 // headerOf is what of the IP header is not random.
