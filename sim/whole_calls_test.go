@@ -72,6 +72,7 @@ func (w *whole) call(op byte) {
 	case op < 112:
 		r, wr := w.in.oneIn(3), w.in.n(3) > 0
 		k.deaf = k.deaf || r
+		k.failed = k.failed || !k.standing() // ends an attempt to connect
 		w.note("%s shutdown %t %t: %v", k, r, wr, k.Shutdown(r, wr))
 	case op < 119:
 		k.closed = true

@@ -188,6 +188,9 @@ func (c *Config) fillTimes() {
 			*f.p = 0
 		}
 	}
+	// Without these a retransmission timer could be due again at once, for ever.
+	c.RTOMin = max(c.RTOMin, time.Microsecond)
+	c.RTOMax = max(c.RTOMax, c.RTOMin, time.Millisecond)
 }
 
 // winFromSpace returns how much of a buffer of space bytes may be offered as window; the rest is for

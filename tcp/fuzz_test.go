@@ -75,6 +75,12 @@ func (s *script) segment(t *TCB) Segment {
 	in.Opts.HasMSS, in.Opts.MSS = o&2 != 0, s.uint16()
 	in.Opts.HasWScale, in.Opts.WScale = o&4 != 0, s.byte()%16
 	in.Opts.SACKPermitted = o&8 != 0
+	if in.Flags&SYN != 0 && o&16 != 0 {
+		in.Opts.FastOpen = s.cookie()
+	}
+	if in.Flags&URG != 0 {
+		in.Urg = s.uint16() % 4000
+	}
 	for range min(o>>4&7, 4) {
 		at := s.near(t.snd.una, t.snd.nxt, t.snd.una+1000, t.snd.una+2000)
 		in.Opts.SACK[in.Opts.NSACK] = Range{at, at + Seq(s.uint16())}
@@ -84,6 +90,31 @@ func (s *script) segment(t *TCB) Segment {
 		in.Payload.Append(Piece{B: make([]byte, int(s.uint16())%3000+1)})
 	}
 	return in
+}
+
+func (s *script) cookie() *FastOpenCookie {
+	c := s.byte()
+	return &FastOpenCookie{N: []uint8{0, 4, 8, 16}[c&3], Experimental: c&4 != 0}
+}
+
+// config makes up to three settings other than the defaults, to values that Linux may refuse.
+func (s *script) config() *Config {
+	c := &Config{}
+	names := []string{
+		"tcp_timestamps", "tcp_sack", "tcp_dsack", "tcp_window_scaling", "tcp_slow_start_after_idle", "tcp_moderate_rcvbuf", "tcp_retrans_collapse",
+		"tcp_ecn_fallback", "tcp_rfc1337", "tcp_adv_win_scale", "tcp_app_win", "tcp_fastopen", "tcp_syn_retries", "tcp_syn_linear_timeouts",
+		"tcp_synack_retries", "tcp_retries1", "tcp_retries2", "tcp_orphan_retries", "tcp_keepalive_probes", "tcp_reordering", "tcp_max_reordering",
+		"tcp_recovery", "tcp_early_retrans", "tcp_frto", "tcp_pingpong_thresh", "tcp_comp_sack_nr", "tcp_challenge_ack_limit", "route.initcwnd",
+		"route.initrwnd", "tcp_notsent_lowat", "tcp_min_snd_mss", "tcp_tso_win_divisor", "tcp_rto_min_us", "tcp_rto_max_ms", "tcp_fin_timeout",
+		"tcp_keepalive_time", "tcp_keepalive_intvl", "tcp_comp_sack_delay_ns", "tcp_invalid_ratelimit", "tcp_min_rtt_wlen", "tcp_ecn",
+		"tcp_congestion_control", "tcp_rmem", "tcp_wmem",
+	}
+	values := []string{"0", "1", "2", "3", "-1", "40", "255", "1000", "70000", "2147483647", "-2147483648", "9223372036854775807",
+		"reno", "0 0 0", "1 1 1", "4096 100000 1000"}
+	for range s.byte() % 4 {
+		_ = c.Set(names[int(s.byte())%len(names)], values[int(s.byte())%len(values)])
+	}
+	return c.Defaults()
 }
 
 // live is a TCB under fuzzing.
@@ -97,6 +128,7 @@ type live struct {
 	known bool
 	sent  int
 	iss   uint32
+	cfg   *Config
 }
 
 func (l *live) note(format string, args ...any) {
@@ -140,19 +172,26 @@ func (l *live) drain() {
 
 func (l *live) params() *Params {
 	l.iss++
-	return &Params{Alloc: &l.alloc, Local: hostA, Remote: hostB, MTU: 1500, ISS: Seq(l.iss << 30), TSOffset: 7}
+	return &Params{Config: l.cfg, Alloc: &l.alloc, Local: hostA, Remote: hostB, MTU: 1500, ISS: Seq(l.iss << 30), TSOffset: 7}
 }
 
 func (l *live) act(s *script) {
 	switch op := s.byte(); {
 	case l.tcb.State() == StateClosed:
 		l.tcb.Release()
+		p := l.params()
 		if op&1 != 0 {
-			l.tcb.Connect(l.now, l.params())
+			if op&2 != 0 {
+				p.FastOpen = &FastOpen{Cookie: *s.cookie(), MSS: s.uint16(), NoCookie: op&4 != 0, Data: make([]byte, s.uint16()%3000)}
+			}
+			l.tcb.Connect(l.now, p)
 		} else {
 			syn := s.segment(&l.tcb)
 			syn.Flags = SYN | syn.Flags&(ECE|CWR)
-			l.tcb.Passive(l.now, l.params(), &syn)
+			if op&2 != 0 {
+				p.FastOpen = &FastOpen{Grant: s.cookie(), Accept: op&4 != 0}
+			}
+			l.tcb.Passive(l.now, p, &syn)
 		}
 		l.known = false
 	case op < 150:
@@ -169,7 +208,10 @@ func (l *live) act(s *script) {
 	case op < 235:
 		l.now += time.Duration(s.uint16()) * time.Microsecond << (s.byte() % 12)
 		l.note("time")
-		for l.tcb.Deadline() <= l.now {
+		for n := 0; l.tcb.Deadline() <= l.now; n++ {
+			if n > 1000 {
+				l.t.Fatalf("timers that never come to rest\n%s", strings.Join(l.log, "\n"))
+			}
 			l.tcb.Timeout(l.now)
 			l.drain()
 		}
@@ -211,9 +253,52 @@ func (l *live) userCall(op byte, s *script) {
 		if e := l.tcb.State(); e == StateTimeWait || e == StateFinWait2 && l.tcb.has(fOrphan) {
 			l.timeWait(s)
 		}
+	case 252:
+		l.option(s)
+	case 253:
+		l.tcb.WriteUrgent(l.now, make([]byte, int(s.byte())))
+		l.tcb.UrgentMark()
+	case 254:
+		_, _ = l.tcb.ReadUrgent(s.byte()&1 != 0)
 	default:
 		l.tcb.Info(l.now)
 		l.tcb.Peek(make([]byte, 10), int(s.byte()))
+	}
+}
+
+// option sets what is rarely set.
+func (l *live) option(s *script) {
+	n := s.uint16()
+	switch s.byte() % 12 {
+	case 0:
+		l.tcb.SetUrgentInline(n&1 != 0)
+	case 1:
+		l.tcb.SetLinger2(time.Duration(int16(n)) * time.Second)
+	case 2:
+		l.tcb.SetSynRetries(int(n) % 256)
+	case 3:
+		l.tcb.SetDeferAccept(time.Duration(n) * time.Second)
+	case 4:
+		l.tcb.SetWindowClamp(int(n))
+	case 5:
+		l.tcb.SetNotsentLowat(uint32(n))
+	case 6:
+		l.tcb.SetRcvLowat(int(n))
+	case 7:
+		l.tcb.SetRTOMax(time.Duration(n) * time.Millisecond)
+	case 8:
+		l.tcb.SetRcvBuf(int(n))
+	case 9:
+		_ = l.tcb.SetCongestion(CongestionNames()[int(n)%len(CongestionNames())])
+	case 10:
+		for q, ok := l.tcb.TakePiece(l.now, int(n)); ok; q, ok = l.tcb.TakePiece(l.now, int(n)) {
+			if q.Owner != nil {
+				q.Owner.Release()
+			}
+		}
+	case 11:
+		l.tcb.Flush()
+		l.tcb.EndRecord()
 	}
 }
 
@@ -248,6 +333,8 @@ func FuzzTCB(f *testing.F) {
 func fuzzOne(t *testing.T, data []byte) {
 	l := &live{t: t, now: time.Second}
 	s := &script{b: data}
+	l.cfg = s.config()
+	l.note("%+v", *l.cfg)
 	defer func() {
 		if r := recover(); r != nil {
 			t.Log(strings.Join(l.log, "\n"))

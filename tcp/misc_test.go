@@ -195,3 +195,73 @@ func TestQueue(t *testing.T) {
 	require.Zero(t, cap(q.items))
 	require.NotZero(t, ops)
 }
+
+// TestFastOpenIsOfOneConnection: a TCB that is used again does not put the data of the connection before on its SYN.
+func TestFastOpenIsOfOneConnection(t *testing.T) {
+	var e TCB
+	var out Segment
+	for _, data := range [][]byte{make([]byte, 100), nil} {
+		p := &Params{Local: hostA, Remote: hostB, MTU: 1500, ISS: 1}
+		if data != nil {
+			p.FastOpen = &FastOpen{NoCookie: true, Data: data}
+		}
+		e.Connect(0, p)
+		require.True(t, e.Output(0, &out))
+		require.Equal(t, len(data), out.Payload.N)
+		out.Payload.Release()
+		e.Release()
+	}
+}
+
+// TestFastOpenClosedWindow: what waits for a window does not take the timer of the SYN-ACK, which brings one.
+func TestFastOpenClosedWindow(t *testing.T) {
+	var e TCB
+	var out Segment
+	syn := Segment{SrcPort: 1, DstPort: 2, Seq: 100, Flags: SYN}
+	e.Passive(0, &Params{Local: hostA, Remote: hostB, MTU: 1500, ISS: 1, FastOpen: &FastOpen{Accept: true}}, &syn)
+	e.Write(0, make([]byte, 100))
+	var causes []Cause
+	for now := time.Duration(0); now < 4*time.Second; now = e.Deadline() {
+		e.Timeout(now)
+		for e.Output(now, &out) {
+			causes = append(causes, out.Cause)
+			out.Payload.Release()
+		}
+	}
+	require.Equal(t, []Cause{CauseSYNACK, CauseRetransmitSYN, CauseRetransmitSYN}, causes)
+}
+
+// TestTimersOfOddSettings: settings that make no sense do not make a timer due again at once, for ever.
+func TestTimersOfOddSettings(t *testing.T) {
+	c := (&Config{RTOMin: -1, RTOMax: -1}).Defaults()
+	var e TCB
+	var out Segment
+	e.Connect(0, &Params{Config: c, Local: hostA, Remote: hostB, MTU: 1500})
+	for now := time.Duration(0); e.State() == StateSynSent; now = e.Deadline() {
+		e.Timeout(now)
+		for e.Output(now, &out) {
+		}
+		require.Greater(t, e.Deadline(), now)
+	}
+	e.SetRTOMax(1)
+	require.Equal(t, time.Second, e.RTOMax())
+}
+
+// TestSysctlRanges: what Linux 6.18 refuses to have written to /proc/sys is refused.
+func TestSysctlRanges(t *testing.T) {
+	for _, x := range []struct {
+		name        string
+		least, most int64
+	}{
+		{"tcp_adv_win_scale", -31, 31}, {"tcp_app_win", 0, 31}, {"tcp_syn_retries", 1, 127}, {"tcp_syn_linear_timeouts", 0, 127},
+		{"tcp_synack_retries", 0, 255}, {"tcp_keepalive_probes", 0, 255}, {"tcp_recovery", 0, 255}, {"tcp_frto", 0, 255},
+		{"tcp_tso_win_divisor", 0, 255}, {"tcp_comp_sack_nr", 0, 255}, {"tcp_pingpong_thresh", 1, 255}, {"tcp_early_retrans", 0, 4},
+		{"tcp_min_snd_mss", 48, 65535}, {"tcp_rto_min_us", 1, 1<<31 - 1}, {"tcp_rto_max_ms", 1000, 120000}, {"tcp_min_rtt_wlen", 0, 86400},
+		{"tcp_reordering", 1, 300}, {"tcp_max_reordering", 1, 1<<31 - 1}, {"tcp_notsent_lowat", 0, 1<<32 - 1}, {"tcp_fastopen", -1 << 31, 1<<31 - 1},
+	} {
+		for n, ok := range map[int64]bool{x.least - 1: false, x.least: true, x.most: true, x.most + 1: false} {
+			err := (&Config{}).Set("net.ipv4."+x.name, fmt.Sprint(n))
+			require.Equal(t, ok, err == nil, "%s = %d: %v", x.name, n, err)
+		}
+	}
+}

@@ -23,10 +23,7 @@ func (t *TCB) Inherit(from *TCB) {
 	t.keep = from.keep
 	if from.opt != nil {
 		o := *from.opt
-		if o.urgent != nil {
-			o.urgent = &urgent{inline: o.urgent.inline}
-		}
-		o.fast, o.eors = nil, nil
+		o.forget()
 		t.opt = &o
 	}
 }

@@ -12,8 +12,8 @@ import (
 // of new data (if available), or retransmit to the receiving TCP peer even if the send window is zero"
 // (RFC 9293 §3.8.6.1, MUST-35, MUST-36).
 func (t *TCB) needProbe(now time.Duration) {
-	if t.snd.nxt == t.snd.end || t.packetsOut() > 0 || t.timer(TimerPersist) != 0 || t.state == StateClosed {
-		return
+	if t.snd.nxt == t.snd.end || t.packetsOut() > 0 || t.timer(TimerPersist) != 0 || t.state == StateClosed || t.has(fFastOpen) {
+		return // of Fast Open: the timer is the SYN-ACK's, whose ACK brings a window
 	}
 	t.armXmit(TimerPersist, now+t.probeBase())
 }

@@ -21,6 +21,15 @@ type options struct {
 	bareAck     bool  // the peer has acknowledged the SYN-ACK, without data
 }
 
+// forget leaves what the user has set, and nothing of a connection.
+func (o *options) forget() {
+	if o.urgent != nil {
+		o.urgent = &urgent{inline: o.urgent.inline}
+	}
+	o.fast, o.eors = nil, nil
+	o.probeSince, o.rtos, o.bareAck = 0, rtoCounts{}, false
+}
+
 func (t *TCB) needOpt() *options {
 	if t.opt == nil {
 		t.opt = new(options)
@@ -246,6 +255,9 @@ func (t *TCB) RcvLowat() int {
 
 // SetRTOMax bounds the retransmission timeout of the connection, from 1 s to 120 s (TCP_RTO_MAX_MS). 0: as Config says.
 func (t *TCB) SetRTOMax(d time.Duration) {
+	if d != 0 {
+		d = min(max(d, time.Second), 120*time.Second)
+	}
 	if d != 0 || t.opt != nil {
 		t.needOpt().rtoMax = d
 	}

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func (c *Config) Set(name, value string) error {
 	if err != nil {
 		return fail("not a number")
 	}
+	if least, most := sysctlRange(short); n < least || n > most {
+		return fail(fmt.Sprintf("not within %d and %d", least, most))
+	}
 	if p := c.switchNamed(short); p != nil {
 		*p = Off
 		if n != 0 {
@@ -72,6 +76,42 @@ func (c *Config) Set(name, value string) error {
 		return nil
 	}
 	return fail("no such setting")
+}
+
+// sysctlRange is what Linux takes for a number.
+func sysctlRange(name string) (least, most int64) {
+	switch name {
+	case "tcp_adv_win_scale":
+		return -31, 31
+	case "tcp_app_win":
+		return 0, 31
+	case "tcp_syn_retries":
+		return 1, 127
+	case "tcp_syn_linear_timeouts":
+		return 0, 127
+	case "tcp_synack_retries", "tcp_retries1", "tcp_retries2", "tcp_orphan_retries", "tcp_keepalive_probes", "tcp_recovery",
+		"tcp_frto", "tcp_comp_sack_nr", "tcp_tso_win_divisor":
+		return 0, 255
+	case "tcp_pingpong_thresh":
+		return 1, 255
+	case "tcp_early_retrans":
+		return 0, 4
+	case "tcp_min_snd_mss":
+		return 48, 65535
+	case "tcp_rto_min_us", "tcp_rto_min_ms":
+		return 1, math.MaxInt32
+	case "tcp_rto_max_ms":
+		return 1000, 120000
+	case "tcp_min_rtt_wlen":
+		return 0, 86400
+	case "tcp_notsent_lowat":
+		return 0, math.MaxUint32
+	case "tcp_reordering":
+		return 1, 300 // Linux: tcp_max_reordering
+	case "tcp_max_reordering":
+		return 1, math.MaxInt32
+	}
+	return math.MinInt32, math.MaxInt32
 }
 
 // orNegative keeps a zero that was asked for from meaning the default.

@@ -186,6 +186,9 @@ func (t *TCB) init(now time.Duration, p *Params) {
 		flags: t.flags & userFlags, nonagle: t.nonagle, opt: t.opt, keep: t.keep, caKind: t.caKind,
 		sndLimit: t.sndLimit, rcvLimit: t.rcvLimit, ack: ackVars{pingpong: t.ack.pingpong},
 	}
+	if t.opt != nil {
+		t.opt.forget()
+	}
 	t.localPort, t.remotePort = p.Local.Port(), p.Remote.Port()
 	if p.Wire {
 		t.wire = &wireBufs{ratio: uint8(max(min(t.env.cfg.winFromSpace(256), 255), 1))}
