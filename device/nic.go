@@ -266,14 +266,20 @@ func (n *NIC) Receive(now time.Duration, p *Packet) bool {
 	return true
 }
 
-// ReceiveBatch is Receive for what a Link's Send hands back at once, on the queue q that Send is called for:
-// only the holder of that queue's baton may call it. The packets are received by the same poll and need
-// no Kick. It takes ownership of the packets, not of ps, and returns how many there was room for; as
-// Send is given no more packets than that, only a link that makes more of them can lose some.
+// ReceiveBatch is Receive for what a Link's Send hands back, on the queue q that Send is called for: only the
+// holder of that queue's baton may call it. The packets are received by the same poll and need
+// no Kick. For Late(q) anybody may call it, and kicks the queue afterwards. It takes ownership of the packets, not of
+// ps, and returns how many there was room for; as Send is given no more packets than that, only a link that makes more
+// of them, or delivers late, can lose some.
 func (n *NIC) ReceiveBatch(q int, now time.Duration, ps []*Packet) int {
 	taken, why := 0, DropRxDown
 	if n.up.Load() {
-		taken, why = n.queues[q].open(n).back.put(ps), DropRxFull
+		why = DropRxFull
+		if q < 0 {
+			taken = n.queues[^q].open(n).openRX(n).PutBatch(ps)
+		} else {
+			taken = n.queues[q].open(n).back.put(ps)
+		}
 	}
 	n.dropAll(ps[taken:], why)
 	return taken

@@ -2,6 +2,8 @@ package device
 
 import (
 	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -258,4 +260,33 @@ func TestWireAllocs(t *testing.T) {
 		drain(n, 0, nil)
 	}))
 	require.NotZero(t, b.Counters().RX.Packets)
+}
+
+// TestLate: packets that a link delivers outside of a poll come by the RX ring, from any number of goroutines, while
+// the holder of the baton polls.
+func TestLate(t *testing.T) {
+	const senders, each = 4, 500
+	n := NewNIC(Config{Queues: 2, RingSize: senders * each})
+	var wg sync.WaitGroup
+	for range senders {
+		wg.Go(func() {
+			for range each {
+				p := n.Pool().NewPacket()
+				p.SetHead(20)
+				Loopback{}.Send(n, Late(1), 0, []*Packet{p})
+				n.Kick(1)
+			}
+		})
+	}
+	got := 0
+	for got < senders*each {
+		if n.Ring(1) {
+			got += drain(n, 1, (*Packet).Release)
+		}
+		runtime.Gosched()
+	}
+	wg.Wait()
+	require.True(t, n.Ring(0))
+	require.Zero(t, drain(n, 0, (*Packet).Release), "they are queue 1's")
+	require.Equal(t, 1, Late(Late(1)))
 }

@@ -204,6 +204,10 @@ func (l *Impaired) Send(n *device.NIC, q int, now time.Duration, ps []*device.Pa
 		l.inner.Send(n, q, now, ps)
 		return
 	}
+	holder := n
+	if q < 0 { // late already: another link like this one is around us
+		holder, q = nil, device.Late(q)
+	}
 	l.mu.Lock()
 	box := l.getBox()
 	offset := now - l.sched.Now()
@@ -214,7 +218,7 @@ func (l *Impaired) Send(n *device.NIC, q int, now time.Duration, ps []*device.Pa
 		l.run(box, t)
 	}
 	l.mu.Unlock()
-	l.deliver(box, n, q)
+	l.deliver(box, holder, q)
 }
 
 // enter counts a packet and finds its flow.
@@ -438,34 +442,6 @@ func (l *Impaired) getBox() *outbox {
 	return b
 }
 
-// A lateLink can be given packets by one who does not hold the baton of the queue, as device.Loopback cannot.
-type lateLink interface {
-	sendLate(n *device.NIC, now time.Duration, ps []*device.Packet)
-}
-
-// sendLate hands packets to the inner link without the baton of their queue.
-func sendLate(inner device.Link, n *device.NIC, q int, now time.Duration, ps []*device.Packet) {
-	switch inner := inner.(type) {
-	case lateLink:
-		inner.sendLate(n, now, ps)
-	case device.Loopback:
-		loopLate(n, now, ps)
-	default:
-		inner.Send(n, q, now, ps)
-	}
-}
-
-// loopLate is the loopback wire for those who do not hold the baton.
-func loopLate(n *device.NIC, now time.Duration, ps []*device.Packet) {
-	for _, p := range ps {
-		if p.Flags&device.FlagOutside != 0 {
-			n.Drop(p, device.DropUnreachable)
-		} else {
-			n.Receive(now, p)
-		}
-	}
-}
-
 // deliver hands the packets to the inner link, in order, without the lock. The baton of queue q of n, if n is not nil,
 // is the caller's; other queues are told that there is something for them.
 func (l *Impaired) deliver(b *outbox, n *device.NIC, q int) {
@@ -479,7 +455,7 @@ func (l *Impaired) deliver(b *outbox, n *device.NIC, q int) {
 		if first.n == n && first.q == q {
 			l.inner.Send(first.n, first.q, first.now, b.batch)
 		} else {
-			sendLate(l.inner, first.n, first.q, first.now, b.batch)
+			l.inner.Send(first.n, device.Late(first.q), first.now, b.batch)
 			first.n.Kick(first.q)
 		}
 		clear(b.batch)

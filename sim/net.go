@@ -228,19 +228,10 @@ type gate struct{ n *Net }
 
 // Send implements device.Link.
 func (g gate) Send(nic *device.NIC, q int, now time.Duration, ps []*device.Packet) {
-	device.Loopback{}.Send(nic, q, now, g.open(nic, ps))
-}
-
-// sendLate implements lateLink.
-func (g gate) sendLate(nic *device.NIC, now time.Duration, ps []*device.Packet) {
-	loopLate(nic, now, g.open(nic, ps))
-}
-
-// open drops the packets for hosts that are down and returns the others.
-func (g gate) open(nic *device.NIC, ps []*device.Packet) []*device.Packet {
 	state := g.n.state.Load()
 	if len(state.down) == 0 {
-		return ps
+		device.Loopback{}.Send(nic, q, now, ps)
+		return
 	}
 	kept := make([]*device.Packet, 0, len(ps))
 	for _, p := range ps {
@@ -250,5 +241,5 @@ func (g gate) open(nic *device.NIC, ps []*device.Packet) []*device.Packet {
 		}
 		kept = append(kept, p)
 	}
-	return kept
+	device.Loopback{}.Send(nic, q, now, kept)
 }
