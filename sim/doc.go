@@ -45,7 +45,11 @@
 //	events a second of processor time, perfect | bad link       1,000,000 | 970,000
 //	hours of an idle connection with two-hour keep-alive, same  660,000
 //	World, connection, 64-byte request and response, the end    43 µs and 28 KiB; 50 µs and 31 KiB with the recording
-//	two-hour keep-alive death | TIME-WAIT | 15-minute back-off   0.21 | 0.16 | 0.32 ms of real time
+//	two-hour keep-alive death | TIME-WAIT | 15-minute back-off  0.21 | 0.16 | 0.32 ms of real time
+//	                                                            go test -run 'KeepAliveDeath|TimeWaitExpiry|BackOff' -v ./sim/simtest
+//	the same in a bubble of testing/synctest                    0.5 | 0.2 | 4.9 ms
+//
+// The captures of 301 runs built with -race were the same ones.
 //
 // # Limits
 //

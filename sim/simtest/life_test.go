@@ -30,13 +30,11 @@ func pair(t *testing.T, n *sim.Net) (client, server *sim.Host, c, s net.Conn) {
 	return client, server, c, s
 }
 
-// fast fails when virtual time has cost too much real time.
+// fast reports what virtual time has cost of real time. What the tests assert is virtual.
 func fast(t *testing.T, f func()) {
 	start := time.Now()
 	f()
-	wall := time.Since(start)
-	t.Logf("%v of wall time", wall)
-	require.Less(t, wall, 2*time.Second, "50 ms on a machine with nothing else to do")
+	t.Logf("%v of real time", time.Since(start))
 }
 
 // After two hours without a word keep-alive asks nine times, 75 s apart, and gives the connection up.
