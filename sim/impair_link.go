@@ -39,6 +39,9 @@ type ImpairConfig struct {
 	// out. Both are called with the link locked, must not keep d and must not call the link.
 	Filter  func(d *Decision) bool
 	Observe func(d *Decision)
+	// Passed, if not nil, is told of every packet that the link hands on, at the stack's time at. Packets that the
+	// link made by itself are not among them. It is called as Observe is.
+	Passed func(i *PacketInfo, copy uint32, at time.Duration)
 }
 
 // Defaults of ImpairConfig.
@@ -291,6 +294,9 @@ func (l *Impaired) advance(box *outbox, t *transit) {
 		return
 	}
 	l.stats.Passed++
+	if l.cfg.Passed != nil {
+		l.cfg.Passed(&t.info, t.copy, t.now())
+	}
 	box.add(t.n, t.q, t.now(), t.p)
 	l.free(t)
 }

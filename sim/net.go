@@ -90,16 +90,22 @@ func (n *Net) init(cfg NetConfig, q *Queue, parker socket.Parker) (err error) {
 	n.state.Store(&netState{})
 	ic := cfg.Impair
 	ic.Seed, ic.Scheduler, ic.Inner, ic.Queued = cfg.Seed, q, gate{n}, true
+	n.rec = newRecording(q.start(), cfg.Seed, cfg.CaptureBytes)
+	if cfg.CaptureBytes > 0 && ic.Passed == nil {
+		ic.Passed = n.rec.passed
+	}
 	if n.link, err = NewImpaired(ic); err != nil {
 		return err
 	}
 	sc := cfg.Stack
 	sc.Clock, sc.Parker, sc.Queues, sc.Link, sc.Seed = NewClock(q), parker, 1, n.link, cfg.Seed
 	sc.Staged = parker == nil // coroutines run one at a time: no need
+	if cfg.CaptureBytes > 0 {
+		sc.Observer = &recordObserver{n.rec, sc.Observer}
+	}
 	if n.stack, err = socket.NewChecked(sc); err != nil {
 		return err
 	}
-	n.rec = newRecording(q.start(), cfg.Seed, cfg.CaptureBytes)
 	if cfg.CaptureBytes > 0 {
 		n.stack.NIC().AddTap(n.rec.tap)
 	}

@@ -27,6 +27,9 @@ type Recording struct {
 	data    []byte
 	lost    uint64
 	scratch [headRoom]byte
+
+	arrivals []landing // for ladders, as seen
+	seen     []seen
 }
 
 type recorded struct {

@@ -139,7 +139,10 @@ func pattern(name string) string {
 	return strings.Join(parts, "/")
 }
 
-// keep writes seed-N.pcapng, seed-N.txt and seed-N.decisions.txt.
+// maxLadders bounds the connections of which charts are kept: the first ones.
+const maxLadders = 20
+
+// keep writes seed-N.pcapng, seed-N.txt, seed-N.decisions.txt and, for each connection, seed-N.ladder-K.txt and .svg.
 func keep(n *sim.Net, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -154,6 +157,15 @@ func keep(n *sim.Net, dir string) error {
 	}
 	if err := write(base+".txt", n.Recording().WriteText); err != nil {
 		return err
+	}
+	for k, c := range n.Ladders() {
+		name := fmt.Sprintf("%s.ladder-%d", base, k+1)
+		if k == maxLadders {
+			break
+		}
+		if err := errors.Join(write(name+".txt", c.WriteText), write(name+".svg", c.WriteSVG)); err != nil {
+			return err
+		}
 	}
 	return write(base+".pcapng", n.Recording().WritePcapng)
 }
