@@ -330,6 +330,31 @@ func FuzzTCB(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { fuzzOne(t, data) })
 }
 
+// FuzzSet: whatever is written to a sysctl, the error is one or the configuration has no negative numbers or times but
+// those that mean something, and it can be completed.
+func FuzzSet(f *testing.F) {
+	f.Add("net.ipv4.tcp_rmem", "4096 131072 6291456")
+	f.Add("tcp_rto_max_ms", "1000")
+	f.Add("tcp_ecn", "0x1")
+	f.Add("tcp_keepalive_time", "9223372036854775807")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		var c Config
+		if err := c.Set(name, value); err != nil {
+			var why *SysctlError
+			require.ErrorAs(t, err, &why)
+			require.NotEmpty(t, why.Reason)
+			return
+		}
+		d := c.Defaults()
+		for _, n := range []time.Duration{d.RTOMin, d.RTOMax, d.FinTimeout, d.KeepaliveTime, d.KeepaliveIntvl, d.CompSackDelay, d.InvalidRatelimit, d.MinRTTWin} {
+			require.GreaterOrEqual(t, n, time.Duration(0))
+		}
+		require.GreaterOrEqual(t, min(d.Rmem[0], d.Rmem[1], d.Rmem[2], d.Wmem[0], d.Wmem[1], d.Wmem[2], d.InitCwnd-1, d.SynRetries, d.Retries2), 0)
+		require.LessOrEqual(t, d.RTOMin, d.RTOMax)
+		require.Equal(t, d, d.Defaults())
+	})
+}
+
 func fuzzOne(t *testing.T, data []byte) {
 	l := &live{t: t, now: time.Second}
 	s := &script{b: data}

@@ -46,8 +46,14 @@ func (r seedRange) String() string {
 
 // part is the i-th of n interleaved parts; ok is false when there is nothing in it.
 func (r seedRange) part(i, n uint64) (p seedRange, ok bool) {
+	if i > (r.last-r.first)/r.step {
+		return p, false
+	}
 	p = seedRange{r.first + i*r.step, r.last, r.step * n}
-	return p, p.first <= p.last
+	if n > (p.last-p.first)/r.step { // one seed; r.step * n may be too much for a number
+		p = seedRange{p.first, p.first, 1}
+	}
+	return p, true
 }
 
 // shard returns which of how many machines this is, of what the environment says.

@@ -40,6 +40,40 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
+// FuzzRange: a range that is taken can be written and read again, and so can its parts, which are within it.
+func FuzzRange(f *testing.F) {
+	f.Add("7", uint16(0), uint16(1))
+	f.Add("1-1000/4", uint16(2), uint16(5))
+	f.Add("1-5/9223372036854775808", uint16(0), uint16(2))
+	f.Fuzz(func(t *testing.T, text string, i, n uint16) {
+		r, err := parseRange(text)
+		if err != nil {
+			return
+		}
+		again, err := parseRange(r.String())
+		require.NoError(t, err)
+		require.Equal(t, r, again)
+		n = max(n, 1)
+		p, ok := r.part(uint64(i%n), uint64(n))
+		if !ok {
+			require.Less(t, (r.last-r.first)/r.step, uint64(i%n), "it has fewer seeds")
+			return
+		}
+		require.True(t, p.first >= r.first && p.first <= p.last && p.last <= r.last, "%v of %v", p, r)
+		require.Equal(t, uint64(i%n), (p.first-r.first)/r.step)
+		require.Zero(t, (p.first-r.first)%r.step)
+		if p.first < p.last {
+			require.Equal(t, uint64(n), p.step/r.step)
+			require.Zero(t, p.step%r.step)
+		}
+		if p.last < 1<<62 {
+			again, err := parseRange(p.String())
+			require.NoError(t, err)
+			require.Equal(t, p, again)
+		}
+	})
+}
+
 // The parts of a range are the whole, each seed once.
 func TestParts(t *testing.T) {
 	whole := seedRange{5, 27, 1}
