@@ -149,7 +149,7 @@ func (t *TCB) enterFinWait2(now time.Duration, in *Segment) bool {
 	}
 	if t.linger2() < 0 {
 		t.env.stats.TCPAbortOnLinger.Add(1)
-		t.queueReset()
+		t.answerReset(in) // Linux takes the segment for one that nobody has a connection for
 		t.toClosed(now)
 		return false
 	}

@@ -188,6 +188,11 @@ func (t *TCB) acceptableSeq() Seq {
 // queueReset makes Output give <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK> before anything else.
 func (t *TCB) queueReset() {
 	t.rst = pendingReset{seq: t.acceptableSeq(), ack: t.rcv.nxt, flags: RST | ACK, wnd: t.selectWindow(), own: true}
+	if t.numSACKs() > 0 {
+		o := t.needOpt()
+		o.rstSACK = new(Options)
+		t.fillSACK(o.rstSACK)
+	}
 }
 
 // answerReset makes Output give the reset that answers in (RFC 9293 §3.10.7.1).
@@ -202,6 +207,9 @@ func (t *TCB) outputReset(now time.Duration, out *Segment) {
 	*out = Segment{
 		SrcPort: t.localPort, DstPort: t.remotePort,
 		Seq: t.rst.seq, Ack: t.rst.ack, Flags: t.rst.flags, Wnd: t.rst.wnd, Cause: CauseReset,
+	}
+	if t.rst.own && t.opt != nil && t.opt.rstSACK != nil {
+		out.Opts = *t.opt.rstSACK
 	}
 	if t.rst.own && t.has(fTS) {
 		out.Opts.HasTS, out.Opts.TSVal, out.Opts.TSEcr = true, t.tsNow(now), t.ts.recent

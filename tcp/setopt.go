@@ -11,6 +11,7 @@ type options struct {
 	fast        *fastOpen // nil: no Fast Open
 	maxSeg      uint16
 	clamp       int32         // TCP_WINDOW_CLAMP; 0: none
+	rstSACK     *Options      // what our RST reports besides; nil: nothing
 	eors        []Seq         // ends of writes that are not joined with what follows (MSG_EOR)
 	notsent     int32         // TCP_NOTSENT_LOWAT; 0: that of Config
 	rcvLowat    int32         // SO_RCVLOWAT; 0: one byte
@@ -26,7 +27,7 @@ func (o *options) forget() {
 	if o.urgent != nil {
 		o.urgent = &urgent{inline: o.urgent.inline}
 	}
-	o.fast, o.eors = nil, nil
+	o.fast, o.eors, o.rstSACK = nil, nil, nil
 	o.probeSince, o.rtos, o.bareAck = 0, rtoCounts{}, false
 }
 
