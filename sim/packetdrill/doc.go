@@ -30,9 +30,13 @@
 // options mss N, wscale N, sackOK, sack A:B C:D, TS val N ecr M, nop, eol,
 // FO COOKIE, FOEXP COOKIE, kind N 0xDATA, bytes 0xDATA; <...> leaves options open. A
 // packet that leaves without win, or with ack * or val *, may have any; one
-// without options must have none. Sequence numbers and timestamps of the stack
-// are mapped: its initial sequence number is the one of its SYN in the script,
-// its timestamps are what the script calls them. UDP is udp (LEN). ICMP is
+// without options must have none. Sequence numbers count from the initial one of
+// their side, but for those of SYNs, which are as written: 1:1(0) follows
+// S 123:123(0). Those and the timestamps of the stack are mapped: its initial
+// sequence number is the one of its SYN in the script, its timestamps are what the
+// script calls them. A packet that is longer than the peer's MSS means what goes to
+// segmentation offload, and is compared with the segments together (--strict_segments:
+// not). UDP is udp (LEN). ICMP is
 // icmp TYPE CODE mtu N [START:END(LEN)] or [udp (LEN)] for the packet that it
 // quotes, and icmp echo_request id N seq N (LEN); icmpv6 alike. Before any of
 // these, brackets tell properties of the IP header, and SPORT > DPORT the
@@ -59,11 +63,11 @@
 //
 // Commands in backticks: those that set a sysctl (sysctl, set_sysctls.py,
 // echo >/proc/sys/…, defaults.sh) configure the kernel, sleep lets time pass,
-// those that tune or show the host (tc, ip, nstat, …) do nothing, others are
-// an error.
+// ip route … initcwnd N, initrwnd N, rto_min Nms and congctl NAME as well, those
+// that tune or show the host (tc, nstat, …) do nothing, others are an error.
 //
-// Code in %{ }%: assertions in a part of Python over the names of struct
-// tcp_info (tcpi_snd_cwnd), for the connection under test: the one last
+// Code in %{ }%: assertions in a part of Python (assignments, if, for, while, def)
+// over the names of struct tcp_info (tcpi_snd_cwnd), for the connection under test: the one last
 // accepted, connected or opened by a SYN.
 //
 // At the top: --option=value as on packetdrill's command line, and
@@ -72,16 +76,24 @@
 // # Scripts
 //
 // The scripts below testdata are this project's own, one behaviour each, by
-// section; those below differences hold on Linux and not on our stack, with the
-// reasons in the test beside. All of them are tried on Linux itself, as root, by
+// section; one that holds on Linux and not on our stack would go below
+// differences, with the reason in the test beside. All of them are tried on Linux itself, as root, by
 //
 //	PACKETDRILL_LINUX=all go test -run TestScriptsOnLinux ./sim/packetdrill
 //
+// and what Linux does with a script that has no expectations yet, beside what
+// our stack does, is written by
+//
+//	PACKETDRILL_RECORD=FILE go test -v -run TestRecord ./sim/packetdrill
+//
 // # Limits
 //
-// No SCTP, UDP-Lite, MPTCP, encapsulation, zero copy, control messages,
-// splice and sendfile; sockets of type SOCK_RAW only as far as the kernel has
-// them. --non_fatal is accepted and ignored: the first deviation ends a run.
-// Edge-triggered epoll reports like level-triggered. Flow control statements
-// of Python are not supported.
+// No SCTP, UDP-Lite, MPTCP, encapsulation (GRE, MPLS), TCP-AO and MD5; sockets of
+// type SOCK_RAW only as far as the kernel has them. Of control messages only the
+// number of bytes left (TCP_INQ) and completions of MSG_ZEROCOPY are checked;
+// timestamps (SO_TIMESTAMPING) are not supported, which a script is told.
+// tcpi_delivery_rate, tcpi_busy_time, tcpi_rwnd_limited and tcpi_sndbuf_limited are
+// not measured. A file that a script opens has any content. A blocking write on
+// a connection that is being opened does not keep the ACK of the handshake waiting
+// for its data. --non_fatal is accepted and ignored: the first deviation ends a run.
 package packetdrill

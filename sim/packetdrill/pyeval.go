@@ -69,9 +69,12 @@ func (v pyValue) String() string {
 // pyScope is where names get their values: the variables of the script, which
 // live as long as it runs, then the snapshot at the time of the block.
 type pyScope struct {
-	vars map[string]pyValue
-	info map[string]int64
-	used []string // names of the snapshot that were read, in order
+	vars         map[string]pyValue
+	info         map[string]int64
+	funcs        map[string]pyStmt  // that the script has defined
+	local        map[string]pyValue // of the function under way; nil outside of any
+	steps, calls int
+	used         []string // names of the snapshot that were read, in order
 }
 
 // run executes statements; the error says which failed and with which values.
@@ -85,10 +88,10 @@ func (sc *pyScope) run(stmts []pyStmt) (err error) {
 			err = pe
 		}
 	}()
-	for _, st := range stmts {
-		sc.used = sc.used[:0]
-		sc.exec(st)
+	if sc.funcs == nil {
+		sc.funcs = map[string]pyStmt{}
 	}
+	sc.runBlock(stmts)
 	return nil
 }
 
@@ -99,7 +102,7 @@ func (sc *pyScope) exec(st pyStmt) {
 		if st.op != "" {
 			v = sc.binary(st.op, sc.name(st.target, st.line), v, st.line)
 		}
-		sc.vars[st.target] = v
+		sc.set(st.target, v, st.line)
 	case pyAssert:
 		if v.truth() {
 			return
@@ -128,6 +131,9 @@ func pyFail(line int, format string, args ...any) {
 }
 
 func (sc *pyScope) name(name string, line int) pyValue {
+	if v, ok := sc.local[name]; ok {
+		return v
+	}
 	if v, ok := sc.vars[name]; ok {
 		return v
 	}
@@ -384,6 +390,15 @@ func (sc *pyScope) call(e pyExpr, line int) pyValue {
 	if e.text == "print" {
 		return pyValue{kind: 'n'}
 	}
+	if f, ok := sc.funcs[e.text]; ok {
+		return sc.invoke(f, args, line)
+	}
+	if e.text == "len" && len(args) == 1 && (args[0].kind == 't' || args[0].kind == 's') {
+		return pyInt(int64(len(args[0].t) + len(args[0].s)))
+	}
+	if (e.text == "list" || e.text == "tuple") && len(args) == 1 {
+		return pyValue{kind: 't', t: sc.items(args[0], line)}
+	}
 	if e.text == "str" && len(args) == 1 {
 		return pyValue{kind: 's', s: args[0].String()}
 	}
@@ -391,6 +406,9 @@ func (sc *pyScope) call(e pyExpr, line int) pyValue {
 		if !a.number() {
 			pyFail(line, "%s takes numbers", e.text)
 		}
+	}
+	if e.text == "range" {
+		return pyRange(args, line)
 	}
 	if (e.text == "min" || e.text == "max") && len(args) > 0 {
 		best := args[0]

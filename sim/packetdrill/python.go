@@ -7,10 +7,10 @@ import (
 )
 
 // The code of %{ }% blocks is the part of Python that assertions over
-// TCP_INFO are written in: assert, assignment, print (ignored), pass and
-// import (ignored), with and, or, not, comparisons (chained as in Python),
+// TCP_INFO are written in: assert, assignment, if, for, while, def, return, raise,
+// print (ignored), pass and import (ignored), with and, or, not, comparisons (chained as in Python),
 // arithmetic, bit operations, strings, tuples, conditional expressions and the
-// functions abs, min, max, int, float, round, bool and str.
+// functions range, len, abs, min, max, int, float, round, bool and str.
 
 // pyError is a mistake in code; line counts from 1 within the block.
 type pyError struct {
@@ -26,6 +26,14 @@ const (
 	pyAssert pyKind = iota
 	pyAssign
 	pyEval // an expression for its own sake
+	pyIf
+	pyWhile
+	pyFor
+	pyDef
+	pyReturn
+	pyBreak
+	pyContinue
+	pyRaise
 )
 
 // pyStmt is a statement.
@@ -36,7 +44,10 @@ type pyStmt struct {
 	target  string // pyAssign
 	op      string // of an augmented assignment
 	value   pyExpr
-	message *pyExpr // of an assert
+	message *pyExpr  // of an assert
+	names   []string // pyFor: targets; pyDef: parameters
+	body    []pyStmt
+	orelse  []pyStmt // pyIf
 }
 
 // pyExpr is an expression. op is "num", "str", "name", "tuple", "call",
@@ -80,17 +91,7 @@ func parsePython(src string) (stmts []pyStmt, err error) {
 		}
 	}()
 	p.scan()
-	for p.peek().kind != 0 {
-		if p.peek().kind == ';' {
-			p.i++
-			continue
-		}
-		stmts = append(stmts, p.statement()...)
-		if k := p.peek().kind; k != ';' && k != 0 {
-			p.fail("expected the end of the statement, found %q", p.peek().text)
-		}
-	}
-	return stmts, nil
+	return p.block(-1), nil
 }
 
 func (p *pyParser) peek() pyToken { return p.toks[p.i] }
@@ -220,7 +221,29 @@ func (p *pyParser) statement() []pyStmt {
 	first := p.peek()
 	st := pyStmt{kind: pyEval, line: first.line}
 	word := func(w string) bool { return first.kind == 'w' && first.text == w }
+	if first.kind == 'w' {
+		if c := p.compound(first.text); c != nil {
+			return []pyStmt{*c}
+		}
+	}
 	switch {
+	case word("return"):
+		p.i++
+		st.kind, st.value = pyReturn, pyExpr{op: "name", text: "None"}
+		if k := p.peek().kind; k != 0 && k != ';' {
+			st.value = p.tuple()
+		}
+	case word("break"), word("continue"):
+		p.i++
+		st.kind = pyBreak
+		if first.text == "continue" {
+			st.kind = pyContinue
+		}
+	case word("raise"):
+		st.kind = pyRaise
+		for k := p.peek().kind; k != 0 && k != ';'; k = p.peek().kind {
+			p.i++
+		}
 	case word("assert"):
 		p.i++
 		st.kind, st.value = pyAssert, p.ternary()
@@ -238,7 +261,7 @@ func (p *pyParser) statement() []pyStmt {
 		if k := p.peek().kind; k != 0 && k != ';' {
 			st.value = p.tuple()
 		}
-	case word("if"), word("for"), word("while"), word("def"), word("class"), word("try"), word("with"), word("return"), word("del"), word("raise"):
+	case word("class"), word("try"), word("with"), word("del"), word("elif"), word("else"):
 		p.fail("%s is not supported", first.text)
 	case first.kind == 'w' && p.toks[p.i+1].kind == 'o' && strings.HasSuffix(p.toks[p.i+1].text, "=") && !isComparison(p.toks[p.i+1].text):
 		p.i++
@@ -249,7 +272,7 @@ func (p *pyParser) statement() []pyStmt {
 		st.value = p.tuple()
 	}
 	st.text = strings.TrimSpace(p.src[first.off:p.peek().off])
-	if st.value.op == "" {
+	if st.value.op == "" && st.kind == pyEval { // print alone
 		return nil
 	}
 	return []pyStmt{st}
@@ -405,15 +428,17 @@ func (p *pyParser) parenthesis() pyExpr {
 }
 
 func (p *pyParser) arguments(closing string) []pyExpr {
-	if _, ok := p.accept(closing); ok {
-		return nil
+	var args []pyExpr
+	for {
+		if _, ok := p.accept(closing); ok {
+			return args
+		}
+		args = append(args, p.ternary())
+		if _, ok := p.accept(","); !ok {
+			p.expect(closing)
+			return args
+		}
 	}
-	e := p.tuple()
-	p.expect(closing)
-	if e.op == "tuple" {
-		return e.args
-	}
-	return []pyExpr{e}
 }
 
 func isPyKeyword(w string) bool {

@@ -39,6 +39,50 @@ func TestPythonStatements(t *testing.T) {
 		"assert (x == 3 and\n  y == 6)\nassert x \\\n == 3\nassert x == 3, f'{x}'\nx\nz = 1, 2\nassert z == (1, 2)\nassert x == 3, 'x is %d' % x"))
 }
 
+func TestPythonFlow(t *testing.T) {
+	const code = `
+def check(a, b):
+    if a != b:
+        raise Exception("differs")
+    elif a == 99:
+        return 5
+    else:
+        x = a + 1
+        pass
+    return a
+
+def nothing(): pass
+
+x = total = 0
+for i in [1, 2, 3]:
+    total += check(i, i)
+    if i == 2: continue
+    x += 1
+for a, b in ((1, 2), (3, 4)): total += b; x += 10
+n = 0
+while True:
+    n += 1
+    if n > 5:
+        break
+for c in "ab":
+    n += 1
+for i in range(10, 0, -3):
+    n += i
+`
+	require.NoError(t, runPython(strings.Replace(code, "x = total = 0", "x = 0; total = 0", 1)+
+		"assert (total, x, n) == (12, 22, 30), (total, x, n)\nassert check(99, 99) == 5\nassert nothing() == None\nassert len(list('abc')) == len((1, 2, 3))\n"+
+		"if tcpi_rtt < 0: assert False\nelse: n = 7\nassert n == 7"))
+	for bad, want := range map[string]string{
+		"def f(): return 1\nf(2)": "takes 0 arguments", "def f(): f()\nf()": "too deeply", "while 1: pass": "does not come to an end",
+		"for x in 5: pass": "cannot go through 5", "for a, b in [1]: pass": "cannot unpack", "raise Exception('x')": "1:1: raise Exception('x')",
+		"x = 'a'\nwhile 1: x += x": "too large", "x = 1\nwhile 1: x = (x, x)": "too large", "range(0, 1, 0)": "not 0", "for x in range(1000000): pass": "too long",
+		"if 1:\n  x = 2\n  assert x == 3": "3:1: assert x == 3 does not hold", "def 3(): pass": "expected a name", "else: x": "else is not supported",
+		"if 1 x": "expected \":\"", "x = " + strings.Repeat("if 1: ", 200): "expected a value", strings.Repeat("if 1: ", 200) + "x": "nested too deeply",
+	} {
+		require.ErrorContains(t, runPython(bad), want, bad)
+	}
+}
+
 func TestPythonErrors(t *testing.T) {
 	tests := []struct{ code, want string }{
 		{"assert tcpi_rtt == 1, (tcpi_rtt, 'b', 2.5, None)", "1:1: assert tcpi_rtt == 1, (tcpi_rtt, 'b', 2.5, None) does not hold: (30000, b, 2.5, None) (with tcpi_rtt = 30000, tcpi_rtt = 30000)"},
@@ -49,7 +93,7 @@ func TestPythonErrors(t *testing.T) {
 		{"assert 1 << -1", "negative shift"}, {"assert 1.5 << 1", "has no operands"}, {"assert 'a' - 1", "- has no operands a and 1"},
 		{"assert 'a' < 1", "cannot compare"}, {"assert 1 in 2", "contains nothing"}, {"assert -'a'", "- has no operand a"}, {"assert ~1.5", "~ has no operand"},
 		{"assert foo(1)", "cannot call foo"}, {"assert abs(1, 2)", "cannot call abs with 2"}, {"assert abs('a')", "abs takes numbers"}, {"assert int(1e300)", "cannot call int"},
-		{"assert", "1:7: expected a value"}, {"assert (1", "expected \")\""}, {"if x: y", "1:1: if is not supported"}, {"for x in y: z", "for is not supported"},
+		{"assert", "1:7: expected a value"}, {"assert (1", "expected \")\""}, {"try: y", "1:1: try is not supported"}, {"with y: z", "with is not supported"},
 		{"x = 1 2", "expected the end of the statement, found \"2\""}, {"assert 1 not 2", "expected \"in\""}, {"assert 1 == not 2", "unexpected not"}, {"assert 1 if 2", "expected \"else\""},
 		{"x = 'abc", "unexpected"}, {"x = 1.2.3", "1.2.3 is no number"}, {"x = $", "unexpected '$'"}, {"x = " + strings.Repeat("(", 200), "nested too deeply"}, {"x = " + strings.Repeat("-", 200), "nested too deeply"},
 		{strings.Repeat("1;", maxTokens), "too long"}, {"assert and", "expected a value"},

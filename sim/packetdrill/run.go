@@ -28,6 +28,7 @@ type runner struct {
 	sent      []string   // UDP payloads that the application sent
 	ports     uint16     // remote ports given out
 	vars      map[string]pyValue
+	funcs     map[string]pyStmt
 	watching  bool // an epoll_wait was made
 	trace     []string
 }
@@ -273,7 +274,10 @@ func (r *runner) command(c *commandSpec) {
 
 // code runs a %{ }% block over a snapshot of the connection under test.
 func (r *runner) code(c *codeSpec) {
-	scope := pyScope{vars: r.vars}
+	if r.funcs == nil {
+		r.funcs = map[string]pyStmt{}
+	}
+	scope := pyScope{vars: r.vars, funcs: r.funcs}
 	if f := r.underTest(); f != nil {
 		if info, err := r.k.TCPInfo(f.fd); err == nil {
 			scope.info = info
