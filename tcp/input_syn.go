@@ -143,22 +143,8 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 		t.dropped(now, in, DropReset)
 		return
 	}
-	syn := in.Flags&SYN != 0 && in.Seq != t.rcv.irs
-	if syn || in.Flags&RST != 0 {
-		if in.Flags&RST == 0 {
-			t.answerReset(in)
-			if fast {
-				t.dropped(now, in, DropSYN)
-				return // its user has it already: a stray SYN does not end it
-			}
-		}
-		if fast {
-			t.reset(now)
-			return
-		}
-		t.env.stats.EmbryonicRsts.Add(1)
-		t.err = ErrReset
-		t.toClosed(now)
+	if in.Flags&RST != 0 || in.Flags&SYN != 0 && in.Seq != t.rcv.irs {
+		t.endEmbryo(now, in)
 		return
 	}
 	if in.Flags&ACK == 0 {
@@ -175,6 +161,26 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 		t.storeTSRecent(now, in.Opts.TSVal)
 	}
 	t.inputOther(now, in)
+}
+
+// endEmbryo ends a connection in SYN-RECEIVED that the peer has reset, or for which it has sent another SYN. One
+// that was accepted by Fast Open has a user, whom a stray SYN does not take it from.
+func (t *TCB) endEmbryo(now time.Duration, in *Segment) {
+	fast := t.has(fFastOpen)
+	switch {
+	case in.Flags&RST == 0:
+		t.answerReset(in)
+		if fast {
+			t.dropped(now, in, DropSYN)
+			return
+		}
+	case fast:
+		t.reset(now)
+		return
+	}
+	t.env.stats.EmbryonicRsts.Add(1)
+	t.err = ErrReset
+	t.toClosed(now)
 }
 
 // inSynWindow is the acceptability test of table 6 before there is any state to speak of.
