@@ -211,8 +211,8 @@ func (w *wire) trace() string {
 
 // segments describes the TCP segments that matter to who watches: those with SYN, FIN, RST or data, with sequence
 // numbers relative to the first SYN's, by the end that sent them, with the IP header and the options of a SYN. Pure
-// ACKs are left out, as their number is a matter of timing, and so are segments sent again, the windows of others, and the options of RSTs
-// (Linux sends timestamps in those of a connection, we do not). Ends of the same behaviour give the same lines; lines of
+// ACKs and what is sent again are left out, as their number is a matter of timing, and so are the windows of others, and
+// the options of RSTs (Linux sends timestamps in those of a connection, we do not). Ends of the same behaviour give the same lines; lines of
 // one end stand in the order they were sent.
 func (w *wire) segments() (lines [2][]string) {
 	var first [2]struct {
