@@ -194,7 +194,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 // peer is the other end of a connection of this computer with itself, if there is no doubt who that is.
 func (w *whole) peer(k *descriptor) *descriptor {
 	ps := w.names[[2]netip.AddrPort{k.name[1], k.name[0]}]
-	if !k.name[0].IsValid() || len(ps) != 1 || len(w.names[k.name]) != 1 || w.loose[k.name[1]] {
+	if !k.name[0].IsValid() || len(ps) != 1 || len(w.names[k.name]) != 1 || w.loose {
 		return nil
 	}
 	return ps[0]
@@ -223,15 +223,15 @@ func (w *whole) send(k *descriptor) {
 		to = w.anyAddress(k)
 	}
 	from := k.LocalAddr() // what connect will not change, if it was bound
+	if flags == socket.MsgOOB || flags == socket.MsgFastOpen || k.FastOpen().Connect {
+		// The urgent byte is not in the stream; a send that connects begins another one.
+		w.loose = true
+	}
 	got, err := k.Send(patterned(from, k.wrote, n), flags, to)
 	w.note("%s send %d flags %#x to %v: %d %v", k, n, flags, to, got, err)
 	w.outcome(k, err)
 	if begun := k.Conn() != nil && from.Port() == 0 || flags == socket.MsgFastOpen; begun && (err == nil || err == syscall.EINPROGRESS) {
 		w.connected(k, syscall.EINPROGRESS)
-		w.loose[k.name[0]] = w.loose[k.name[0]] || from.Port() == 0
-	}
-	if flags == socket.MsgOOB {
-		w.loose[k.name[0]] = true // the urgent byte is not in the stream
 	}
 	if err == nil {
 		k.wrote += got
@@ -274,7 +274,7 @@ func (w *whole) receive(k *descriptor, n, flags int) (more bool) {
 		return false
 	}
 	local := w.d.Stack().NIC().IsLocal(k.name[1].Addr())
-	if got > 0 && local && flags&(socket.MsgTrunc|socket.MsgOOB) == 0 && !w.loose[k.name[1]] {
+	if got > 0 && local && flags&(socket.MsgTrunc|socket.MsgOOB) == 0 && !w.loose {
 		w.compare(k, b[:got], k.name[1], k.read)
 	}
 	if flags&(socket.MsgPeek|socket.MsgOOB) == 0 {

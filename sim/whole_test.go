@@ -37,7 +37,7 @@ type whole struct {
 
 	socks []*descriptor
 	names map[[2]netip.AddrPort][]*descriptor // connections by name, of all times
-	loose map[netip.AddrPort]bool             // senders whose bytes are not what pattern says
+	loose bool                                // the bytes of streams are not what pattern says
 
 	seen     [][]byte // the latest packets that left by the wire
 	buf      [1 << 16]byte
@@ -89,7 +89,7 @@ func wholeConfig(c *choices) socket.Config {
 }
 
 func newWhole(t testing.TB, data []byte) *whole {
-	w := &whole{t: t, in: &choices{data}, undo: func() {}, names: map[[2]netip.AddrPort][]*descriptor{}, loose: map[netip.AddrPort]bool{}, digest: fnv.New64a()}
+	w := &whole{t: t, in: &choices{data}, undo: func() {}, names: map[[2]netip.AddrPort][]*descriptor{}, digest: fnv.New64a()}
 	cfg := wholeConfig(w.in)
 	var err error
 	w.d, err = NewDriver(DriverConfig{Stack: cfg, Addrs: []netip.Prefix{netip.PrefixFrom(here4, 24), netip.PrefixFrom(here6, 64)}})
