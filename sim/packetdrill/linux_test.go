@@ -191,7 +191,7 @@ func (k *linuxKernel) Send(fd int, p []byte, flags MsgFlags, to netip.AddrPort) 
 
 func (k *linuxKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPort, MsgFlags, error) {
 	n, _, out, sa, err := syscall.Recvmsg(fd, p, nil, int(flags&^MsgWaitAll|MsgDontWait))
-	return n, fromSockaddr(sa), MsgFlags(out), err
+	return n, fromSockaddr(sa), MsgFlags(out &^ syscall.MSG_CTRUNC), err // there is no room for control messages
 }
 
 func (k *linuxKernel) Shutdown(fd int, how ShutdownHow) error { return syscall.Shutdown(fd, int(how)) }
