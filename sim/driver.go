@@ -22,6 +22,7 @@ import (
 // lo is on an open wire: packets for an address that is not local leave by it,
 // with all checksums filled in, and injected ones arrive by it. Work that a call
 // causes is done when the call returns. A Driver is not safe for concurrent use.
+// FuzzStack, among the tests of this package, is a fuzzer made of one.
 type Driver struct {
 	q     Queue
 	stack *socket.Stack

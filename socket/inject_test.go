@@ -372,6 +372,9 @@ func FuzzWire(f *testing.F) {
 		f.Add(build(hdr4(253)), build(hdr6(layers.IPProtocolIPv6HopByHop), gopacket.Payload([]byte{17, 0, 1, 4, 0, 0, 0, 0})), repair)
 		f.Add([]byte{}, []byte{0x60}, repair)
 	}
+	for k, i := range injections {
+		f.Add(i.packet, injections[(k+1)%len(injections)].packet, true)
+	}
 	f.Fuzz(func(t *testing.T, a, b []byte, repair bool) {
 		o := newObserved(t)
 		for _, raw := range [][]byte{a, b, a} {
