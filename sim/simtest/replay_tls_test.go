@@ -124,21 +124,14 @@ func fetch(t *testing.T, c *http.Client, url string) {
 }
 
 // HTTPS with HTTP/2: four clients, each with one connection and so many requests on it at once. Goroutines of net/http
-// race for the connection: on one processor they do so in nearly the same way each time, on more they do not, and how
-// often is only measured.
+// race for the connection: on one processor they do so in nearly the same way each time, on more they do not. What holds
+// in every run is that each request is answered in full. How many captures differ depends on what else the machine does,
+// and is measured, not asserted: with LOOPBACK_REPLAY on several processors as well.
 func TestReplayHTTP2(t *testing.T) {
 	for _, streams := range []int{1, 4} {
 		t.Run(fmt.Sprint("streams=", streams), func(t *testing.T) {
 			f := func(t *testing.T, n *sim.Net) { useHTTP2(t, n, streams) }
-			hashes := map[string]int{}
-			repeat(t, 2, simtest.Config{OneProcessor: true}, f, hashes)
-			most, all := 0, 0
-			for _, k := range hashes {
-				most, all = max(most, k), all+k
-			}
-			if !raceEnabled { // which rolls dice of its own
-				require.GreaterOrEqual(t, most, all*9/10, "the runtime still takes the processor away from who has it for long")
-			}
+			repeat(t, 2, simtest.Config{OneProcessor: true}, f, map[string]int{})
 			if os.Getenv("LOOPBACK_REPLAY") == "" {
 				return
 			}
