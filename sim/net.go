@@ -90,24 +90,21 @@ func (n *Net) init(cfg NetConfig, q *Queue, parker socket.Parker) (err error) {
 	n.state.Store(&netState{})
 	ic := cfg.Impair
 	ic.Seed, ic.Scheduler, ic.Inner, ic.Queued = cfg.Seed, q, gate{n}, true
-	n.rec = newRecording(q.start(), cfg.Seed, cfg.CaptureBytes)
-	if cfg.CaptureBytes > 0 && ic.Passed == nil {
-		ic.Passed = n.rec.passed
+	n.rec = NewRecording(q.start(), cfg.Seed, cfg.CaptureBytes)
+	sc := cfg.Stack
+	if cfg.CaptureBytes > 0 {
+		n.rec.Configure(&ic, &sc)
 	}
 	if n.link, err = NewImpaired(ic); err != nil {
 		return err
 	}
-	sc := cfg.Stack
 	sc.Clock, sc.Parker, sc.Queues, sc.Link, sc.Seed = NewClock(q), parker, 1, n.link, cfg.Seed
 	sc.Staged = parker == nil // coroutines run one at a time: no need
-	if cfg.CaptureBytes > 0 {
-		sc.Observer = &recordObserver{n.rec, sc.Observer}
-	}
 	if n.stack, err = socket.NewChecked(sc); err != nil {
 		return err
 	}
 	if cfg.CaptureBytes > 0 {
-		n.stack.NIC().AddTap(n.rec.tap)
+		n.rec.Begin(n.stack, n.link)
 	}
 	return nil
 }
@@ -129,8 +126,11 @@ func (n *Net) Now() time.Duration { return n.queue.Now() }
 
 // Decisions returns the latest decisions of the link, ordered by time and, within an instant, by flow: not, as those
 // of Impaired, by who came first.
-func (n *Net) Decisions() []Decision {
-	all := n.link.Decisions()
+func (n *Net) Decisions() []Decision { return n.link.sorted() }
+
+// sorted returns the decisions ordered by time and flow.
+func (l *Impaired) sorted() []Decision {
+	all := l.Decisions()
 	slices.SortStableFunc(all, func(a, b Decision) int {
 		return cmp.Or(cmp.Compare(a.At, b.At), a.Flow.Compare(b.Flow))
 	})

@@ -63,26 +63,26 @@ func (o *recordObserver) Event(t *tcp.TCB, e tcp.Event) {
 
 // Ladders returns a chart of each TCP connection of which the SYN was recorded, in the order in which they began. The one who
 // sent it is at the left.
-func (n *Net) Ladders() []ladder.Chart {
-	fates := map[DecisionID][]Decision{}
-	for _, d := range n.Decisions() {
-		id := DecisionID{Flow: d.Flow, Packet: d.Packet}
-		fates[id] = append(fates[id], d)
-	}
-	n.rec.mu.Lock()
+func (n *Net) Ladders() []ladder.Chart { return n.rec.Ladders() }
+
+// Ladders returns a chart of each TCP connection of which the SYN was recorded, in the order in which they began. The one who
+// sent it is at the left.
+func (r *Recording) Ladders() []ladder.Chart {
+	fates := r.fates()
+	r.mu.Lock()
 	arrivals := map[DecisionID][]time.Duration{}
-	for _, a := range n.rec.arrivals {
+	for _, a := range r.arrivals {
 		id := DecisionID{Flow: a.flow, Packet: a.number}
 		arrivals[id] = append(arrivals[id], a.at)
 	}
 	happened := map[tcp.Seq][]tcp.Event{}
-	for _, s := range n.rec.seen {
+	for _, s := range r.seen {
 		happened[s.iss] = append(happened[s.iss], s.e)
 	}
-	n.rec.mu.Unlock()
-	b := &ladderBuilder{n: n, fates: fates, arrivals: arrivals, happened: happened, count: map[Flow]uint64{}, ends: map[Flow]ladderEnd{},
+	r.mu.Unlock()
+	b := &ladderBuilder{r: r, fates: fates, arrivals: arrivals, happened: happened, ends: map[Flow]ladderEnd{},
 		printer: capture.NewPrinter(io.Discard, capture.TraceOptions{Time: capture.TimeNone})}
-	_ = n.rec.each(b.packet) // it returns none
+	_ = r.eachNumbered(b.packet) // it returns none
 	return b.charts
 }
 
@@ -96,21 +96,17 @@ type ladderEnd struct {
 
 // ladderBuilder makes charts of packets.
 type ladderBuilder struct {
-	n        *Net
+	r        *Recording
 	fates    map[DecisionID][]Decision
 	arrivals map[DecisionID][]time.Duration
 	happened map[tcp.Seq][]tcp.Event
-	count    map[Flow]uint64 // packets, as the link counts them
 	ends     map[Flow]ladderEnd
 	printer  *capture.Printer
 	charts   []ladder.Chart
 }
 
 // packet enters a packet that was sent.
-func (b *ladderBuilder) packet(at time.Duration, raw []byte, cause tcp.Cause) error {
-	var i PacketInfo
-	i.parseIP(raw, len(raw))
-	b.count[i.Flow]++
+func (b *ladderBuilder) packet(at time.Duration, raw []byte, cause tcp.Cause, i PacketInfo) error {
 	if i.Flow.Proto != ipv4.ProtoTCP || i.later || i.truncated {
 		return nil
 	}
@@ -121,7 +117,7 @@ func (b *ladderBuilder) packet(at time.Duration, raw []byte, cause tcp.Cause) er
 	if !ok {
 		return nil
 	}
-	id := DecisionID{Flow: i.Flow, Packet: b.count[i.Flow]}
+	id := DecisionID{Flow: i.Flow, Packet: i.Number}
 	m := ladder.Message{Sent: at, Arrivals: b.arrivals[id], FromLeft: end.left, Label: b.label(raw)}
 	if cause.Retransmission() {
 		m.Why = cause.String()
@@ -137,7 +133,7 @@ func (b *ladderBuilder) begin(i *PacketInfo, end ladderEnd, known bool) (ladderE
 	f := i.Flow
 	switch {
 	case !i.Flags.Has(tcp.ACK):
-		b.charts = append(b.charts, ladder.Chart{Title: fmt.Sprintf("%v, seed %d", f, b.n.Seed()), Left: b.name(f.Src), Right: b.name(f.Dst)})
+		b.charts = append(b.charts, ladder.Chart{Title: fmt.Sprintf("%v, seed %d", f, b.r.seed), Left: b.name(f.Src), Right: b.name(f.Dst)})
 		end = ladderEnd{chart: len(b.charts) - 1, left: true}
 		b.ends[f.Reverse()] = ladderEnd{chart: end.chart}
 	case !known:
@@ -156,8 +152,10 @@ func (b *ladderBuilder) begin(i *PacketInfo, end ladderEnd, known bool) (ladderE
 
 // name is that of a host, with the port.
 func (b *ladderBuilder) name(a netip.AddrPort) string {
-	if names := b.n.stack.Hosts().LookupAddr(a.Addr()); len(names) > 0 {
-		return fmt.Sprintf("%s:%d", names[0], a.Port())
+	if b.r.hosts != nil {
+		if names := b.r.hosts.LookupAddr(a.Addr()); len(names) > 0 {
+			return fmt.Sprintf("%s:%d", names[0], a.Port())
+		}
 	}
 	return a.String()
 }

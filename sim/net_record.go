@@ -11,6 +11,7 @@ import (
 
 	"example.com/loopback/device"
 	"example.com/loopback/sim/capture"
+	"example.com/loopback/socket"
 	"example.com/loopback/tcp"
 )
 
@@ -27,9 +28,13 @@ type Recording struct {
 	data    []byte
 	lost    uint64
 	scratch [headRoom]byte
+	flows   flowTable // for its memory of fragments alone
 
 	arrivals []landing // for ladders, as seen
 	seen     []seen
+
+	link  *Impaired // what decided; nil: nobody did
+	hosts *socket.Hosts
 }
 
 type recorded struct {
@@ -42,8 +47,36 @@ type recorded struct {
 // recordOverhead is about what a packet takes besides its bytes.
 const recordOverhead = 96
 
-func newRecording(epoch time.Time, seed uint64, limit int) *Recording {
-	return &Recording{epoch: epoch, seed: seed, limit: limit}
+// NewRecording returns one for a stack that is not a Net's, whose time 0 is epoch, of at most limit bytes of memory (64 MiB
+// if 0). Configure comes before the link and the stack are made, Begin afterwards:
+//
+//	rec := sim.NewRecording(time.Now(), seed, 0)
+//	rec.Configure(&linkConfig, &stackConfig)
+//	link, err := sim.NewImpaired(linkConfig)
+//	stackConfig.Link = link
+//	stack := socket.New(stackConfig)
+//	rec.Begin(stack, link)
+func NewRecording(epoch time.Time, seed uint64, limit int) *Recording {
+	return &Recording{epoch: epoch, seed: seed, limit: cmp.Or(limit, defaultCaptureBytes)}
+}
+
+// Configure lets the recording see when packets leave the link and what connections do; observers that are there already
+// are told as well.
+func (r *Recording) Configure(link *ImpairConfig, stack *socket.Config) {
+	user := link.Passed
+	link.Passed = func(i *PacketInfo, copy uint32, at time.Duration) {
+		r.passed(i, copy, at)
+		if user != nil {
+			user(i, copy, at)
+		}
+	}
+	stack.Observer = &recordObserver{r, stack.Observer}
+}
+
+// Begin records what the stack sends from now on; link is the one it sends by. It is called once, before anything is sent.
+func (r *Recording) Begin(stack *socket.Stack, link *Impaired) {
+	r.link, r.hosts = link, stack.Hosts()
+	stack.NIC().AddTap(r.tap)
 }
 
 // tap is a device.Tap.
@@ -59,6 +92,9 @@ func (r *Recording) tap(dir device.Direction, now time.Duration, n *device.NIC, 
 	}
 	var i PacketInfo
 	i.parse(p, r.scratch[:])
+	if i.Fragment {
+		r.flows.fragment(&i) // so that later fragments are not sorted apart from the first
+	}
 	if r.packets == nil {
 		// Most recordings are of more than a handful of packets, and the first ones would be copied again and again.
 		r.packets, r.data = make([]recorded, 0, 16), make([]byte, 0, 1024)
@@ -101,7 +137,7 @@ func (r *Recording) each(f func(at time.Duration, raw []byte, cause tcp.Cause) e
 // and of each retransmission its cause.
 func (r *Recording) WritePcapng(w io.Writer) error {
 	pw := capture.NewWriter(w, capture.Options{Epoch: r.epoch, Comment: fmt.Sprintf("seed %d", r.seed)})
-	if err := r.each(pw.WriteSent); err != nil {
+	if err := r.each(func(at time.Duration, raw []byte, cause tcp.Cause) error { return pw.WriteSent(at, raw, cause) }); err != nil {
 		return err
 	}
 	return pw.Flush()

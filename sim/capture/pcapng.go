@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,9 +137,17 @@ func comment(c tcp.Cause) string {
 }
 
 // WriteSent is WritePacket for a packet that was sent because of cause, which its comment names if the packet does
-// not tell (see Notable).
-func (w *Writer) WriteSent(now time.Duration, raw []byte, cause tcp.Cause) error {
-	return w.WritePacket(device.DirTX, now, raw, comment(cause))
+// not tell (see Notable). What else there is to say of it follows in the comment.
+func (w *Writer) WriteSent(now time.Duration, raw []byte, cause tcp.Cause, notes ...string) error {
+	text := comment(cause)
+	if len(notes) > 0 {
+		all := strings.Join(notes, "; ")
+		if text != "" {
+			text += "; "
+		}
+		text += all
+	}
+	return w.WritePacket(device.DirTX, now, raw, text)
 }
 
 // Packets returns how many packets were recorded.

@@ -189,7 +189,7 @@ func TestExplore(t *testing.T) {
 		base := filepath.Join(dir, "TestUnluckySeed_seed="+seed, "seed-"+seed)
 		text, err := os.ReadFile(base + ".txt")
 		require.NoError(t, err)
-		require.Contains(t, string(text), "UDP, length 8")
+		require.Contains(t, string(text), "UDP, length 8\n\t-- lost: ")
 		decisions, err := os.ReadFile(base + ".decisions.txt")
 		require.NoError(t, err)
 		require.Contains(t, string(decisions), "drop of datagram 1 of ")

@@ -155,7 +155,7 @@ func keep(n *sim.Net, dir string) error {
 	if err := os.WriteFile(base+".decisions.txt", []byte(decisions.String()), 0o666); err != nil {
 		return err
 	}
-	if err := write(base+".txt", n.Recording().WriteText); err != nil {
+	if err := write(base+".txt", n.Recording().ExplainText); err != nil {
 		return err
 	}
 	for k, c := range n.Ladders() {
@@ -167,7 +167,7 @@ func keep(n *sim.Net, dir string) error {
 			return err
 		}
 	}
-	return write(base+".pcapng", n.Recording().WritePcapng)
+	return write(base+".pcapng", n.Recording().ExplainPcapng)
 }
 
 func write(name string, to func(w io.Writer) error) (err error) {
