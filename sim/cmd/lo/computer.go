@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -16,12 +17,13 @@ import (
 
 // computerFlags describe the simulated computer.
 type computerFlags struct {
-	Write string   `short:"w" placeholder:"FILE" help:"Record all packets in a pcapng file, for Wireshark."`
-	Trace bool     `help:"Print every packet to standard error, as tcpdump -n does, and why segments are sent again."`
-	Why   bool     `help:"Print to standard error what the network does to packets, and why."`
-	MTU   int      `name:"mtu" placeholder:"BYTES" help:"MTU of lo; 16436 by default."`
-	Seed  uint64   `help:"Fix everything that is drawn at random; 0 draws a seed."`
-	Hosts []string `name:"host" sep:"none" placeholder:"\"ADDR NAME\"" help:"Add a line to the hosts table. May be repeated."`
+	Write  string   `short:"w" placeholder:"FILE" help:"Record all packets in a pcapng file, for Wireshark."`
+	Ladder string   `placeholder:"FILE" help:"Draw each TCP connection as a message sequence chart: as text in FILE.txt, or in FILE.svg, FILE-2.svg and so on."`
+	Trace  bool     `help:"Print every packet to standard error, as tcpdump -n does, and why segments are sent again."`
+	Why    bool     `help:"Print to standard error what the network does to packets, and why."`
+	MTU    int      `name:"mtu" placeholder:"BYTES" help:"MTU of lo; 16436 by default."`
+	Seed   uint64   `help:"Fix everything that is drawn at random; 0 draws a seed."`
+	Hosts  []string `name:"host" sep:"none" placeholder:"\"ADDR NAME\"" help:"Add a line to the hosts table. May be repeated."`
 
 	Delay     time.Duration `group:"Network" help:"How long each packet takes."`
 	Jitter    time.Duration `group:"Network" help:"How much that varies."`
@@ -39,12 +41,17 @@ type computer struct {
 	writer *capture.Writer
 	file   *os.File
 	trace  *capture.Printer
+	rec    *sim.Recording // for ladder
+	ladder string
 }
 
 // start makes the computer.
 func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 	if f.MTU != 0 && (f.MTU < device.MinMTU || f.MTU > device.MaxPacket) {
 		return nil, usageError("an MTU of %d is not within %d and %d", f.MTU, device.MinMTU, device.MaxPacket)
+	}
+	if ext := filepath.Ext(f.Ladder); f.Ladder != "" && ext != ".svg" && ext != ".txt" {
+		return nil, usageError("--ladder %s is neither .svg nor .txt", f.Ladder)
 	}
 	cfg := socket.Config{MTU: f.MTU, Seed: f.Seed, Hosts: strings.Join(f.Hosts, "\n")}
 	m := sim.Impairment{Delay: f.Delay, Jitter: f.Jitter, Loss: f.Loss, Duplicate: f.Duplicate, Corrupt: f.Corrupt, Reorder: f.Reorder, Rate: int64(f.Rate)}
@@ -53,15 +60,23 @@ func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 	if f.Why {
 		network.Observe = func(d *sim.Decision) { fmt.Fprintln(messages, d.Explain()) }
 	}
+	epoch := time.Now()
+	c := &computer{seed: f.Seed, ladder: f.Ladder}
+	if f.Ladder != "" {
+		network.Queued = true // so that the link tells when packets arrive, although it may be perfect
+		c.rec = sim.NewRecording(epoch, f.Seed, 0)
+		c.rec.Configure(&network, &cfg)
+	}
 	link, err := sim.NewImpaired(network)
 	if err != nil {
 		return nil, usageError("%w", err)
 	}
 	cfg.Link = link
-	c := &computer{seed: f.Seed}
-	epoch := time.Now()
 	if c.Stack, err = socket.NewChecked(cfg); err != nil {
 		return nil, usageError("%w", err)
+	}
+	if c.rec != nil {
+		c.rec.Begin(c.Stack, link)
 	}
 	if f.Write != "" {
 		if c.file, err = os.Create(f.Write); err != nil {
@@ -80,6 +95,11 @@ func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 // finish ends the computer and its recordings; it returns err, or what went wrong with those.
 func (c *computer) finish(err error) error {
 	c.Close()
+	if c.rec != nil {
+		if ladderErr := writeLadders(c.rec.Ladders(), c.ladder); err == nil && ladderErr != nil {
+			err = usageError("%w", ladderErr)
+		}
+	}
 	if c.file != nil {
 		if flushErr := c.writer.Flush(); err == nil && flushErr != nil {
 			err = usageError("%s: %w", c.file.Name(), flushErr)

@@ -46,6 +46,8 @@ Examples:
   lo ping -c 3 127.0.0.1
   lo ping --delay 20ms --loss 0.2 localhost  over a bad network
   lo get http://localhost:631/ --trace       with every packet, as tcpdump -n prints it
+  lo get http://127.0.0.1:631/ --loss 0.2 --ladder get.svg
+                                             drawn as a message sequence chart
   lo forward 127.0.0.1:8080=localhost:631    then: curl http://127.0.0.1:8080/
   lo ifconfig --format ip
   lo script sim/packetdrill/testdata/handshake/*.pkt
