@@ -127,7 +127,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	default:
 		return fail(net.UnknownNetworkError(network))
 	}
-	c, err := d.DialContext(ctx, network, address)
+	c, err := h.dial(ctx, d, network, address)
 	if err != nil && h.Down() && errors.Is(err, net.ErrClosed) {
 		return fail(os.NewSyscallError("connect", syscall.ENETDOWN)) // it crashed meanwhile
 	}

@@ -29,7 +29,8 @@ import (
 // give equal bytes at equal times for programs whose goroutines do not race among themselves. What is left to such
 // races, and therefore to the runtime's scheduler, is:
 //
-//   - goroutines of one host that dial at the same instant, which draw their ports in the order in which they come;
+//   - goroutines of one host that dial at the same instant, which draw their ports in the order in which they come,
+//     unless they have labels (WithLabel);
 //   - goroutines that write to one connection at the same instant, or wake one another in no fixed order, as those of
 //     HTTP/2 do;
 //   - timers of the program (time.Sleep, contexts) that happen to end in the very nanosecond of an event;
@@ -50,6 +51,7 @@ type Net struct {
 	cuts    []func()                 // how to remove what Partition added
 	parts   int
 	planned uint64 // calls of At
+	labels  map[labelled]uint64
 }
 
 // netState is what the packet path asks; it is replaced, never changed.
