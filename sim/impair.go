@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/netip"
 	"time"
+
+	"example.com/loopback/ipv4"
 )
 
 // An Impairment says what a link does to the packets of a flow, in the vocabulary of Linux's netem. The zero value
@@ -171,11 +173,13 @@ type Rule struct {
 	// Proto is the IP protocol number (6 TCP, 17 UDP).
 	Proto uint8
 	// FromPorts and ToPorts are ranges of TCP or UDP ports, both ends included; a second number of 0 means the first.
+	// Other protocols have no ports, so a rule with a range does not match them.
 	FromPorts, ToPorts [2]uint16
 	// Match, if not nil, must also say yes. It is called with the link locked and must not keep i.
 	Match func(i *PacketInfo) bool
 	// Both makes the rule hold in the other direction, too: From and To change places. The directions
-	// share nothing, not even a queue.
+	// share nothing, not even a queue. A packet that matches either way, as all do where From and To are zero,
+	// passes the rule once, in the direction as written.
 	Both bool
 	// Last says that rules behind this one do not see the packets that it matches.
 	Last bool
@@ -183,24 +187,39 @@ type Rule struct {
 	Impairment
 }
 
-// matches reports whether the rule, seen in one direction, concerns the packet.
+// matches reports whether the rule, seen in one direction, concerns the packet. One that it concerns in both directions
+// belongs to the forward one, so that a rule acts once.
 func (r *Rule) matches(i *PacketInfo, backward bool) bool {
-	from, to, fromPorts, toPorts := r.From, r.To, r.FromPorts, r.ToPorts
 	if backward {
-		from, to, fromPorts, toPorts = to, from, toPorts, fromPorts
+		if r.leads(&i.Flow) || !r.leadsBack(&i.Flow) {
+			return false
+		}
+	} else if !r.leads(&i.Flow) {
+		return false
 	}
-	return (r.Proto == 0 || r.Proto == i.Flow.Proto) &&
-		(!from.IsValid() || from.Contains(i.Flow.Src.Addr())) &&
-		(!to.IsValid() || to.Contains(i.Flow.Dst.Addr())) &&
-		inPorts(fromPorts, i.Flow.Src.Port()) && inPorts(toPorts, i.Flow.Dst.Port()) &&
-		(r.Match == nil || r.Match(i))
+	return r.Match == nil || r.Match(i)
 }
 
-func inPorts(ports [2]uint16, port uint16) bool {
+// leads reports whether the flow has the rule's protocol and goes from From to To.
+func (r *Rule) leads(f *Flow) bool { return r.joins(f, f.Src, f.Dst) }
+
+// leadsBack reports whether the flow has the rule's protocol and goes from To to From.
+func (r *Rule) leadsBack(f *Flow) bool { return r.joins(f, f.Dst, f.Src) }
+
+func (r *Rule) joins(f *Flow, from, to netip.AddrPort) bool {
+	return (r.Proto == 0 || r.Proto == f.Proto) &&
+		(!r.From.IsValid() || r.From.Contains(from.Addr())) &&
+		(!r.To.IsValid() || r.To.Contains(to.Addr())) &&
+		inPorts(r.FromPorts, f.Proto, from.Port()) && inPorts(r.ToPorts, f.Proto, to.Port())
+}
+
+// inPorts reports whether the port is in the range. What a flow of another protocol has in place of ports, such as the
+// identifier of an echo, is in none.
+func inPorts(ports [2]uint16, proto uint8, port uint16) bool {
 	if ports == [2]uint16{} {
 		return true
 	}
-	return port >= ports[0] && port <= max(ports[0], ports[1])
+	return (proto == ipv4.ProtoTCP || proto == ipv4.ProtoUDP) && port >= ports[0] && port <= max(ports[0], ports[1])
 }
 
 // perfect reports whether the impairment does nothing.
