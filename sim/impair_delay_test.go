@@ -105,3 +105,82 @@ func TestJitterReordersUnlessInOrder(t *testing.T) {
 		require.Len(t, r.got, 100)
 	}
 }
+
+// reorderings sends count packets of a flow with the impairment, far enough apart that none waits for another, and
+// returns the numbers of those that were sent at once.
+func reorderings(t *testing.T, m Impairment, count int) []int {
+	t.Helper()
+	r := newRig(t, ImpairConfig{Seed: 11, Log: count}, Rule{Impairment: m})
+	raw := data(t, 0, 10)
+	var ahead []int
+	for k := range count {
+		before := len(r.got)
+		r.send(raw)
+		if len(r.got) > before {
+			ahead = append(ahead, k+1)
+		}
+		r.wait(m.Delay)
+		require.Len(t, r.got, k+1, "the others are delayed by as much as ever")
+	}
+	all := r.l.Decisions()
+	require.Len(t, all, len(ahead))
+	for k, d := range all {
+		require.Equal(t, KindReorder, d.Kind)
+		require.EqualValues(t, ahead[k], d.Packet)
+		require.Zero(t, d.Delay, "it does not wait")
+	}
+	require.EqualValues(t, len(ahead), r.l.Stats().Decisions[KindReorder])
+	r.settle()
+	return ahead
+}
+
+// As with netem, gap-1 packets are delayed after each that went ahead; then one after the other may go, until one does.
+func TestReorderingWithGap(t *testing.T) {
+	const count = 20000
+	for _, x := range []struct {
+		name     string
+		m        Impairment
+		share    float64 // of the packets that may go ahead
+		within   float64
+		together float64 // share of those that may, after one that did: without correlation the same
+	}{
+		{"every packet may", Impairment{Reorder: 0.25}, 0.25, 0.01, 0.25},
+		{"a gap of one is none", Impairment{Reorder: 0.25, ReorderGap: 1}, 0.25, 0.01, 0.25},
+		{"gap", Impairment{Reorder: 0.5, ReorderGap: 5}, 0.5, 0.02, 0.5},
+		{"rare", Impairment{Reorder: 0.1, ReorderGap: 3}, 0.1, 0.01, 0.1},
+		{"always", Impairment{Reorder: 1, ReorderGap: 5}, 1, 0, 1},
+		// Each draw is the mean of a uniform one and the draw before, so it is below 0.3 in 13 % of the cases (see
+		// TestLossRates), and more often when the one before was.
+		{"correlated", Impairment{Reorder: 0.3, ReorderCorrelation: 0.5}, 0.13, 0.02, 0.39},
+		{"correlated with gap", Impairment{Reorder: 0.3, ReorderCorrelation: 0.5, ReorderGap: 4}, 0.13, 0.02, 0.39},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			x.m.Delay = 20 * time.Millisecond
+			gap := max(x.m.ReorderGap, 1)
+			ahead := reorderings(t, x.m, count)
+			require.GreaterOrEqual(t, ahead[0], gap)
+			chances, soonest := ahead[0]-gap+1, 0
+			for k := 1; k < len(ahead); k++ {
+				distance := ahead[k] - ahead[k-1]
+				require.GreaterOrEqual(t, distance, gap, "packet %d went ahead within the gap", ahead[k])
+				chances += distance - gap + 1
+				if distance == gap {
+					soonest++
+				}
+			}
+			require.InDelta(t, x.share, float64(len(ahead))/float64(chances), x.within)
+			require.InDelta(t, x.together, float64(soonest)/float64(len(ahead)-1), 3*x.within)
+		})
+	}
+}
+
+func TestFlowsHaveGapsOfTheirOwn(t *testing.T) {
+	const ms = time.Millisecond
+	r := newRig(t, ImpairConfig{}, Rule{Impairment: Impairment{Delay: 20 * ms, Reorder: 1, ReorderGap: 3}})
+	for k := range byte(6) {
+		r.send(datagram(t, hostA, hostB, 1, 9, []byte{'a', k}), datagram(t, hostA6, hostB6, 1, 9, []byte{'b', k}))
+	}
+	require.Equal(t, []byte{'a', 2, 'b', 2, 'a', 5, 'b', 5}, payloads(t, r.raws()))
+	r.settle()
+	require.Len(t, r.got, 12)
+}
