@@ -34,7 +34,7 @@
 //
 // # Measured
 //
-// On 2026-11-28 (2 cores of an AMD EPYC, Go 1.26.8), on a machine so busy (load 20) that only processor time says something:
+// On 2026-11-28 (2 cores of an AMD EPYC, Go 1.26.8), the speeds on a machine that was nearly idle (load 2):
 //
 //	                                                            LOOPBACK_REPLAY=1000 go test -run TestWorldReplays -v ./sim
 //	3001 runs of a World with one seed, 5 % loss, 2 % duplicates, 2 % reordering, 20 ms ± 5 ms, on 1, 2 and 8 processors:
@@ -42,9 +42,10 @@
 //	  questions and answers by UDP, with retries                1
 //	  TCP through a partition and a crash                       1
 //	                                                            go test -run xxx -bench World -benchmem ./sim
-//	events a second of processor time, perfect | bad link       1,000,000 | 970,000
-//	hours of an idle connection with two-hour keep-alive, same  660,000
-//	World, connection, 64-byte request and response, the end    43 µs and 28 KiB; 50 µs and 31 KiB with the recording
+//	events a second, perfect | bad link                         1,020,000 | 970,000
+//	hours a second of an idle connection, two-hour keep-alive   620,000
+//	World, connection, 64-byte request and response, the end    32 µs and 29 KiB; 34 µs and 35 KiB with the recording,
+//	                                                            40 µs and 38 KiB with delay and jitter
 //	two-hour keep-alive death | TIME-WAIT | 15-minute back-off  0.21 | 0.16 | 0.32 ms of real time
 //	                                                            go test -run 'KeepAliveDeath|TimeWaitExpiry|BackOff' -v ./sim/simtest
 //	the same in a bubble of testing/synctest                    0.5 | 0.2 | 4.9 ms
