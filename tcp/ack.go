@@ -119,7 +119,7 @@ func (t *TCB) initAckState(a *ackState, now time.Duration, in *Segment) {
 // ackRecovery is the part of ACK processing that concerns loss, the window and timers.
 func (t *TCB) ackRecovery(a *ackState) {
 	t.rackUpdateReoWnd(a)
-	if t.rack.tlp {
+	if t.rackFlags&rackTLP != 0 {
 		t.tlpAck(a)
 	}
 	if t.dubious(a) {
@@ -168,7 +168,7 @@ func (t *TCB) ackNothingOut(a *ackState) {
 		t.fastRetransAlert(a, 0)
 	}
 	t.ackProbe(a.now)
-	if t.rack.tlp {
+	if t.rackFlags&rackTLP != 0 {
 		t.tlpAck(a)
 	}
 }
@@ -352,13 +352,14 @@ func (t *TCB) congestionControl(a *ackState) {
 		t.prr(int(delivered), lost, a.info&ackAdvanced != 0)
 	case t.mayRaise(a):
 		limited := t.cong.IsLimited()
-		if t.alg == nil {
+		alg := t.alg()
+		if alg == nil {
 			if !limited {
 				break // nothing grows, and nothing is worth remembering yet
 			}
-			t.algorithm()
+			alg = t.algorithm()
 		}
-		t.alg.OnAck(&t.cong, Ack{
+		alg.OnAck(&t.cong, Ack{
 			Now: a.now, RTT: a.rtt, SRTT: t.rtt.SRTT(), Acked: delivered,
 			Una: t.snd.una, Nxt: t.snd.nxt, Limited: limited,
 		})
@@ -380,7 +381,8 @@ func (t *TCB) mayRaise(a *ackState) bool {
 
 // algorithm returns the congestion control algorithm, made when first needed.
 func (t *TCB) algorithm() Congestion {
-	if t.alg == nil {
+	x := t.needExtra()
+	if x.alg == nil {
 		name := t.env.cfg.CongestionControl
 		if t.caKind > 0 {
 			name = CongestionNames()[t.caKind-1]
@@ -389,7 +391,7 @@ func (t *TCB) algorithm() Congestion {
 		if err != nil {
 			alg, _ = Select("")
 		}
-		t.alg = alg
+		x.alg = alg
 	}
-	return t.alg
+	return x.alg
 }

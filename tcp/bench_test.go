@@ -153,7 +153,7 @@ func TestIdleHoldsNothing(t *testing.T) {
 		require.Nil(t, e.x, "queues")
 		require.Nil(t, e.rec, "scoreboard")
 		require.Nil(t, e.ooo, "out-of-order queue")
-		require.Nil(t, e.alg, "congestion control")
+		require.Nil(t, e.alg(), "congestion control")
 		require.Equal(t, Never, e.Deadline())
 	}
 }

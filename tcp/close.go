@@ -122,7 +122,7 @@ func (t *TCB) toClosed(now time.Duration) {
 		t.flags &^= fFastOpen
 		t.events |= EvFastOpen
 	}
-	t.timers = timerTable{}
+	t.stopTimers()
 	t.force = 0
 	t.ack.pending = 0
 	t.flags |= fRcvShut
@@ -131,7 +131,8 @@ func (t *TCB) toClosed(now time.Duration) {
 		t.ooo.release()
 		t.ooo = nil
 	}
-	t.rec, t.alg = nil, nil
+	t.rec = nil
+	t.dropAlg()
 	t.snd.end = t.snd.nxt
 	if t.has(fNoSpace) {
 		t.flags &^= fNoSpace
@@ -186,12 +187,13 @@ func (t *TCB) linger2() time.Duration {
 // enterTimeWait enters TIME-WAIT: "Start the time-wait timer, turn off the other timers."
 func (t *TCB) enterTimeWait(now time.Duration) {
 	t.setState(now, StateTimeWait)
-	t.timers = timerTable{}
+	t.stopTimers()
 	t.arm(TimerClose, now+t.env.cfg.TimeWaitLen)
 	t.events |= EvTimeWait
 	t.env.stats.TW.Add(1)
 	t.dropSend()
-	t.rec, t.alg = nil, nil
+	t.rec = nil
+	t.dropAlg()
 	t.force = 0
 }
 

@@ -15,10 +15,8 @@ type ackVars struct {
 	cause    Cause // why an ACK is due
 	pingpong uint8 // how often text was answered within ato
 	quick    uint8 // quick ACKs left
-	dups     uint8 // duplicate ACKs sent at once at compNxt
+	dups     uint8 // duplicate ACKs sent at once at extra.compNxt
 	held     uint8 // duplicate ACKs held back (compressed)
-	compNxt  Seq   // RCV.NXT the two counts are for
-	dsack    Range // duplicate to report (RFC 2883), with fDSACK
 }
 
 type ackFlags uint8
@@ -100,7 +98,7 @@ func (t *TCB) measureRcvMSS(in *Segment) {
 	t.rcv.lastSeg = 0
 	n := uint32(in.Payload.N)
 	if n >= t.rcv.mss {
-		if t.wire != nil && n != t.rcv.mss {
+		if t.wire() != nil && n != t.rcv.mss {
 			t.measureRatio(int(n))
 		}
 		t.rcv.mss = max(min(n, uint32(t.rcv.adv)), 1)
@@ -178,8 +176,8 @@ func (t *TCB) ackOutOfOrder(now time.Duration) {
 		a.now(CauseDupAck)
 		return
 	}
-	if a.compNxt != t.rcv.nxt {
-		a.compNxt, a.dups = t.rcv.nxt, 0
+	if x := t.needExtra(); x.compNxt != t.rcv.nxt {
+		x.compNxt, a.dups = t.rcv.nxt, 0
 	}
 	if a.dups < dupThresh {
 		a.dups++
@@ -188,7 +186,7 @@ func (t *TCB) ackOutOfOrder(now time.Duration) {
 	}
 	a.held = min(a.held+1, 255)
 	t.env.stats.TCPAckCompressed.Add(1)
-	if t.timer(TimerAckCompress) != 0 {
+	if t.extra.compress != 0 {
 		return
 	}
 	rtt := time.Duration(t.drs.rtt>>3) * time.Microsecond
@@ -200,7 +198,7 @@ func (t *TCB) ackOutOfOrder(now time.Duration) {
 		a.now(CauseDupAck)
 		return
 	}
-	t.arm(TimerAckCompress, now+delay)
+	t.armCompress(now + delay)
 }
 
 // dupThresh is DupThresh of RFC 5681 and RFC 6675.
@@ -258,14 +256,14 @@ func (t *TCB) ackSent() {
 	}
 	a.pending, a.held = 0, 0
 	t.disarm(TimerDelayedAck)
-	t.disarm(TimerAckCompress)
+	t.disarmCompress()
 }
 
 // dataSent notes that text leaves: an answer within ato of what arrived last shows a dialogue, in which
 // ACKs travel with the answers.
 func (t *TCB) dataSent(now time.Duration) {
-	if t.inFlight() == 0 && t.alg != nil {
-		t.alg.OnRestart(&t.cong, now-t.lastSend)
+	if alg := t.alg(); alg != nil && t.inFlight() == 0 {
+		alg.OnRestart(&t.cong, now-t.lastSend)
 	}
 	t.lastSend = now
 	if now-t.ack.lastData < t.ack.ato && t.ack.pingpong < 255 {

@@ -126,8 +126,8 @@ func (t *TCB) dropSend() {
 func (t *TCB) dropReceived() {
 	if t.x != nil {
 		t.x.rcv.release()
-		if t.wire != nil {
-			t.wire.clear()
+		if t.wire() != nil {
+			t.wire().clear()
 		}
 		t.idleX()
 	}

@@ -90,14 +90,17 @@ func (t *TCB) Info(now time.Duration) Info {
 		TotalRetrans: t.total.retrans, BytesAcked: t.total.bytesAcked, BytesReceived: t.total.bytesReceived,
 		SegsOut: t.total.segsOut, SegsIn: t.total.segsIn, NotsentBytes: uint32(t.Unsent()), MinRTT: t.minRTT.Get(),
 		DataSegsIn: t.total.dataIn, DataSegsOut: t.total.dataOut, Delivered: t.total.delivered,
-		BytesSent: t.bytesSent() + t.total.bytesRetrans, BytesRetrans: t.total.bytesRetrans,
-		DsackDups: uint32(t.total.dsackDups), RcvOoopack: uint32(t.total.oooPackets),
-		SndWnd: t.snd.wnd, RcvWnd: t.rcv.wnd, UserTimeout: t.userTimeout(),
+		BytesSent: t.bytesSent(),
+		SndWnd:    t.snd.wnd, RcvWnd: t.rcv.wnd, UserTimeout: t.userTimeout(),
 		SndUna: t.snd.una, SndNxt: t.snd.nxt, ISS: t.snd.iss, RcvNxt: t.rcv.nxt, IRS: t.rcv.irs,
 		Congestion: t.Congestion(), SndBuf: int(t.sndLimit), RcvBuf: int(t.rcvLimit),
 		SndQueue: t.Unacked(), RcvQueue: t.Readable(),
 	}
 	i.PacingRate = t.pacingRate()
+	if x := t.extra; x != nil {
+		i.BytesRetrans, i.DsackDups, i.RcvOoopack = x.rexm, uint32(x.dsacks), uint32(x.early)
+		i.BytesSent += i.BytesRetrans
+	}
 	if o := t.opt; o != nil {
 		i.DeliveredCE, i.TotalRTO, i.TotalRTORecoveries, i.TotalRTOTime = o.rtos.ce, o.rtos.expired, o.rtos.episodes, o.rtos.took
 		i.Rehash = uint32(o.rtos.expired)
@@ -114,7 +117,7 @@ func (t *TCB) Info(now time.Duration) Info {
 	if r := t.rec; r != nil {
 		i.Sacked, i.Lost, i.Retrans = uint32(r.sacked), uint32(r.lost), uint32(r.retrans)
 	}
-	if t.rack.reordSeen {
+	if t.rackFlags&rackReordSeen != 0 {
 		i.ReordSeen = 1
 	}
 	return i

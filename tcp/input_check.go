@@ -189,11 +189,11 @@ func (t *TCB) oowLimited(now time.Duration, in *Segment, skipped counter) bool {
 // counts this one.
 func (t *TCB) limited(now time.Duration) bool {
 	if t.has(fOOWSet) {
-		if d := now - t.lastOOW; d >= 0 && d < t.env.cfg.InvalidRatelimit {
+		if d := now - t.extra.oow; d >= 0 && d < t.env.cfg.InvalidRatelimit {
 			return true
 		}
 	}
-	t.lastOOW = now
+	t.needExtra().oow = now
 	t.flags |= fOOWSet
 	return false
 }

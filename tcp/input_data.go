@@ -122,9 +122,9 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 func (t *TCB) takeText(p *Payload) {
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(p.N))
 	t.total.bytesReceived += uint64(p.N)
-	if t.wire != nil {
+	if t.wire() != nil {
 		size, room := t.wireSize(p.N)
-		t.wire.add(p.N, size, room)
+		t.wire().add(p.N, size, room)
 	}
 	if n := t.needX().rcv.append(t.env.alloc, p); n > 0 {
 		t.env.stats.TCPRcvCollapsed.Add(uint64(n))
@@ -138,8 +138,8 @@ func (t *TCB) roomFor() bool {
 	if t.charge() <= int(t.rcvLimit) || t.Readable() == 0 || t.growBuffer() {
 		return true
 	}
-	if t.wire != nil {
-		t.wire.collapse()
+	if t.wire() != nil {
+		t.wire().collapse()
 	}
 	if t.ooo != nil {
 		t.pruneOOO(int(t.rcvLimit))

@@ -218,7 +218,7 @@ func (t *TCB) checkRenoReordering(acked int) {
 	}
 	r.sacked = t.packetsOut() - holes
 	t.reordering = uint16(min(t.packetsOut()+acked, t.env.cfg.MaxReordering))
-	t.rack.reordSeen = true
+	t.rackFlags |= rackReordSeen
 	t.env.stats.TCPRenoReorder.Add(1)
 }
 
@@ -304,7 +304,7 @@ func (t *TCB) enterLoss(now time.Duration) {
 	}
 	t.setCA(now, CALoss)
 	r.high = t.snd.nxt
-	t.rack.tlp = false
+	t.rackFlags &^= rackTLP
 	t.queueCWR()
 	r.frto = t.env.cfg.FRTO > 0 && (fresh || t.retransmits > 0)
 	t.cwndChanged(now)

@@ -192,9 +192,9 @@ func TestCongestionControlChoice(t *testing.T) {
 	require.Error(t, c.tcb.SetCongestion("vegas"))
 	sendTen(c)
 	c.in(seg{flags: ACK, seq: 1, ack: 2001})
-	require.Equal(t, "reno", c.tcb.alg.Name())
+	require.Equal(t, "reno", c.tcb.alg().Name())
 	require.NoError(t, c.tcb.SetCongestion("cubic"))
-	require.Equal(t, "cubic", c.tcb.alg.Name())
+	require.Equal(t, "cubic", c.tcb.alg().Name())
 	require.NoError(t, c.tcb.SetCongestion(""))
 	require.Equal(t, "cubic", c.tcb.Congestion())
 }

@@ -361,7 +361,7 @@ func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why
 		t.countRetransmit(now, s)
 	}
 	t.total.retrans++
-	t.total.bytesRetrans += uint64(text)
+	t.needExtra().rexm += uint64(text)
 	t.env.stats.RetransSegs.Add(1)
 	t.tellRetransmit(now, why, Range{s.seq, s.end})
 }

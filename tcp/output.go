@@ -7,7 +7,7 @@ import "time"
 // nothing else carried it. Call it until it returns false; a caller that cannot send any more just now
 // stops and goes on later.
 func (t *TCB) Output(now time.Duration, out *Segment) bool {
-	if t.rst.flags != 0 {
+	if t.has(fReset) {
 		t.outputReset(now, out)
 		return true
 	}
@@ -187,7 +187,8 @@ func (t *TCB) acceptableSeq() Seq {
 
 // queueReset makes Output give <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK> before anything else.
 func (t *TCB) queueReset() {
-	t.rst = pendingReset{seq: t.acceptableSeq(), ack: t.rcv.nxt, flags: RST | ACK, wnd: t.selectWindow(), own: true}
+	t.flags |= fReset
+	t.needExtra().rst = pendingReset{seq: t.acceptableSeq(), ack: t.rcv.nxt, flags: RST | ACK, wnd: t.selectWindow(), own: true}
 	if t.numSACKs() > 0 {
 		o := t.needOpt()
 		o.rstSACK = new(Options)
@@ -199,22 +200,24 @@ func (t *TCB) queueReset() {
 func (t *TCB) answerReset(in *Segment) {
 	var out Segment
 	if Reset(in, &out) {
-		t.rst = pendingReset{seq: out.Seq, ack: out.Ack, flags: out.Flags}
+		t.flags |= fReset
+		t.needExtra().rst = pendingReset{seq: out.Seq, ack: out.Ack, flags: out.Flags}
 	}
 }
 
 func (t *TCB) outputReset(now time.Duration, out *Segment) {
+	rst := &t.extra.rst
 	*out = Segment{
 		SrcPort: t.localPort, DstPort: t.remotePort,
-		Seq: t.rst.seq, Ack: t.rst.ack, Flags: t.rst.flags, Wnd: t.rst.wnd, Cause: CauseReset,
+		Seq: rst.seq, Ack: rst.ack, Flags: rst.flags, Wnd: rst.wnd, Cause: CauseReset,
 	}
-	if t.rst.own && t.opt != nil && t.opt.rstSACK != nil {
+	if rst.own && t.opt != nil && t.opt.rstSACK != nil {
 		out.Opts = *t.opt.rstSACK
 	}
-	if t.rst.own && t.has(fTS) {
+	if rst.own && t.has(fTS) {
 		out.Opts.HasTS, out.Opts.TSVal, out.Opts.TSEcr = true, t.tsNow(now), t.ts.recent
 	}
-	t.rst = pendingReset{}
+	t.flags &^= fReset
 	if t.env != nil { // a TCB that never had a connection answers too
 		t.env.stats.OutRsts.Add(1)
 	}

@@ -5,7 +5,7 @@ package tcp
 // NeedsOutput reports whether Output may have something to send. It saves the owner from asking the clock
 // when it has not.
 func (t *TCB) NeedsOutput() bool {
-	return t.rst.flags != 0 || t.force != 0 || t.ack.pending&ackNow != 0 || t.snd.nxt != t.snd.end ||
+	return t.has(fReset) || t.force != 0 || t.ack.pending&ackNow != 0 || t.snd.nxt != t.snd.end ||
 		t.rec != nil && t.rec.rexmit != rexmitNone || t.has(fSentNew)
 }
 

@@ -9,7 +9,7 @@ import "time"
 func (t *TCB) beginReduction(now time.Duration, why CongestionEvent) {
 	r := t.needRec()
 	r.high = t.snd.nxt
-	t.rack.tlp = false
+	t.rackFlags &^= rackTLP
 	t.cong.CwndCnt = 0
 	r.prior = t.cong.Cwnd
 	r.delivered, r.out = 0, 0

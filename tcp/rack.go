@@ -6,18 +6,28 @@ import "time"
 
 // rackState is the part of RACK that lives as long as the connection.
 type rackState struct {
-	sent          time.Duration // RACK.xmit_ts
-	rtt           time.Duration // RACK.rtt
-	end           Seq           // RACK.end_seq
-	tlpEnd        Seq           // TLP.end_seq, with tlp
-	lastDelivered uint32        // total.delivered when the reordering window was enlarged last
-	steps         uint8         // RACK.reo_wnd_mult
-	persist       uint8         // RACK.reo_wnd_persist
+	sent   time.Duration // RACK.xmit_ts
+	rtt    time.Duration // RACK.rtt
+	end    Seq           // RACK.end_seq
+	tlpEnd Seq           // TLP.end_seq, with rackTLP
+}
+
+// rackFlags are yes-or-no state of RACK and of tail loss probes.
+type rackFlags uint8
+
+const (
+	rackAdvanced   rackFlags = 1 << iota // something was delivered since losses were looked for last
+	rackReordSeen                        // RACK.reordering_seen
+	rackTLP                              // a tail loss probe is in flight
+	rackTLPRetrans                       // TLP.is_retrans
+)
+
+// reoWindow is by what RACK's reordering window is larger than it begins with, for having been too small.
+type reoWindow struct {
+	lastDelivered uint32 // total.delivered when it was enlarged last
+	steps         uint8  // RACK.reo_wnd_mult
+	persist       uint8  // RACK.reo_wnd_persist
 	dsackSeen     bool
-	advanced      bool
-	reordSeen     bool // RACK.reordering_seen
-	tlp           bool // a tail loss probe is in flight
-	tlpRetrans    bool // TLP.is_retrans
 }
 
 // rackRecoveries is for how many recoveries an enlarged reordering window is kept (RFC 8985 §6.2, step 4).
@@ -30,7 +40,7 @@ func (t *TCB) rackAdvance(s *txSeg, now time.Duration) {
 	if s.is(markEver) && rtt < t.minRTT.Get() {
 		return
 	}
-	t.rack.advanced = true
+	t.rackFlags |= rackAdvanced
 	t.rack.rtt = rtt
 	if sentAfter(s.sent, t.rack.sent, s.end, t.rack.end) {
 		t.rack.sent, t.rack.end = s.sent, s.end
@@ -40,7 +50,7 @@ func (t *TCB) rackAdvance(s *txSeg, now time.Duration) {
 // rackReoWnd returns the reordering window (step 4): nothing while no reordering was seen and losses are
 // evident, else a quarter of the least RTT, more after DSACKs, at most SRTT.
 func (t *TCB) rackReoWnd() time.Duration {
-	if !t.rack.reordSeen {
+	if t.rackFlags&rackReordSeen == 0 {
 		if t.caState >= CARecovery {
 			return 0
 		}
@@ -48,7 +58,11 @@ func (t *TCB) rackReoWnd() time.Duration {
 			return 0
 		}
 	}
-	return min(t.minRTT.Get()/4*time.Duration(t.rack.steps), t.rtt.SRTT())
+	steps := time.Duration(1)
+	if t.extra != nil {
+		steps = time.Duration(t.extra.reo.steps)
+	}
+	return min(t.minRTT.Get()/4*steps, t.rtt.SRTT())
 }
 
 // rackWait returns how long s may yet take before it is deemed lost.
@@ -87,10 +101,10 @@ func (t *TCB) rackMarkLost(now time.Duration) bool {
 		t.dupackMarkLost(now)
 		return false
 	}
-	if !t.rack.advanced {
+	if t.rackFlags&rackAdvanced == 0 {
 		return false
 	}
-	t.rack.advanced = false
+	t.rackFlags &^= rackAdvanced
 	wait := t.rackDetectLoss(now)
 	if wait > 0 {
 		t.armXmit(TimerReorder, now+min(wait+2*tick, t.rto))
@@ -134,10 +148,10 @@ func (t *TCB) reorderExpired(now time.Duration) {
 // rackUpdateReoWnd adapts the reordering window once per round trip to duplicates the peer reported, which
 // show retransmissions that came too early (step 4).
 func (t *TCB) rackUpdateReoWnd(a *ackState) {
-	if t.env.cfg.Recovery&2 != 0 || !t.has(fSACK) || t.packetsOut() == 0 {
+	if t.extra == nil || t.env.cfg.Recovery&2 != 0 || !t.has(fSACK) || t.packetsOut() == 0 {
 		return
 	}
-	k := &t.rack
+	k := &t.extra.reo
 	if int32(t.total.delivered-k.lastDelivered) < int32(t.packetsOut()) && k.lastDelivered != 0 {
 		k.dsackSeen = false // no round trip since the last change
 	}
@@ -162,6 +176,6 @@ func (t *TCB) checkReordering(low Seq, byTimestamp bool) {
 	if metric := int(fack.Sub(low)); metric > int(t.reordering)*mss {
 		t.reordering = uint16(min((metric+mss-1)/mss, t.env.cfg.MaxReordering))
 	}
-	t.rack.reordSeen = true
+	t.rackFlags |= rackReordSeen
 	t.env.stats.TCPSACKReorder.Add(1)
 }

@@ -83,8 +83,8 @@ const initialCwndForRcv = 10
 
 // charge returns how much of SO_RCVBUF is in use.
 func (t *TCB) charge() int {
-	if t.wire != nil {
-		n := t.wire.total
+	if t.wire() != nil {
+		n := t.wire().total
 		if t.ooo != nil {
 			n += t.ooo.size
 		}
@@ -217,8 +217,6 @@ type rcvSpace struct {
 	seq   Seq           // rcv.read then
 	space uint32        // bytes read in the best round trip so far
 	rtt   uint32        // receiver's RTT estimate, µs × 8; 0: none
-	rttAt time.Duration // without timestamps: when the present window began,
-	rttTo Seq           // and where it ends
 }
 
 // measureRcvRTT estimates the RTT from the receiving side: with timestamps by the echo on a full
@@ -232,14 +230,15 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 		}
 		return
 	}
-	if t.drs.rttAt != 0 {
-		if t.rcv.nxt.Before(t.drs.rttTo) {
+	x := t.needExtra()
+	if x.rttAt != 0 {
+		if t.rcv.nxt.Before(x.rttTo) {
 			return
 		}
-		t.drs.sample(max(now-t.drs.rttAt, time.Microsecond), true)
+		t.drs.sample(max(now-x.rttAt, time.Microsecond), true)
 	}
-	t.drs.rttTo = t.rcv.nxt.Add(t.rcv.wnd)
-	t.drs.rttAt = max(now, 1)
+	x.rttTo = t.rcv.nxt.Add(t.rcv.wnd)
+	x.rttAt = max(now, 1)
 }
 
 // sample takes a measurement. One made of whole windows overestimates, so of those the least counts.
@@ -263,13 +262,13 @@ func (t *TCB) adjustRcvSpace(now time.Duration) {
 		return
 	}
 	copied := uint32(t.rcv.read.Sub(t.drs.seq))
-	if t.wire != nil {
+	if t.wire() != nil {
 		copied -= min(copied, uint32(t.rcv.nxt.Sub(t.rcv.read))) // Linux 6.17: what is not read yet will be next time
 	}
 	if copied > t.drs.space {
 		if t.env.cfg.ModerateRcvbuf == On && !t.has(fRcvLocked) {
 			win := uint64(copied) * 2
-			if t.wire == nil {
+			if t.wire() == nil {
 				win += 16 * uint64(t.rcv.adv)
 			}
 			grow := win * uint64(copied-t.drs.space) / uint64(max(t.drs.space, 1))

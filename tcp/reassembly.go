@@ -34,7 +34,8 @@ func (q *oooQueue) release() {
 // outOfOrder keeps a segment that begins beyond RCV.NXT, as far as the buffer and the window have room.
 func (t *TCB) outOfOrder(now time.Duration, in *Segment) {
 	t.ecnCheckCE(in)
-	t.total.oooPackets += uint16(min(1, 65535-int(t.total.oooPackets)))
+	x := t.needExtra()
+	x.early += uint16(min(1, 65535-int(x.early)))
 	if t.ooo == nil {
 		t.ooo = new(oooQueue)
 	}
@@ -252,15 +253,17 @@ func (t *TCB) setDSACK(start, end Seq) {
 		t.env.stats.TCPDSACKOfoSent.Add(1)
 	}
 	t.flags |= fDSACK
-	t.ack.dsack = Range{start, end}
+	t.needExtra().dsack = Range{start, end}
 }
 
 // extendDSACK is setDSACK, or makes the report larger when it touches.
 func (t *TCB) extendDSACK(start, end Seq) {
-	d := &t.ack.dsack
 	if !t.has(fDSACK) {
 		t.setDSACK(start, end)
-	} else if !start.After(d.End) && !d.Start.After(end) {
+		return
+	}
+	d := &t.extra.dsack
+	if !start.After(d.End) && !d.Start.After(end) {
 		*d = Range{d.Start.Min(start), d.End.Max(end)}
 	}
 }
@@ -285,7 +288,7 @@ func (t *TCB) fillSACK(o *Options) {
 	n := 0
 	if t.has(fDSACK) {
 		t.flags &^= fDSACK
-		o.SACK[0] = t.ack.dsack
+		o.SACK[0] = t.extra.dsack
 		n = 1
 	}
 	if t.ooo != nil && t.has(fSACK) {

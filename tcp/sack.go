@@ -104,15 +104,16 @@ func (t *TCB) dsackSeen(b Range, a *ackState) int {
 	dups := 1
 	if mss := max(int(t.mss), 1); n > mss {
 		dups = (n + mss - 1) / mss
-	} else if t.rack.tlp && t.rack.tlpEnd == b.End {
+	} else if t.rackFlags&rackTLP != 0 && t.rack.tlpEnd == b.End {
 		a.info |= ackDSACKTLP
 	}
-	t.total.dsackDups = uint16(min(int(t.total.dsackDups)+dups, 65535))
-	if uint32(t.total.dsackDups) > t.total.retrans {
+	x := t.needExtra()
+	x.dsacks = uint16(min(int(x.dsacks)+dups, 65535))
+	if uint32(x.dsacks) > t.total.retrans {
 		return 0
 	}
-	if t.rack.reordSeen && a.info&ackDSACKTLP == 0 {
-		t.rack.dsackSeen = true
+	if t.rackFlags&rackReordSeen != 0 && a.info&ackDSACKTLP == 0 {
+		x.reo.dsackSeen = true
 	}
 	a.info |= ackDSACK
 	t.total.delivered += uint32(dups)

@@ -348,7 +348,8 @@ func (t *TCB) RcvBuf() int { return int(t.rcvLimit) }
 // chooses that of Config. The window stays.
 func (t *TCB) SetCongestion(name string) error {
 	if name == "" {
-		t.caKind, t.alg = 0, nil
+		t.caKind = 0
+		t.dropAlg()
 		return nil
 	}
 	alg, err := Select(name)
@@ -360,8 +361,8 @@ func (t *TCB) SetCongestion(name string) error {
 			t.caKind = uint8(i + 1)
 		}
 	}
-	if t.alg != nil {
-		t.alg = alg
+	if t.alg() != nil {
+		t.extra.alg = alg
 	}
 	return nil
 }

@@ -8,60 +8,57 @@ import "time"
 //
 // The owner calls Input for what arrives, Timeout at Deadline, and the user's verbs; after each it calls
 // Output until that returns false, sends what it got, and looks at TakeEvents.
+//
+// It is kept small: an idle connection is little else. What most connections do without is in extra, x, rec and ooo,
+// and the order is that of use, so that a segment of an established connection finds what it needs in few cache lines.
 type TCB struct {
-	state   State
-	events  Events
-	err     Error // why it ended
-	softErr Error // the latest ICMP error that did not end it
-	caState CAState
-	flags   tcbFlags
-	nonagle nagleFlags
-	force   forceFlags
-	ecn     ecnFlags
+	state     State
+	caState   CAState
+	events    Events
+	flags     tcbFlags
+	force     forceFlags
+	ecn       ecnFlags
+	nonagle   nagleFlags
+	rackFlags rackFlags
 
+	err         Error // why it ended
+	softErr     Error // the latest ICMP error that did not end it
 	caKind      uint8 // index into CongestionNames plus one; 0: that of Config
 	retransmits uint8 // timeouts in a row (icsk_retransmits)
 	backoff     uint8 // doublings of the probe interval
 	probesOut   uint8 // probes unanswered (icsk_probes_out)
 
 	localPort, remotePort uint16
-	mtu                   uint16 // path MTU, IP header included
 	mss                   uint16 // eff.snd.MSS: payload of a segment with the usual options (RFC 9293 §3.7.1)
+	mtu                   uint16 // path MTU, IP header included
 	mssClamp              uint16 // SendMSS: what the peer announced
 	reordering            uint16 // segments of reordering expected
 
-	env *env     // what all connections of the stack share
-	opt *options // what users rarely set; nil: defaults
+	env   *env      // what all connections of the stack share
+	x     *transfer // queues; nil: all empty
+	rec   *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
+	ooo   *oooQueue // out-of-order segments; nil: none
+	extra *extra    // what few connections need; nil: nothing of it
+	opt   *options  // what users rarely set; nil: defaults
 
-	keep *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed
-
-	snd sendVars
-	rcv recvVars
-	ts  tsVars
-	ack ackVars
+	snd    sendVars
+	rcv    recvVars
+	ts     tsVars
+	ack    ackVars
+	timers timerTable
 
 	rtt      RTT
 	minRTT   MinRTT
 	rto      time.Duration // retransmission timeout with backoff (RFC 6298)
 	cong     Window        // cwnd, ssthresh (RFC 5681)
-	alg      Congestion    // nil until it has something to do
 	rack     rackState
-	rec      *recovery     // scoreboard and recovery; nil while nothing is lost or SACKed
+	total    totals
 	lastSend time.Duration // when data was last sent
 	lastRecv time.Duration // when an ACK was last received
-	lastOOW  time.Duration // when a bad segment was last answered (tcp_invalid_ratelimit)
+	drs      rcvSpace
 
-	x   *transfer // queues; nil: all empty
-	ooo *oooQueue // out-of-order segments; nil: none
-
-	wire *wireBufs // memory of what was received; nil: not accounted for
-
-	sndLimit, rcvLimit int32 // SO_SNDBUF and SO_RCVBUF, bytes
-	timers             timerTable
-	rst                pendingReset
-	tw                 *TimeWait
-	total              totals
-	drs                rcvSpace
+	sndLimit, rcvLimit int32            // SO_SNDBUF and SO_RCVBUF, bytes
+	keep               *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed
 }
 
 // sendVars are the send sequence variables (RFC 9293 §3.3.1, figure 3).
@@ -108,10 +105,9 @@ type tsVars struct {
 
 // totals are for Info.
 type totals struct {
-	bytesAcked, bytesReceived, bytesRetrans uint64
-	segsIn, segsOut, dataIn, dataOut        uint32
-	delivered, retrans, lost                uint32
-	dsackDups, oooPackets                   uint16
+	bytesAcked, bytesReceived        uint64
+	segsIn, segsOut, dataIn, dataOut uint32
+	delivered, retrans, lost         uint32
 }
 
 // tcbFlags are yes-or-no state of a connection.
@@ -130,7 +126,7 @@ const (
 	fSndLocked                        // SO_SNDBUF was set: no autotuning
 	fRcvLocked                        // SO_RCVBUF was set: no autotuning
 	fNoSpace                          // a write did not fit: tell when there is room
-	fOOWSet                           // lastOOW means something
+	fOOWSet                           // extra.oow means something
 	fCwndLimited                      // the congestion window stopped Output
 	fRun                              // snd.run means something
 	fSentNew                          // new data went out since Output last said false
@@ -145,6 +141,7 @@ const (
 	fFastOpen                         // accepted by Fast Open, and the SYN-ACK is not acknowledged yet
 	fEOR                              // records were written (MSG_EOR)
 	fUrgentIn                         // urgent text was announced and not passed by the user
+	fReset                            // extra.rst is to be sent before anything else
 )
 
 func (t *TCB) has(f tcbFlags) bool { return t.flags&f != 0 }
@@ -170,7 +167,7 @@ const (
 	forceNagle                            // Nagle is off for what is queued now
 )
 
-// pendingReset is a RST that Output sends before anything else; flags 0: none.
+// pendingReset is a RST that Output sends before anything else, with fReset.
 type pendingReset struct {
 	seq, ack Seq
 	wnd      uint16
@@ -191,7 +188,7 @@ func (t *TCB) init(now time.Duration, p *Params) {
 	}
 	t.localPort, t.remotePort = p.Local.Port(), p.Remote.Port()
 	if p.Wire {
-		t.wire = &wireBufs{ratio: uint8(max(min(t.env.cfg.winFromSpace(256), 255), 1))}
+		t.needExtra().wire = &wireBufs{ratio: uint8(max(min(t.env.cfg.winFromSpace(256), 255), 1))}
 	}
 	t.set(fIPv6, !p.Remote.Addr().Unmap().Is4())
 
@@ -200,7 +197,6 @@ func (t *TCB) init(now time.Duration, p *Params) {
 	t.reordering = uint16(t.env.cfg.Reordering)
 	t.rto = DefaultRTOInit
 	t.cong.Init(now, uint32(t.env.cfg.InitCwnd))
-	t.rack.steps = 1
 	if !t.has(fSndLocked) {
 		t.sndLimit = int32(t.env.cfg.Wmem[1])
 	}
@@ -307,8 +303,9 @@ func (t *TCB) Release() {
 		t.ooo.release()
 		t.ooo = nil
 	}
-	t.rec, t.alg = nil, nil
-	t.timers = timerTable{}
+	t.rec = nil
+	t.dropAlg()
+	t.stopTimers()
 	t.state = StateClosed
 }
 

@@ -32,7 +32,8 @@ func (k Timer) String() string {
 }
 
 // timerTable holds when timers expire. Timers that never run at the same time share a slot, which keeps a
-// TCB small: those that clock retransmission, and those of a connection at rest.
+// TCB small: those that clock retransmission, and those of a connection at rest. TimerAckCompress, which runs
+// only while segments are missing, is in extra.
 type timerTable struct {
 	left [numSlots]time.Duration // between expiry and Never: the largest is due first, and 0 does not run
 	kind [numSlots]Timer
@@ -41,18 +42,23 @@ type timerTable struct {
 const (
 	slotXmit = iota
 	slotAck
-	slotCompress
 	slotRest
 	numSlots
 )
 
 var timerSlot = [numTimers]uint8{
 	TimerRetransmit: slotXmit, TimerLossProbe: slotXmit, TimerReorder: slotXmit, TimerPersist: slotXmit,
-	TimerDelayedAck: slotAck, TimerAckCompress: slotCompress, TimerKeepalive: slotRest, TimerClose: slotRest,
+	TimerDelayedAck: slotAck, TimerKeepalive: slotRest, TimerClose: slotRest,
 }
 
 // timer returns when k expires, 0 if it does not run.
 func (t *TCB) timer(k Timer) time.Duration {
+	if k == TimerAckCompress {
+		if t.extra == nil || t.extra.compress == 0 {
+			return 0
+		}
+		return Never - t.extra.compress
+	}
 	if s := timerSlot[k]; t.timers.kind[s] == k && t.timers.left[s] != 0 {
 		return Never - t.timers.left[s]
 	}
@@ -63,6 +69,20 @@ func (t *TCB) timer(k Timer) time.Duration {
 func (t *TCB) arm(k Timer, at time.Duration) {
 	s := timerSlot[k]
 	t.timers.left[s], t.timers.kind[s] = Never-max(at, 1), k
+}
+
+func (t *TCB) armCompress(at time.Duration) { t.needExtra().compress = Never - max(at, 1) }
+
+func (t *TCB) disarmCompress() {
+	if t.extra != nil {
+		t.extra.compress = 0
+	}
+}
+
+// stopTimers stops all timers.
+func (t *TCB) stopTimers() {
+	t.timers = timerTable{}
+	t.disarmCompress()
 }
 
 func (t *TCB) disarm(k Timer) {
@@ -81,7 +101,11 @@ func (t *TCB) disarmXmit() { t.timers.left[slotXmit] = 0 }
 // Timeout and the user's verbs.
 func (t *TCB) Deadline() time.Duration {
 	l := &t.timers.left
-	return Never - max(l[slotXmit], l[slotAck], l[slotCompress], l[slotRest])
+	most := max(l[slotXmit], l[slotAck], l[slotRest])
+	if t.extra != nil {
+		most = max(most, t.extra.compress)
+	}
+	return Never - most
 }
 
 // Timeout handles all timers that expire at now or before. Call Output afterwards.
@@ -90,19 +114,22 @@ func (t *TCB) Timeout(now time.Duration) {
 		if l := t.timers.left[s]; l == 0 || Never-l > now {
 			continue
 		}
-		k := t.timers.kind[s]
 		t.timers.left[s] = 0
-		if t.env.observer != nil {
-			t.env.observer.Event(t, Event{Kind: EventTimer, Now: now, Timer: k})
-		}
-		t.expired(now, k)
+		t.expired(now, t.timers.kind[s])
 		if t.state == StateClosed {
 			return
 		}
 	}
+	if x := t.extra; x != nil && x.compress != 0 && Never-x.compress <= now {
+		x.compress = 0
+		t.expired(now, TimerAckCompress)
+	}
 }
 
 func (t *TCB) expired(now time.Duration, k Timer) {
+	if t.env.observer != nil {
+		t.env.observer.Event(t, Event{Kind: EventTimer, Now: now, Timer: k})
+	}
 	switch k {
 	case TimerRetransmit:
 		t.rtoExpired(now)

@@ -42,25 +42,30 @@ func (t *TCB) TimeWait(now time.Duration) TimeWait {
 	w := t.standIn(now)
 	events := t.events
 	t.flags |= fDetached
-	t.timers = timerTable{}
+	t.stopTimers()
 	t.state = StateClosed
 	t.force, t.ack.pending = 0, 0
 	t.flags |= fRcvShut
 	t.dropSend()
-	t.tw = nil
+	if t.extra != nil {
+		t.extra.tw = nil
+	}
 	t.events = events &^ (EvTimeWait | EvClosed)
 	return w
 }
 
 func (t *TCB) standIn(now time.Duration) TimeWait {
-	return TimeWait{
+	w := TimeWait{
 		expires: t.timer(TimerClose), length: t.env.cfg.TimeWaitLen, ratelim: t.env.cfg.InvalidRatelimit, stats: t.env.stats,
-		lastOOW: t.lastOOW, oowSet: t.has(fOOWSet),
 		sndNxt: t.snd.nxt, rcvNxt: t.rcv.nxt, wnd: t.receiveWindow(), scale: t.rcv.scale,
 		tsRecent: t.ts.recent, recentAt: t.ts.recentAt, tsOffset: t.ts.offset, hasTS: t.has(fTS),
 		localPort: t.localPort, remotePort: t.remotePort,
 		finWait2: t.state == StateFinWait2, rfc1337: t.env.cfg.RFC1337 == On,
 	}
+	if t.has(fOOWSet) {
+		w.lastOOW, w.oowSet = t.extra.oow, true
+	}
+	return w
 }
 
 // State returns StateTimeWait or StateFinWait2.
@@ -230,16 +235,17 @@ func (w *TimeWait) Reusable(now, after time.Duration, p *Params) bool {
 
 // inputTimeWait handles segments for a TCB in TIME-WAIT that has not been replaced by its stand-in.
 func (t *TCB) inputTimeWait(now time.Duration, in *Segment) {
-	if t.tw == nil {
+	x := t.needExtra()
+	if x.tw == nil {
 		w := t.standIn(now)
-		t.tw = &w
+		x.tw = &w
 	}
 	var out Segment
-	v, _ := t.tw.Input(now, in, &out)
+	v, _ := x.tw.Input(now, in, &out)
 	if v == Reply && out.Flags&RST == 0 {
 		t.ack.now(CauseTimeWait)
 	}
-	t.arm(TimerClose, t.tw.expires)
+	t.arm(TimerClose, x.tw.expires)
 	if v == Dead || v == Recycle {
 		t.toClosed(now)
 	}

@@ -36,11 +36,11 @@ func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
 // tlpExpired sends the probe: new data if there is some and the peer's window has room, else the last
 // segment again (§7.3).
 func (t *TCB) tlpExpired(now time.Duration) {
-	if t.packetsOut() == 0 || t.rack.tlp {
+	if t.packetsOut() == 0 || t.rackFlags&rackTLP != 0 {
 		t.rearmRTOFrom(now, true)
 		return
 	}
-	t.rack.tlpRetrans = false
+	t.rackFlags &^= rackTLPRetrans
 	if t.snd.nxt != t.snd.end && t.headFits() {
 		t.force |= forceNew
 		return
@@ -50,8 +50,10 @@ func (t *TCB) tlpExpired(now time.Duration) {
 
 // tlpSent notes that the probe left.
 func (t *TCB) tlpSent(now time.Duration, retrans bool) {
-	t.rack.tlp = true
-	t.rack.tlpRetrans = retrans
+	t.rackFlags = t.rackFlags&^rackTLPRetrans | rackTLP
+	if retrans {
+		t.rackFlags |= rackTLPRetrans
+	}
 	t.rack.tlpEnd = t.snd.nxt
 	t.env.stats.TCPLossProbes.Add(1)
 	t.armXmit(TimerRetransmit, now+t.rto)
@@ -59,14 +61,14 @@ func (t *TCB) tlpSent(now time.Duration, retrans bool) {
 
 // tlpAck detects by an ACK whether the probe repaired a loss, which must count as congestion (§7.4).
 func (t *TCB) tlpAck(a *ackState) {
-	k := &t.rack
-	if t.snd.una.Before(k.tlpEnd) {
+	end := t.rack.tlpEnd
+	if t.snd.una.Before(end) {
 		return
 	}
 	switch {
-	case !k.tlpRetrans, a.info&ackDSACKTLP != 0:
-		k.tlp = false
-	case t.snd.una.After(k.tlpEnd):
+	case t.rackFlags&rackTLPRetrans == 0, a.info&ackDSACKTLP != 0:
+		t.rackFlags &^= rackTLP
+	case t.snd.una.After(end):
 		// The ACK goes beyond the probe and no duplicate was reported: the original was lost.
 		t.needRec()
 		t.beginReduction(a.now, CongestionLoss)
@@ -74,8 +76,8 @@ func (t *TCB) tlpAck(a *ackState) {
 		t.endReduction(a.now)
 		t.keepOpen(a.now)
 		t.env.stats.TCPLossProbeRecovery.Add(1)
-		k.tlp = false
+		t.rackFlags &^= rackTLP
 	case a.info&(ackAdvanced|ackNotDup|ackSACKed) == 0:
-		k.tlp = false // a pure duplicate ACK: original and probe arrived
+		t.rackFlags &^= rackTLP // a pure duplicate ACK: original and probe arrived
 	}
 }

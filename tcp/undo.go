@@ -12,7 +12,7 @@ func (t *TCB) initUndo() {
 	r.undoMarker, r.canUndo = t.snd.una, true
 	// Retransmissions in flight may be reported as duplicates later.
 	r.undoRetrans = r.retrans
-	if t.rack.tlp && t.rack.tlpRetrans {
+	if probe := rackTLP | rackTLPRetrans; t.rackFlags&probe == probe {
 		r.undoRetrans = max(r.undoRetrans, 1)
 	}
 	if r.undoRetrans == 0 {
@@ -46,7 +46,7 @@ func (t *TCB) undoReduction(now time.Duration, unmark bool) {
 		t.ecn &^= ecnQueueCWR
 	}
 	r.canUndo = false
-	t.rack.advanced = true // look for losses anew
+	t.rackFlags |= rackAdvanced // look for losses anew
 	if t.env.observer != nil {
 		t.env.observer.Event(t, Event{Kind: EventUndo, Now: now, Cwnd: t.cong.Cwnd, Ssthresh: t.cong.Ssthresh})
 	}
@@ -63,8 +63,8 @@ func (t *TCB) undoRecovery(a *ackState) bool {
 			t.env.stats.TCPFullUndo.Add(1)
 		}
 		t.undoReduction(a.now, false)
-	case t.rack.persist > 0:
-		t.rack.persist--
+	case t.extra != nil && t.extra.reo.persist > 0:
+		t.extra.reo.persist--
 	}
 	if t.renoHolds() {
 		return true
@@ -92,7 +92,8 @@ func (t *TCB) undoByDSACK(a *ackState) bool {
 	if !r.canUndo || r.undoRetrans != 0 {
 		return false
 	}
-	t.rack.persist = min(t.rack.persist+1, rackRecoveries)
+	reo := &t.needExtra().reo
+	reo.persist = min(reo.persist+1, rackRecoveries)
 	t.env.stats.TCPDSACKUndo.Add(1)
 	t.undoReduction(a.now, false)
 	return true

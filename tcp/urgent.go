@@ -151,8 +151,8 @@ func (t *TCB) urgentPointer(in *Segment) {
 func (t *TCB) skipUrgent() {
 	t.x.rcv.skip(1)
 	t.rcv.read++
-	if t.wire != nil {
-		t.wire.consume(1)
+	if t.wire() != nil {
+		t.wire().consume(1)
 	}
 	t.idleX()
 }

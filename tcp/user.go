@@ -208,8 +208,8 @@ func (t *TCB) consumed(now time.Duration, n int) {
 		return
 	}
 	t.rcv.read = t.rcv.read.Add(uint32(n))
-	if t.wire != nil {
-		t.wire.consume(n)
+	if t.wire() != nil {
+		t.wire().consume(n)
 	}
 	t.idleX()
 	if !t.state.in(synchronized) || t.state == StateTimeWait {

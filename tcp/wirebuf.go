@@ -103,35 +103,35 @@ func (w *wireBufs) clear() {
 
 // winFromSpace returns how much of space bytes of buffer may be offered.
 func (t *TCB) winFromSpace(space int) int {
-	if t.wire == nil {
+	if t.wire() == nil {
 		return t.env.cfg.winFromSpace(space)
 	}
-	return int(int64(space) * int64(t.wire.ratio) >> 8)
+	return int(int64(space) * int64(t.wire().ratio) >> 8)
 }
 
 // spaceFromWin is the inverse of winFromSpace.
 func (t *TCB) spaceFromWin(win int) int {
-	if t.wire == nil {
+	if t.wire() == nil {
 		return t.env.cfg.spaceFromWin(win)
 	}
-	return int(int64(win) << 8 / int64(t.wire.ratio))
+	return int(int64(win) << 8 / int64(t.wire().ratio))
 }
 
 // measureRatio follows how well segments of n bytes of text fill their buffers.
 func (t *TCB) measureRatio(n int) {
 	size, _ := t.wireSize(n)
 	ratio := uint8(max(min(n<<8/size, 255), 1))
-	if ratio == t.wire.ratio {
+	if ratio == t.wire().ratio {
 		return
 	}
-	t.wire.ratio = ratio
+	t.wire().ratio = ratio
 	t.clampWindow(t.winFromSpace(int(t.rcvLimit)))
 	t.drs.space = min(t.drs.space, t.rcv.clamp)
 }
 
 // segmentSize returns what a segment with n bytes of text takes of the receive buffer.
 func (t *TCB) segmentSize(n int) int {
-	if t.wire == nil {
+	if t.wire() == nil {
 		return n + pieceOverhead
 	}
 	size, _ := t.wireSize(n)
