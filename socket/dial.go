@@ -360,12 +360,13 @@ func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) er
 
 // await waits until the handshake has succeeded or failed.
 func (c *TCPConn) await(ctx context.Context, due time.Duration) error {
-	stop := onDone(ctx, func() {
-		c.mu.Lock()
-		c.wr.wakeAll()
-		c.mu.Unlock()
-	})
-	defer stop()
+	if ctx.Done() != nil {
+		defer onDone(ctx, func() {
+			c.mu.Lock()
+			c.wr.wakeAll()
+			c.mu.Unlock()
+		})()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wdue = due

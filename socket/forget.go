@@ -69,8 +69,8 @@ func (l *TCPListener) forget() bool {
 		return false
 	}
 	l.closed = true
-	queue := l.queue
-	l.queue, l.half = nil, nil
+	queue := l.queue.takeAll()
+	l.half = nil
 	l.s.disarm(&l.timer)
 	l.acc.wakeAll()
 	l.s.tcp.remove(&l.node)

@@ -91,7 +91,7 @@ func (l *TCPListener) info() SocketInfo {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return SocketInfo{
-		Proto: "tcp", State: tcp.StateListen.String(), RecvQ: len(l.queue), SendQ: l.backlog,
+		Proto: "tcp", State: tcp.StateListen.String(), RecvQ: l.queue.len(), SendQ: l.backlog,
 		Local: l.node.key.localAddr(), Dual: l.node.key.local == anyV6 && !l.how.only6,
 	}
 }

@@ -215,7 +215,7 @@ func (k *Socket) Accept() (*Socket, netip.AddrPort, error) {
 		return nil, netip.AddrPort{}, syscall.EINVAL
 	}
 	k.ln.mu.Lock()
-	c, closed := k.ln.take(), k.ln.closed
+	c, closed := k.ln.queue.pop(), k.ln.closed
 	k.ln.mu.Unlock()
 	switch {
 	case closed: // by shutdown

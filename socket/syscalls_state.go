@@ -96,7 +96,7 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 	case k.ln != nil:
 		k.ln.mu.Lock()
 		defer k.ln.mu.Unlock()
-		return len(k.ln.queue) > 0, false, false, false
+		return k.ln.queue.len() > 0, false, false, false
 	case k.udp != nil:
 		k.udp.mu.Lock()
 		defer k.udp.mu.Unlock()

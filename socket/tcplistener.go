@@ -21,7 +21,7 @@ type TCPListener struct {
 
 	// queue are the connections whose handshake is done, in that order, half
 	// those whose handshake is not: both bounded by backlog.
-	queue   []*TCPConn
+	queue   acceptQueue
 	half    []*TCPConn
 	backlog int
 
@@ -211,7 +211,7 @@ func (l *TCPListener) openCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 
 // full reports whether the accept queue has no room; Linux lets it hold one
 // more than the backlog.
-func (l *TCPListener) full() bool { return len(l.queue) > l.backlog }
+func (l *TCPListener) full() bool { return l.queue.len() > l.backlog }
 
 // admits reports whether c may process seg: the ACK that would complete its
 // handshake is ignored while the accept queue is full, and comes again. c's
@@ -237,7 +237,7 @@ func (l *TCPListener) ready(c *TCPConn) Cond {
 	if l.closed || !l.dropHalf(c) {
 		return nil
 	}
-	l.queue = append(l.queue, c)
+	l.queue.push(c)
 	return l.acc.waiters()
 }
 
@@ -297,23 +297,12 @@ func (l *TCPListener) next() (*TCPConn, error) {
 		if l.s.expired(l.due) {
 			return nil, errDeadline
 		}
-		if c := l.take(); c != nil {
+		if c := l.queue.pop(); c != nil {
 			return c, nil
 		}
 		l.s.arm(&l.timer, l.due)
 		l.acc.wait(l.s, &l.mu)
 	}
-}
-
-// take pops the accept queue; the lock is held.
-func (l *TCPListener) take() *TCPConn {
-	if len(l.queue) == 0 {
-		return nil
-	}
-	c := l.queue[0]
-	l.queue[0] = nil
-	l.queue = l.queue[1:]
-	return c
 }
 
 func (l *TCPListener) timerKey() flowKey { return l.node.key }
@@ -363,8 +352,8 @@ func (l *TCPListener) Close() error {
 		return &net.OpError{Op: "close", Net: l.network.String(), Addr: l.laddr, Err: net.ErrClosed}
 	}
 	l.closed = true
-	queue, half := l.queue, l.half
-	l.queue, l.half = nil, nil
+	queue, half := l.queue.takeAll(), l.half
+	l.half = nil
 	l.s.disarm(&l.timer)
 	l.acc.wakeAll()
 	l.mu.Unlock()

@@ -108,6 +108,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
+	growStack()
 	n, err := c.write(p)
 	if err != nil {
 		err = c.opError("write", err)
@@ -263,6 +264,11 @@ func (c *TCPConn) closeNow() error {
 	c.mu.Unlock()
 	w.run()
 	c.s.kick(q, now)
+	// Let the peer see the end and close its side while everything is in the
+	// cache. Otherwise one who dials again and again is woken by the newest
+	// server before the older ones get to run, and hundreds of connections
+	// that are over pile up in a time slice.
+	c.s.yield()
 	return nil
 }
 

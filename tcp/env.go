@@ -22,14 +22,16 @@ type env struct {
 // sharedKeepAlive returns c in memory that connections share: package net gives all of them the same. e may
 // be nil.
 func (e *env) sharedKeepAlive(c KeepAliveConfig) *KeepAliveConfig {
-	if e == nil {
-		return &c
+	if e != nil {
+		if last := e.keepAlive.Load(); last != nil && *last == c {
+			return last
+		}
 	}
-	if last := e.keepAlive.Load(); last != nil && *last == c {
-		return last
+	fresh := c // c itself must not escape: it would do so at every call
+	if e != nil {
+		e.keepAlive.Store(&fresh)
 	}
-	e.keepAlive.Store(&c)
-	return &c
+	return &fresh
 }
 
 // newEnv returns the env for a connection with p: that of the connection before, if it had the same Params.

@@ -1,0 +1,24 @@
+package socket
+
+// growStack makes sure that the caller's goroutine has stack for a call into
+// the stack, all the way down to the peer's reception of what it sends. Such a
+// path is a dozen frames deep. A new goroutine's stack of 2 KiB does not hold
+// them, and growing it copies every frame that is on it: the sooner the cheaper.
+// A goroutine that has grown already pays for a call and a comparison.
+func growStack() { reserve(false) }
+
+// reserve has a frame of stackRoom bytes, of which it uses none unless asked to.
+//
+//go:noinline
+func reserve(use bool) byte {
+	if use {
+		var room [stackRoom]byte
+		return last(&room)
+	}
+	return 0
+}
+
+const stackRoom = 2048
+
+//go:noinline
+func last(room *[stackRoom]byte) byte { return room[stackRoom-1] }
