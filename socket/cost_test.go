@@ -25,7 +25,9 @@ func TestNewStackCost(t *testing.T) {
 // TestIdleConnectionCost: an established connection that carries nothing is one object for each end, and its
 // port's.
 func TestIdleConnectionCost(t *testing.T) {
-	require.LessOrEqual(t, unsafe.Sizeof(TCPConn{}), uintptr(896), "a size class of the allocator")
+	// The allocator has a size class of 704 bytes, of which 8 are its own where an object holds pointers; the next one
+	// is 768, and a pair of those with its port is beyond the 1,536 bytes that an idle pair may take.
+	require.LessOrEqual(t, unsafe.Sizeof(TCPConn{}), uintptr(696))
 	s := New(Config{})
 	l, err := s.Listen("tcp4", "127.0.0.1:80")
 	require.NoError(t, err)

@@ -298,12 +298,14 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 		return err
 	}
 	params := c.params(now)
-	if e := c.early; e != nil {
+	if e := c.earlyData(); e != nil {
 		params.FastOpen = c.fastOpenAsk(e.data, e.noCookie)
 	}
 	c.tcb.Connect(now, &params)
-	if e := c.early; e != nil {
+	if e := c.earlyData(); e != nil {
 		e.sent = params.FastOpen.Sent
+	} else {
+		c.opening = nil
 	}
 	w := c.settleUser(now)
 	q := int(c.node.queue)
@@ -345,7 +347,7 @@ func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) er
 		}
 	} else {
 		local := netip.AddrPortFrom(r.src, 0)
-		c.how = hold{auto: true}
+		c.how = holdAuto
 		if _, err := s.tcpPorts.connect(key.local, s.portOffset(local, e.remote), take); err != nil {
 			return os.NewSyscallError("connect", err)
 		}
@@ -369,8 +371,8 @@ func (c *TCPConn) await(ctx context.Context, due time.Duration) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wdue = due
-	defer func() { c.wdue = never }()
+	c.setDue(never, due)
+	defer c.setDue(never, never)
 	for {
 		switch err := ctx.Err(); {
 		case c.connected:

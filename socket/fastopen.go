@@ -254,12 +254,12 @@ func (k *Socket) sendFastOpen(p []byte, a netip.AddrPort) (int, error) {
 		return 0, err
 	}
 	k.deferred = netip.AddrPort{}
-	k.tcp.early = &earlyData{data: p, noCookie: k.fast.NoCookie}
+	k.tcp.needOpening().early = &earlyData{data: p, noCookie: k.fast.NoCookie}
 	if err := k.openTCP(to); err != nil {
 		return 0, errno(err)
 	}
-	n := k.tcp.early.sent
-	k.tcp.early = nil
+	n := k.tcp.earlyData().sent
+	k.tcp.opening = nil
 	if n == 0 {
 		return 0, syscall.EINPROGRESS
 	}
@@ -271,6 +271,14 @@ type earlyData struct {
 	data     []byte
 	noCookie bool
 	sent     int
+}
+
+// earlyData returns what c brings along to connect, nil for nothing.
+func (c *TCPConn) earlyData() *earlyData {
+	if c.opening == nil {
+		return nil
+	}
+	return c.opening.early
 }
 
 // deferConnect reports whether connect waits for data (TCP_FASTOPEN_CONNECT with a cookie).

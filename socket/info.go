@@ -92,7 +92,7 @@ func (l *TCPListener) info() SocketInfo {
 	defer l.mu.Unlock()
 	return SocketInfo{
 		Proto: "tcp", State: tcp.StateListen.String(), RecvQ: l.queue.len(), SendQ: l.backlog,
-		Local: l.node.key.localAddr(), Dual: l.node.key.local == anyV6 && !l.how.only6,
+		Local: l.node.key.localAddr(), Dual: l.node.key.local == anyV6 && !l.how.has(holdOnly6),
 	}
 }
 
@@ -108,7 +108,7 @@ func (u *UDPConn) info() SocketInfo {
 	defer u.mu.Unlock()
 	i := SocketInfo{
 		Proto: "udp", State: "UNCONN", RecvQ: u.bytes,
-		Local: u.node.key.localAddr(), Dual: u.node.key.local == anyV6 && !u.how.only6,
+		Local: u.node.key.localAddr(), Dual: u.node.key.local == anyV6 && !u.how.has(holdOnly6),
 	}
 	if u.connected {
 		i.State, i.Remote = "ESTAB", u.node.key.remoteAddr()

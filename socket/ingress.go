@@ -330,7 +330,7 @@ func (s *Stack) findListener(flow *flowKey) *TCPListener {
 	k := flowKey{local: flow.local, lport: flow.lport}
 	for range 3 {
 		if node := s.tcp.find(&k, k.hash(protoTCP)); node != nil {
-			if l, ok := node.val.(*TCPListener); ok && !(l.how.only6 && flow.local.is4()) {
+			if l, ok := node.val.(*TCPListener); ok && !(l.how.has(holdOnly6) && flow.local.is4()) {
 				return l
 			}
 		}
@@ -414,7 +414,7 @@ func (s *Stack) findUDP(flow *flowKey, hash uint32) *UDPConn {
 	}
 	k := flowKey{local: flow.local, lport: flow.lport}
 	for range 3 {
-		if node := s.udp.find(&k, k.hash(protoUDP)); node != nil && !(node.val.how.only6 && flow.local.is4()) {
+		if node := s.udp.find(&k, k.hash(protoUDP)); node != nil && !(node.val.how.has(holdOnly6) && flow.local.is4()) {
 			return node.val
 		}
 		switch {

@@ -40,11 +40,23 @@ type portUser struct {
 }
 
 // hold is how a socket came by its port.
-type hold struct {
-	listening bool // no second bind to an overlapping address
-	reuse     bool // SO_REUSEADDR, as package net sets it on listeners and they leave to what they accept
-	auto      bool // drawn by connect: other destinations may share it
-	only6     bool // an IPv6 wildcard that leaves IPv4 alone
+type hold uint8
+
+const (
+	holdListening hold = 1 << iota // no second bind to an overlapping address
+	holdReuse                      // SO_REUSEADDR, as package net sets it on listeners and they leave to what they accept
+	holdAuto                       // drawn by connect: other destinations may share it
+	holdOnly6                      // an IPv6 wildcard that leaves IPv4 alone
+)
+
+func (h hold) has(one hold) bool { return h&one != 0 }
+
+// holdIf is h if on.
+func holdIf(h hold, on bool) hold {
+	if on {
+		return h
+	}
+	return 0
 }
 
 // A claimAddr says in a byte for which address a connection has claimed its
@@ -105,10 +117,10 @@ func (p *ports) conflict(addr ip, num uint16, how hold) bool {
 		return false
 	}
 	for _, u := range e.users {
-		if !overlap(addr, how.only6, u.addr, u.how.only6) {
+		if !overlap(addr, how.has(holdOnly6), u.addr, u.how.has(holdOnly6)) {
 			continue
 		}
-		if !how.reuse || !u.how.reuse || u.how.listening {
+		if !how.has(holdReuse) || !u.how.has(holdReuse) || u.how.has(holdListening) {
 			return true
 		}
 	}
@@ -128,7 +140,7 @@ func (p *ports) bind(addr ip, num uint16, how hold, offset uint32) (uint16, erro
 	}
 	num, ok := p.draw(addr, offset, func(n uint16) bool {
 		e := p.byNum[n]
-		return e == nil || !p.conflict(addr, n, hold{only6: how.only6})
+		return e == nil || !p.conflict(addr, n, how&holdOnly6)
 	})
 	if !ok {
 		return 0, syscall.EADDRINUSE
@@ -151,13 +163,13 @@ func (p *ports) connect(addr ip, offset uint32, take func(num uint16) bool) (uin
 	if !ok {
 		return 0, syscall.EADDRNOTAVAIL
 	}
-	p.add(addr, num, hold{auto: true})
+	p.add(addr, num, holdAuto)
 	return num, nil
 }
 
 func (e *port) onlyAuto() bool {
 	for _, u := range e.users {
-		if !u.how.auto {
+		if !u.how.has(holdAuto) {
 			return false
 		}
 	}

@@ -12,9 +12,9 @@ import (
 func TestBindConflicts(t *testing.T) {
 	a, b := ipOf(loopback4), ipOf(netip.MustParseAddr("127.0.0.2"))
 	six := ipOf(loopback6)
-	listener := hold{listening: true, reuse: true}
-	child := hold{reuse: true}
-	dialled := hold{}
+	listener := holdListening | holdReuse
+	child := holdReuse
+	dialled := hold(0)
 	for _, tt := range []struct {
 		name   string
 		addr   ip
@@ -28,8 +28,8 @@ func TestBindConflicts(t *testing.T) {
 		{"a listener under the wildcard", anyV4, listener, a, listener, true},
 		{"the wildcard over a listener", a, listener, anyV4, listener, true},
 		{"the dual wildcard over an IPv4 listener", a, listener, anyV6, listener, true},
-		{"the IPv6-only wildcard beside an IPv4 listener", a, listener, anyV6, hold{listening: true, reuse: true, only6: true}, false},
-		{"the IPv6-only wildcard over an IPv6 listener", six, listener, anyV6, hold{listening: true, reuse: true, only6: true}, true},
+		{"the IPv6-only wildcard beside an IPv4 listener", a, listener, anyV6, holdListening | holdReuse | holdOnly6, false},
+		{"the IPv6-only wildcard over an IPv6 listener", six, listener, anyV6, holdListening | holdReuse | holdOnly6, true},
 		{"IPv4 and IPv6 addresses", a, listener, six, listener, false},
 		{"a listener over what an earlier one accepted", a, child, a, listener, false},
 		{"a listener over a dialled connection's port", a, dialled, a, listener, true},
@@ -58,18 +58,18 @@ func TestEphemeralPorts(t *testing.T) {
 	a := ipOf(loopback4)
 	seen := map[uint16]bool{}
 	for range 4 {
-		n, err := p.bind(a, 0, hold{}, 12345)
+		n, err := p.bind(a, 0, 0, 12345)
 		require.NoError(t, err)
 		require.False(t, seen[n], "port %d twice", n)
 		require.True(t, n >= 40000 && n <= 40003)
 		seen[n] = true
 	}
-	_, err := p.bind(a, 0, hold{}, 12345)
+	_, err := p.bind(a, 0, 0, 12345)
 	require.Equal(t, syscall.EADDRINUSE, err, "bind finds none")
 	_, err = p.connect(a, 12345, func(uint16) bool { return true })
 	require.Equal(t, syscall.EADDRNOTAVAIL, err, "connect finds none that nobody has bound")
 
-	p.release(a, 40002, hold{})
+	p.release(a, 40002, 0)
 	n, err := p.connect(a, 7, func(uint16) bool { return true })
 	require.NoError(t, err)
 	require.EqualValues(t, 40002, n)

@@ -144,7 +144,7 @@ func (k *Socket) Bind(a netip.AddrPort) error {
 	unbound := k.bound
 	k.bound = binding{addr: to, family: k.spec.family, v6only: k.only6}
 	if k.spec.transport == transportTCP {
-		k.claim = hold{reuse: k.reuse, only6: k.only6}
+		k.claim = holdIf(holdReuse, k.reuse) | holdIf(holdOnly6, k.only6)
 		num, err := k.s.tcpPorts.bind(addr, to.Port(), k.claim, k.s.portOffset(to, netip.AddrPort{}))
 		if err != nil {
 			k.bound = unbound
@@ -267,12 +267,12 @@ func (k *Socket) Connect(a netip.AddrPort) error {
 		return nil
 	}
 	if k.fast.Connect {
-		k.tcp.early = &earlyData{} // asks for a cookie
+		k.tcp.needOpening().early = &earlyData{} // asks for a cookie
 	}
 	if err := k.openTCP(to); err != nil {
 		return errno(err)
 	}
-	k.tcp.early = nil
+	k.tcp.opening = nil
 	return syscall.EINPROGRESS
 }
 

@@ -25,42 +25,57 @@ type tcpEnd interface {
 //
 // It is also the socket itself: the TCB under its lock, its place in the
 // demultiplexer, its timer. Nobody ever holds the locks of two of them.
+//
+// It is kept small, for those who open a million of them: what most connections
+// do not need most of the time is in memory of its own. The order is that of use.
 type TCPConn struct {
-	s  *Stack
-	mu sync.Mutex
+	node flowNode[tcpEnd] // its key is what the connection is called
 
-	tcb   tcp.TCB
-	clock time.Duration    // the latest time the TCB was told; see at
-	node  flowNode[tcpEnd] // its key is what the connection is called
-	timer timer
+	s     *Stack
+	mu    sync.Mutex
+	clock time.Duration // the latest time the TCB was told; see at
 
-	rd, wr     waitq         // readers; writers, dialers and lingering closers
-	rdue, wdue time.Duration // deadlines of the user
-	nextRead   time.Duration // when the next Read has its turn; see awaitTurn
+	detached  bool // out of the demultiplexer
+	closed    bool // by the user
+	connected bool // the handshake is done
+	writing   bool // a Write is under way; others wait for it
+	wshut     bool // CloseWrite was called
+	rpast     bool // the read deadline has passed: reads need not ask the clock
+	stalled   bool // on the stack's list of those that wait for ring room
+	outside   bool // the peer is beyond the open wire
+	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes
 
+	soErr   tcp.Error    // told to the next caller, once (Linux's sk_err)
+	tos     uint8        // IP_TOS, IPV6_TCLASS: without ECN
+	how     hold         // its claim on the local port
+	claimed claimAddr    // the address how was claimed for
+	network network      // what it was dialled or listened as, for errors
+	ipID    uint16       // next IP identification
+	burst   atomic.Int32 // bytes written since the writer last let others run
+	linger  int32        // seconds; -1: the default
+
+	rd, wr  waitq          // readers; writers, dialers and lingering closers
 	ln      *TCPListener   // while it waits to be accepted
 	pending *device.Packet // cut from the TCB when the TX ring was full
-	early   *earlyData     // sent with the SYN (Fast Open); nil: nothing
-	prior   *tcp.Params    // what an earlier connection of this name left; nil: nothing
-	addrs   *tcpAddrs      // made when first asked for
-	how     hold           // its claim on the local port
-	linger  int32          // seconds; -1: the default
-	burst   atomic.Int32   // bytes written since the writer last let others run
-	ipID    uint16         // next IP identification
-	tos     uint8          // IP_TOS, IPV6_TCLASS: without ECN
-	network network        // what it was dialled or listened as, for errors
-	claimed claimAddr      // the address how was claimed for
-	soErr   tcp.Error      // told to the next caller, once (Linux's sk_err)
-	rpast   bool           // rdue has passed: the timer says so, and reads need not ask the clock
+	due     *dues          // until when the user's calls may wait; nil: for ever
+	timer   timer
 
-	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes
-	outside   bool // the peer is beyond the open wire
-	closed    bool // by the user
-	wshut     bool // CloseWrite was called
-	writing   bool // a Write is under way; others wait for it
-	connected bool // the handshake is done
-	detached  bool // out of the demultiplexer
-	stalled   bool // on the stack's list of those that wait for ring room
+	tcb tcp.TCB
+
+	opening *opening  // what only opening it needs; nil: nothing
+	addrs   *tcpAddrs // made when first asked for
+}
+
+// dues are the deadlines of a connection that has some.
+type dues struct {
+	read, write time.Duration // set by the user; never: none
+	turn        time.Duration // when the next Read has its turn; see awaitTurn
+}
+
+// opening is what some connections bring along to be opened with.
+type opening struct {
+	early *earlyData  // to be sent with the SYN (Fast Open); nil: nothing
+	prior *tcp.Params // what an earlier connection of this name left; nil: nothing
 }
 
 // tcpAddrs are the names of both ends.
@@ -83,7 +98,7 @@ func (w wakes) run() {
 
 // newTCPConn makes a socket without an address.
 func (s *Stack) newTCPConn(nw network) *TCPConn {
-	c := &TCPConn{s: s, network: nw, linger: -1, rdue: never, wdue: never}
+	c := &TCPConn{s: s, network: nw, linger: -1}
 	c.timer.owner = c
 	c.node.val = c
 	return c
@@ -100,11 +115,51 @@ func (c *TCPConn) params(now time.Duration) tcp.Params {
 		ISS:      tcp.ISN(s.secret, now, local, remote),
 		TSOffset: tcp.TSOffset(s.secret, local, remote),
 	}
-	if c.prior != nil {
-		p.ISS = c.prior.ISS
-		p.TSRecent, p.TSRecentAt, p.HasTSRecnt = c.prior.TSRecent, c.prior.TSRecentAt, c.prior.HasTSRecnt
+	if o := c.opening; o != nil && o.prior != nil {
+		p.ISS = o.prior.ISS
+		p.TSRecent, p.TSRecentAt, p.HasTSRecnt = o.prior.TSRecent, o.prior.TSRecentAt, o.prior.HasTSRecnt
 	}
 	return p
+}
+
+// needOpening returns c.opening, made if there was none.
+func (c *TCPConn) needOpening() *opening {
+	if c.opening == nil {
+		c.opening = new(opening)
+	}
+	return c.opening
+}
+
+// readDue is the read deadline, never if there is none. The lock is held.
+func (c *TCPConn) readDue() time.Duration {
+	if c.due == nil {
+		return never
+	}
+	return c.due.read
+}
+
+// writeDue is the write deadline, never if there is none. The lock is held.
+func (c *TCPConn) writeDue() time.Duration {
+	if c.due == nil {
+		return never
+	}
+	return c.due.write
+}
+
+// setDue sets the deadlines; the lock is held.
+func (c *TCPConn) setDue(read, write time.Duration) {
+	if read != never || write != never || c.s.cfg.Staged {
+		c.needDue().read, c.needDue().write = read, write
+	} else {
+		c.due = nil
+	}
+}
+
+func (c *TCPConn) needDue() *dues {
+	if c.due == nil {
+		c.due = &dues{read: never, write: never}
+	}
+	return c.due
 }
 
 // at is now as the TCB may be told it: a connection's time does not go back,
@@ -255,11 +310,13 @@ func (c *TCPConn) rearm() {
 	if c.detached {
 		due = never
 	}
-	if !c.rpast && !c.closed {
-		due = min(due, c.rdue)
-	}
-	if c.wr.busy() {
-		due = min(due, c.wdue)
+	if c.due != nil {
+		if !c.rpast && !c.closed {
+			due = min(due, c.due.read)
+		}
+		if c.wr.busy() {
+			due = min(due, c.due.write)
+		}
 	}
 	if due == never {
 		if c.detached {
@@ -281,12 +338,14 @@ func (c *TCPConn) expire(now time.Duration) {
 		c.tcb.Timeout(c.at(now))
 	}
 	w = c.settle(now)
-	c.rpast = c.rpast || c.rdue <= now
-	if c.rpast || c.s.cfg.Staged && c.nextRead <= now {
-		w.rd = c.rd.waiters()
-	}
-	if c.wdue <= now {
-		w.wr = c.wr.waiters()
+	if d := c.due; d != nil {
+		c.rpast = c.rpast || d.read <= now
+		if c.rpast || c.s.cfg.Staged && d.turn <= now {
+			w.rd = c.rd.waiters()
+		}
+		if d.write <= now {
+			w.wr = c.wr.waiters()
+		}
 	}
 	q := int(c.node.queue)
 	c.mu.Unlock()

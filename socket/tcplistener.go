@@ -96,9 +96,10 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 
 	c.mu.Lock()
 	if hint != 0 {
-		c.prior = &tcp.Params{ISS: hint}
+		c.needOpening().prior = &tcp.Params{ISS: hint}
 	}
 	params := c.params(r.now)
+	c.opening = nil
 	params.FastOpen = fast
 	c.tcb.Passive(r.now, &params, seg)
 	l.admit(c, r, p)
@@ -110,7 +111,7 @@ func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
 	c.ln = l
 	c.wide = l.wide
 	c.node.key, c.node.queue = *flow, queue
-	c.how = hold{reuse: true}
+	c.how = holdReuse
 	c.outside = !l.s.nic.IsLocal(flow.remote.addr())
 	if l.template != nil {
 		c.tcb.Inherit(&l.template.tcb)
@@ -398,7 +399,7 @@ func (s *Stack) bindTCP(nw network, b binding) (*TCPListener, error) {
 	}
 	l := &TCPListener{
 		s: s, network: nw, backlog: s.cfg.SoMaxConn, due: never, lastFull: never,
-		how: hold{listening: true, reuse: true, only6: b.v6only},
+		how: holdListening | holdReuse | holdIf(holdOnly6, b.v6only),
 	}
 	l.timer.owner = l
 	l.node.val = l

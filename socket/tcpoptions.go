@@ -29,17 +29,20 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 		return c.localError(net.ErrClosed)
 	}
 	due, now := c.s.until(t)
+	rdue, wdue := c.readDue(), c.writeDue()
 	if read {
-		c.rdue, c.rpast = due, due <= now
-		if !c.rpast {
-			c.s.arm(&c.timer, due)
+		c.rpast, rdue = due <= now, due
+		if c.rpast {
+			rdue = never
 		}
+		c.s.arm(&c.timer, rdue)
 		c.rd.wakeAll() // they look at the new deadline and wait again
 	}
 	if write {
-		c.wdue = due
+		wdue = due
 		c.wr.wakeAll()
 	}
+	c.setDue(rdue, wdue)
 	return nil
 }
 

@@ -32,7 +32,7 @@ func (c *TCPConn) read(p []byte) (int, error) {
 		n, done, err := c.tryRead(p)
 		if done {
 			if c.s.cfg.Staged {
-				c.nextRead = c.s.now() + 1
+				c.needDue().turn = c.s.now() + 1
 			}
 			return c.afterRead(n), err
 		}
@@ -43,8 +43,9 @@ func (c *TCPConn) read(p []byte) (int, error) {
 // awaitTurn lets a connection have one Read in an instant (Config.Staged): what
 // the reader has set going with what it read before comes to rest first.
 func (c *TCPConn) awaitTurn() {
-	for now := c.s.now(); !c.closed && c.nextRead > now && c.rdue > now; now = c.s.now() {
-		c.s.arm(&c.timer, c.nextRead)
+	d := c.needDue()
+	for now := c.s.now(); !c.closed && !c.rpast && d.turn > now && d.read > now; now = c.s.now() {
+		c.s.arm(&c.timer, d.turn)
 		c.rd.waitOrUnlock(c.s, &c.mu)
 	}
 }
@@ -118,7 +119,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 
 func (c *TCPConn) write(p []byte) (n int, err error) {
 	c.mu.Lock()
-	for c.writing && !c.closed && !c.s.expired(c.wdue) {
+	for c.writing && !c.closed && !c.s.expired(c.writeDue()) {
 		c.waitWriteOrUnlock()
 	}
 	if c.writing {
@@ -184,17 +185,13 @@ func (c *TCPConn) sent(n int) {
 }
 
 func (c *TCPConn) waitWrite() {
-	if c.wdue != never {
-		c.s.arm(&c.timer, c.wdue)
-	}
+	c.s.arm(&c.timer, c.writeDue())
 	c.wr.wait(c.s, &c.mu)
 }
 
 // waitWriteOrUnlock is waitWrite for callers that give the lock up themselves.
 func (c *TCPConn) waitWriteOrUnlock() {
-	if c.wdue != never {
-		c.s.arm(&c.timer, c.wdue)
-	}
+	c.s.arm(&c.timer, c.writeDue())
 	c.wr.waitOrUnlock(c.s, &c.mu)
 }
 
@@ -204,7 +201,7 @@ func (c *TCPConn) tryWrite(now time.Duration, p []byte, more bool) (int, error) 
 	if c.closed {
 		return 0, net.ErrClosed
 	}
-	if c.wdue != never && now >= c.wdue {
+	if now >= c.writeDue() {
 		return 0, errDeadline
 	}
 	if err := c.takeError(); err != nil {
@@ -276,8 +273,8 @@ func (c *TCPConn) closeNow() error {
 func (c *TCPConn) lingerFor(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wdue = c.s.now() + d
-	for !c.detached && c.tcb.State().Unfinished() && !c.s.expired(c.wdue) {
+	c.setDue(never, c.s.now()+d)
+	for !c.detached && c.tcb.State().Unfinished() && !c.s.expired(c.writeDue()) {
 		c.waitWrite()
 	}
 }

@@ -114,7 +114,7 @@ func (tw *timeWait) giveWay(c *TCPConn, now time.Duration) bool {
 	if tw.dead || !tw.tcb.Reusable(now, s.cfg.TWReuseDelay, prior) || !s.tcp.replace(&tw.node, &c.node) {
 		return false
 	}
-	c.prior = prior
+	c.needOpening().prior = prior
 	tw.die()
 	s.tcpPorts.drop(tw.bound, tw.node.key.lport, tw.how)
 	s.timeWaits.unlink(tw)

@@ -55,7 +55,7 @@ const dgramOverhead = 256
 func (s *Stack) newUDP(nw network, b binding, remote netip.AddrPort, r route) (*UDPConn, error) {
 	u := &UDPConn{
 		s: s, network: nw, limit: s.cfg.UDPRecvBuf, rdue: never, wdue: never,
-		how: hold{only6: b.v6only}, dual: b.family == 6, outside: r.outside,
+		how: holdIf(holdOnly6, b.v6only), dual: b.family == 6, outside: r.outside,
 	}
 	u.timer.owner = u
 	u.node.val = u

@@ -150,7 +150,7 @@ func (u *UDPConn) destination(addr netip.AddrPort) (netip.AddrPort, error) {
 	switch {
 	case !four && !u.dual:
 		return addr, &net.AddrError{Err: "non-IPv4 address", Addr: a.String()}
-	case four && u.how.only6:
+	case four && u.how.has(holdOnly6):
 		return addr, syscall.ENETUNREACH
 	}
 	local := netip.IPv6Unspecified()
