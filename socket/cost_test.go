@@ -18,7 +18,7 @@ func TestNewStackCost(t *testing.T) {
 	require.LessOrEqual(t, size, uintptr(7<<10), "the NIC has a budget of its own")
 	s := New(Config{})
 	require.Nil(t, s.hosts.byName)
-	require.Nil(t, s.tcpPorts.byNum)
+	require.Nil(t, s.tcpPorts.users.chains)
 	require.Nil(t, s.tcp.buckets.Load())
 }
 

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"iter"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -15,7 +16,7 @@ type ports struct {
 	mu    sync.Mutex
 	first uint16
 	last  uint16
-	byNum map[uint16]*port
+	users portTable
 	// next counts the draws of each local address, so that hosts that draw at
 	// the same instant do not race for a common counter (RFC 6056 §3.3.3 has
 	// one counter; we keep one for each local address).
@@ -26,17 +27,68 @@ type ports struct {
 
 const maxCounters = 1 << 16
 
-// A port is what is known of one port number: its users, summed up.
-type port struct {
-	users []portUser
-	first [1]portUser // the memory of users, while there is one: it mostly is
-}
-
-// A portUser counts the sockets that hold a port in the same way.
+// A portUser counts the sockets that hold a port in the same way. Most ports
+// have one.
 type portUser struct {
 	addr ip
+	num  uint16
 	how  hold
 	n    int32
+	next *portUser // in the chain of a portTable
+}
+
+// A portTable finds the users of a port number: a hash table that knows that
+// ports are drawn one after the other, so that a number is its own hash.
+type portTable struct {
+	chains []*portUser // as many as a power of two; nil: no users yet
+	count  int
+}
+
+// of yields the users of port num.
+func (t *portTable) of(num uint16) iter.Seq[*portUser] {
+	return func(yield func(*portUser) bool) {
+		if t.chains == nil {
+			return
+		}
+		for u := t.chains[int(num)&(len(t.chains)-1)]; u != nil; u = u.next {
+			if u.num == num && !yield(u) {
+				return
+			}
+		}
+	}
+}
+
+// put enters u.
+func (t *portTable) put(u *portUser) {
+	if t.count >= len(t.chains) {
+		old := t.chains
+		t.chains = make([]*portUser, max(minBuckets, 2*len(old)))
+		for _, u := range old {
+			for u != nil {
+				next := u.next
+				t.link(u)
+				u = next
+			}
+		}
+	}
+	t.link(u)
+	t.count++
+}
+
+func (t *portTable) link(u *portUser) {
+	head := &t.chains[int(u.num)&(len(t.chains)-1)]
+	u.next = *head
+	*head = u
+}
+
+// take removes u.
+func (t *portTable) take(u *portUser) {
+	at := &t.chains[int(u.num)&(len(t.chains)-1)]
+	for *at != u {
+		at = &(*at).next
+	}
+	*at = u.next
+	t.count--
 }
 
 // hold is how a socket came by its port.
@@ -112,11 +164,7 @@ func overlap(a ip, aOnly6 bool, b ip, bOnly6 bool) bool {
 // conflict reports whether a socket that wants addr and num in the manner how
 // has to be refused: inet_csk_bind_conflict's rule.
 func (p *ports) conflict(addr ip, num uint16, how hold) bool {
-	e := p.byNum[num]
-	if e == nil {
-		return false
-	}
-	for _, u := range e.users {
+	for u := range p.users.of(num) {
 		if !overlap(addr, how.has(holdOnly6), u.addr, u.how.has(holdOnly6)) {
 			continue
 		}
@@ -139,8 +187,7 @@ func (p *ports) bind(addr ip, num uint16, how hold, offset uint32) (uint16, erro
 		return num, nil
 	}
 	num, ok := p.draw(addr, offset, func(n uint16) bool {
-		e := p.byNum[n]
-		return e == nil || !p.conflict(addr, n, how&holdOnly6)
+		return !p.conflict(addr, n, how&holdOnly6)
 	})
 	if !ok {
 		return 0, syscall.EADDRINUSE
@@ -155,10 +202,7 @@ func (p *ports) connect(addr ip, offset uint32, take func(num uint16) bool) (uin
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	num, ok := p.draw(addr, offset, func(n uint16) bool {
-		if e := p.byNum[n]; e != nil && !e.onlyAuto() {
-			return false
-		}
-		return take(n)
+		return p.onlyAuto(n) && take(n)
 	})
 	if !ok {
 		return 0, syscall.EADDRNOTAVAIL
@@ -167,8 +211,9 @@ func (p *ports) connect(addr ip, offset uint32, take func(num uint16) bool) (uin
 	return num, nil
 }
 
-func (e *port) onlyAuto() bool {
-	for _, u := range e.users {
+// onlyAuto reports whether connect may draw port num too.
+func (p *ports) onlyAuto(num uint16) bool {
+	for u := range p.users.of(num) {
 		if !u.how.has(holdAuto) {
 			return false
 		}
@@ -219,22 +264,13 @@ func (p *ports) hold(addr ip, num uint16, how hold) {
 }
 
 func (p *ports) add(addr ip, num uint16, how hold) {
-	e := p.byNum[num]
-	if e == nil {
-		e = new(port)
-		e.users = e.first[:0]
-		if p.byNum == nil {
-			p.byNum = map[uint16]*port{}
-		}
-		p.byNum[num] = e
-	}
-	for i := range e.users {
-		if u := &e.users[i]; u.addr == addr && u.how == how {
+	for u := range p.users.of(num) {
+		if u.addr == addr && u.how == how {
 			u.n++
 			return
 		}
 	}
-	e.users = append(e.users, portUser{addr, how, 1})
+	p.users.put(&portUser{addr: addr, num: num, how: how, n: 1})
 }
 
 // release undoes one bind, connect or hold.
@@ -246,20 +282,12 @@ func (p *ports) release(addr ip, num uint16, how hold) {
 
 // drop is release with the lock held.
 func (p *ports) drop(addr ip, num uint16, how hold) {
-	e := p.byNum[num]
-	if e == nil {
-		return
-	}
-	for i := range e.users {
-		u := &e.users[i]
+	for u := range p.users.of(num) {
 		if u.addr != addr || u.how != how {
 			continue
 		}
 		if u.n--; u.n == 0 {
-			e.users = append(e.users[:i], e.users[i+1:]...)
-			if len(e.users) == 0 {
-				delete(p.byNum, num)
-			}
+			p.users.take(u)
 		}
 		return
 	}

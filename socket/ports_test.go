@@ -1,7 +1,9 @@
 package socket
 
 import (
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -99,4 +101,33 @@ func TestPortsDoNotDependOnOtherHosts(t *testing.T) {
 		return got
 	}
 	require.Equal(t, draw(false), draw(true))
+}
+
+// TestPortTable: the table keeps the users of every port apart, however it has grown.
+func TestPortTable(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var table portTable
+	model := map[uint16][]*portUser{}
+	for range 5000 {
+		num := uint16(rng.IntN(300) * 7)
+		if users := model[num]; len(users) > 0 && rng.IntN(3) == 0 {
+			i := rng.IntN(len(users))
+			table.take(users[i])
+			model[num] = slices.Delete(users, i, i+1)
+		} else {
+			u := &portUser{num: num}
+			table.put(u)
+			model[num] = append(users, u)
+		}
+		require.ElementsMatch(t, model[num], slices.Collect(table.of(num)))
+	}
+	count := 0
+	for num, users := range model {
+		require.ElementsMatch(t, users, slices.Collect(table.of(num)))
+		count += len(users)
+	}
+	require.Equal(t, count, table.count)
+	require.Greater(t, count, minBuckets)
+	require.Empty(t, slices.Collect(table.of(1)))
+	require.Empty(t, slices.Collect(new(portTable).of(1)))
 }
