@@ -96,25 +96,34 @@ func (p *Packet) AppendTo(dst []byte) []byte {
 // Release gives up the packet: it releases HeadOwner and the owners of Frags, and returns the packet
 // to its pool. Its owner calls it exactly once and must not touch the packet afterwards.
 func (p *Packet) Release() {
-	if p.HeadOwner != nil {
-		p.HeadOwner.Release()
-	}
-	if p.Frags[0].Owner != nil {
-		p.Frags[0].Owner.Release()
-	}
-	if p.Frags[1].Owner != nil {
-		p.Frags[1].Owner.Release()
-	}
+	p.Retire()
 	if p.pool != nil {
-		p.pool.putPacket(p)
+		p.pool.packets.Put(p)
 	}
 }
 
-// reset makes a packet as good as new, except for the bytes of the room inside it.
-func (p *Packet) reset() {
+// Retire is the first half of Release: it gives up the packet and all that it holds, but leaves it to the
+// caller to see that it is used again, by handing it to the holder of a baton for NIC.Recycle. A retired
+// packet that is forgotten is left to the garbage collector.
+func (p *Packet) Retire() {
+	if p.HeadOwner != nil {
+		p.HeadOwner.Release()
+		p.HeadOwner = nil
+	}
+	for i := range p.Frags {
+		f := &p.Frags[i]
+		if f.Owner != nil {
+			f.Owner.Release()
+			f.Owner = nil
+		}
+		if f.B != nil {
+			f.B = nil
+		}
+	}
+	if p.pool != nil {
+		p.pool.takeBack(p)
+	}
 	p.Head = p.inline[:0]
-	p.HeadOwner = nil
-	p.Frags = [2]Piece{}
 	p.At = 0
 	p.Hash = 0
 	p.CsumStart, p.CsumOffset = 0, 0

@@ -166,21 +166,24 @@ func (p *Pool) NewPacket() *Packet {
 		k.Head = k.inline[:0]
 		p.allocPackets.Add(1)
 	}
+	p.handOut(k)
+	return k
+}
+
+// handOut notes that k leaves the pool.
+func (p *Pool) handOut(k *Packet) {
 	if p.audited() {
 		p.outPackets.Add(1)
 		atomic.StoreUint32(&k.live, 1)
 	}
-	return k
 }
 
-// putPacket takes back a packet.
-func (p *Pool) putPacket(k *Packet) {
+// takeBack notes that k was given up.
+func (p *Pool) takeBack(k *Packet) {
 	if p.audited() {
 		if !atomic.CompareAndSwapUint32(&k.live, 1, 0) {
 			panic("device: Packet released twice")
 		}
 		p.outPackets.Add(-1)
 	}
-	k.reset()
-	p.packets.Put(k)
 }

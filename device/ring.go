@@ -27,7 +27,7 @@ const cacheLine = 128
 // 16: at once) and whenever Get or GetBatch finds the ring empty. So a Put is refused only if the ring
 // held more than Cap - Cap/8 items (Cap below 16: Cap) at some time during the call.
 //
-// Put, PutBatch, Len, Room and Cap are safe for concurrent use. Get, GetBatch and Ready are for the
+// Put, PutBatch, Len, Room and Cap are safe for concurrent use. Get, GetBatch, Ready and Empty are for the
 // consumer; the consumer's role may pass from one goroutine to another by anything that
 // synchronises the two.
 //
@@ -86,9 +86,6 @@ func (r *Ring[T]) Len() int {
 	h := r.head.Load() // first: tail only grows, so the difference cannot be negative
 	return min(int((r.word.Load()-h)>>pendingBits), len(r.slots))
 }
-
-// Claimed returns how many items have been put, and are being put, since Init, modulo 1<<47.
-func (r *Ring[T]) Claimed() uint64 { return r.word.Load() >> pendingBits }
 
 // Room returns how many items Put would take now, under the same conditions as Len.
 func (r *Ring[T]) Room() int { return len(r.slots) - r.Len() }
@@ -209,6 +206,10 @@ func pause(spins int) (next int) {
 
 // Ready reports whether Get would find an item.
 func (r *Ring[T]) Ready() bool { return r.pos != r.ready || r.look() }
+
+// Empty reports whether every place that was claimed so far has been taken: Ready says no, and no Put that
+// has returned is hidden either.
+func (r *Ring[T]) Empty() bool { return r.word.Load()&^pendingMask == r.pos }
 
 // look takes note of what has been published, when all that was known is taken, and reports whether there
 // is any.

@@ -9,24 +9,37 @@ import (
 	"example.com/loopback/udp"
 )
 
-// sendTime is the time for sending a datagram of n bytes. Looking at the clock
-// takes longer than anything else about a small one, so that is done only where
-// somebody looks at the time: a tap, a link that delays, a path that is
-// forgotten after a while, a reassembler, a simulation. Otherwise it is coarse:
-// some earlier time, which may be long ago.
+// sendTime is the time for sending a datagram of n bytes; see pollTime. Also a
+// path that is forgotten after a while and a reassembler look at the time.
 func (s *Stack) sendTime(n int, outside bool) (now time.Duration, coarse bool) {
-	if s.clock != nil || outside || s.nic.Timed() || n+udp.HeaderLen+ipv6.HeaderLen > s.nic.MTU() {
+	if outside || n+udp.HeaderLen+ipv6.HeaderLen > s.nic.MTU() {
+		return s.now(), false
+	}
+	return s.pollTime()
+}
+
+// pollTime is the time for moving packets. Looking at the clock takes longer
+// than anything else about a small one, so that is done only where somebody
+// looks at the time: a tap, a link that delays, a simulation; those who take a
+// packet in and want to know ask their receiver. Otherwise it is coarse: some
+// earlier time, which may be long ago.
+func (s *Stack) pollTime() (now time.Duration, coarse bool) {
+	if s.clock != nil || s.nic.Timed() {
 		return s.now(), false
 	}
 	return s.recent(), true
 }
 
 // sendDatagram sends b from k.local to k.remote by UDP, in fragments if it is
-// too long for the path, and returns the flow hash of what it sent. The payload
-// is copied once; a small one into the packet, and fragments share the copy.
-func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16, outside bool) uint32 {
-	hash := k.hash(protoUDP)
-	s.receivers[s.queueOf(hash)].udpOut.Add(1)
+// too long for the path. hash is that of k, q its queue, and held says that the
+// caller has the queue's baton. The payload is copied once; a small one into the
+// packet, and fragments share the copy.
+func (s *Stack) sendDatagram(now time.Duration, q int, held bool, k *flowKey, hash uint32, b []byte, id uint16, outside bool) {
+	if r := &s.receivers[q]; held {
+		r.datagrams.out++
+	} else {
+		r.udpOut.Add(1)
+	}
 	length := udp.HeaderLen + len(b)
 	ipLen := ipv6.HeaderLen
 	if k.remote.is4() {
@@ -35,9 +48,9 @@ func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16,
 	mtu, noDF := s.mtuTo(now, k.remote, outside)
 	if ipLen+length > mtu {
 		s.sendFragments(now, k, protoUDP, 0, s.wholeDatagram(k, b), hash, id, outside)
-		return hash
+		return
 	}
-	p := s.pool.NewPacket()
+	p := s.newPacket(q, held)
 	p.Hash = hash
 	if outside {
 		p.Flags |= device.FlagOutside
@@ -54,8 +67,20 @@ func (s *Stack) sendDatagram(now time.Duration, k *flowKey, b []byte, id uint16,
 		s.attach(p, b)
 	}
 	s.checksum(p, k, protoUDP, at, udpCsumOffset)
-	s.send(now, p)
-	return hash
+	if held {
+		s.sent(p, s.nic.TransmitHeld(now, p))
+	} else {
+		s.send(now, p)
+	}
+}
+
+// newPacket returns an empty packet for queue q; held says that the caller has
+// the queue's baton.
+func (s *Stack) newPacket(q int, held bool) *device.Packet {
+	if held {
+		return s.nic.NewPacketHeld(q)
+	}
+	return s.pool.NewPacket()
 }
 
 // attach makes a copy of b the payload of p.

@@ -28,11 +28,11 @@ type receiver struct {
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
 
-	delivered tally // packets that reached a transport but UDP
-	datagrams tally // packets that reached UDP
+	delivered tally      // packets that reached a transport but UDP
+	datagrams dgramTally // of UDP, and those that the holder of the baton sent
 
 	_      [128]byte     // what senders write, and
-	udpOut atomic.Uint64 // datagrams sent
+	udpOut atomic.Uint64 // datagrams that others sent
 	_      [128]byte     // what the next queue's holder writes lies on other cache lines
 }
 
@@ -403,14 +403,16 @@ func (r *receiver) inputUDP(p *device.Packet, d *datagram) {
 		return
 	}
 	p.Head = rest // what is left of it is payload
-	u.receive(r, p, flow.remoteAddr())
+	u.receive(r, p, flow.remote, flow.rport)
 }
 
 // findUDP returns the socket for datagrams of flow, whose hash is given: a
 // connected one before one bound to the very address before one bound to all.
 func (s *Stack) findUDP(flow *flowKey, hash uint32) *UDPConn {
-	if node := s.udp.find(flow, hash); node != nil {
-		return node.val
+	if s.udpPeers.Load() != 0 {
+		if node := s.udp.find(flow, hash); node != nil {
+			return node.val
+		}
 	}
 	k := flowKey{local: flow.local, lport: flow.lport}
 	for range 3 {

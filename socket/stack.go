@@ -54,6 +54,7 @@ type Stack struct {
 	raw       rawTable
 	tcpPorts  ports
 	udpPorts  ports
+	udpPeers  atomic.Int32 // UDP sockets that are connected
 	timeWaits twList
 	timers    timerQueue
 	reasm     atomic.Pointer[reassembly]
@@ -107,7 +108,7 @@ func NewChecked(cfg Config) (*Stack, error) {
 	s.nic = device.NewNIC(device.Config{
 		MTU: cfg.MTU, Queues: cfg.Queues, RingSize: cfg.RingSize, Link: cfg.Link, Pool: &s.pool,
 		FillChecksum: checksum.Fill,
-		Interrupt:    func(q int) { s.run(q, s.now(), false) },
+		Interrupt:    s.interrupt,
 	})
 	s.receivers = make([]receiver, s.nic.Queues())
 	isLocal := s.nic.IsLocal // one function value for all
@@ -256,6 +257,12 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) {
 			now, coarse, old = s.now(), false, 0
 		}
 	}
+}
+
+// interrupt is called when packets came in from outside, with the baton of queue q.
+func (s *Stack) interrupt(q int) {
+	now, coarse := s.pollTime()
+	s.run(q, now, coarse)
 }
 
 // stall notes that c waits for room on a TX ring; c's lock is held.

@@ -100,7 +100,7 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 	case k.udp != nil:
 		k.udp.mu.Lock()
 		defer k.udp.mu.Unlock()
-		return k.udp.first < len(k.udp.queue) || k.rshut, true, k.udp.soErr != nil, k.rshut && k.wshut
+		return k.udp.queue.len() > 0 || k.rshut, true, k.udp.soErr != nil, k.rshut && k.wshut
 	case k.raw != nil:
 		return k.raw.ready()
 	case k.tcp != nil:

@@ -20,10 +20,8 @@ type UDPConn struct {
 	mu   sync.Mutex
 	node flowNode[*UDPConn]
 
-	queue []*device.Packet // received; Head is what is left of it after the headers
-	from  []netip.AddrPort // and from whom
-	first int              // of the queue: what lies before has been read
-	bytes int              // waiting, as they count against limit
+	queue dgramQueue // received
+	bytes int        // waiting, as they count against limit
 	limit int
 
 	rd         waitq
@@ -82,7 +80,13 @@ func (s *Stack) newUDP(nw network, b binding, remote netip.AddrPort, r route) (*
 	}
 	u.ipID.Store(uint32(s.firstIPID(&u.node.key)))
 	u.laddr = udpAddr(netip.AddrPortFrom(u.node.key.local.addr(), num), u.dual)
+	if u.connected {
+		s.udpPeers.Add(1) // before anybody can send to it
+	}
 	if !s.udp.insert(&u.node) {
+		if u.connected {
+			s.udpPeers.Add(-1)
+		}
 		s.udpPorts.release(addr, num, u.how)
 		return nil, os.NewSyscallError("bind", syscall.EADDRINUSE)
 	}
@@ -90,7 +94,7 @@ func (s *Stack) newUDP(nw network, b binding, remote netip.AddrPort, r route) (*
 }
 
 // receive queues the payload of p, whose Head has been cut to it.
-func (u *UDPConn) receive(r *receiver, p *device.Packet, from netip.AddrPort) {
+func (u *UDPConn) receive(r *receiver, p *device.Packet, from ip, port uint16) {
 	n := p.Len()
 	u.mu.Lock()
 	if u.closed || u.bytes+n+dgramOverhead > u.limit {
@@ -103,77 +107,48 @@ func (u *UDPConn) receive(r *receiver, p *device.Packet, from netip.AddrPort) {
 		}
 		return
 	}
-	u.push(p, from)
+	u.queue.recycle(r.s.nic, r.queue)
+	u.queue.push(p, from, port)
 	u.bytes += n + dgramOverhead
 	w := u.rd.waiters()
 	u.mu.Unlock()
-	r.datagrams.n++
+	r.datagrams.in++
 	if w != nil {
 		w.Signal()
 	}
 }
 
-// push appends to the queue, reusing the room before first.
-func (u *UDPConn) push(p *device.Packet, from netip.AddrPort) {
-	if u.first > 0 && len(u.queue) == cap(u.queue) {
-		n := copy(u.queue, u.queue[u.first:])
-		copy(u.from, u.from[u.first:])
-		clear(u.queue[n:])
-		u.queue, u.from, u.first = u.queue[:n], u.from[:n], 0
+// takeError returns why nothing can be read now, nil if there is no reason but
+// that nothing is there. A pending ICMP error is told once. The lock is held.
+func (u *UDPConn) takeError() error {
+	switch {
+	case u.closed:
+		return net.ErrClosed
+	case u.rpast:
+		return errDeadline
+	case u.soErr != nil:
+		err := u.soErr
+		u.soErr = nil
+		u.minds()
+		return err
 	}
-	u.queue = append(u.queue, p)
-	u.from = append(u.from, from)
-}
-
-// pop takes the first datagram out.
-func (u *UDPConn) pop() (*device.Packet, netip.AddrPort) {
-	p, from := u.queue[u.first], u.from[u.first]
-	u.queue[u.first] = nil
-	u.first++
-	if u.first == len(u.queue) {
-		u.queue, u.from, u.first = u.queue[:0], u.from[:0], 0
-	}
-	u.bytes -= p.Len() + dgramOverhead
-	return p, from
-}
-
-// next waits for a datagram.
-func (u *UDPConn) next() (*device.Packet, netip.AddrPort, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for {
-		switch {
-		case u.closed:
-			return nil, netip.AddrPort{}, net.ErrClosed
-		case u.rpast:
-			return nil, netip.AddrPort{}, errDeadline
-		case u.soErr != nil:
-			err := u.soErr
-			u.soErr = nil
-			u.minds()
-			return nil, netip.AddrPort{}, err
-		case u.first < len(u.queue):
-			p, from := u.pop()
-			return p, from, nil
-		}
-		u.rd.wait(u.s, &u.mu)
-	}
+	return nil
 }
 
 // tryRecv is recvfrom without waiting, for Socket.
 func (u *UDPConn) tryRecv(b []byte, flags int) (n int, from netip.AddrPort, err error) {
 	u.mu.Lock()
-	if u.soErr == nil && u.first == len(u.queue) {
+	if u.soErr == nil && u.queue.len() == 0 {
 		u.mu.Unlock()
 		return 0, from, syscall.EAGAIN
 	}
 	if flags&MsgPeek != 0 && u.soErr == nil {
 		defer u.mu.Unlock()
-		p := u.queue[u.first]
-		if n = copy(b, p.AppendTo(nil)); flags&MsgTrunc != 0 {
-			n = p.Len()
+		d := u.queue.front()
+		if n = copy(b, d.p.AppendTo(nil)); flags&MsgTrunc != 0 {
+			n = d.p.Len()
 		}
-		return n, u.from[u.first], nil
+		return n, d.sender(), nil
 	}
 	u.mu.Unlock()
 	n, size, from, err := u.recv(b)
@@ -183,16 +158,35 @@ func (u *UDPConn) tryRecv(b []byte, flags int) (n int, from netip.AddrPort, err 
 	return n, from, err
 }
 
-// recv reads the next datagram into b and says how much of it there was.
+// recv reads the next datagram into b, waiting for one, and says how much of it
+// there was.
 func (u *UDPConn) recv(b []byte) (n, size int, from netip.AddrPort, err error) {
-	p, from, err := u.next()
-	if err != nil {
-		return 0, 0, from, err
+	u.mu.Lock()
+	for {
+		if err := u.takeError(); err != nil {
+			u.mu.Unlock()
+			return 0, 0, from, err
+		}
+		if u.queue.len() > 0 {
+			break
+		}
+		u.rd.waitOrUnlock(u.s, &u.mu)
 	}
+	d := u.queue.front()
+	from = d.sender()
+	size = d.p.Len()
+	u.bytes -= size + dgramOverhead
+	if d.inline() {
+		n = copy(b, d.p.Head)
+		u.queue.retire()
+		u.mu.Unlock()
+		return n, size, from, nil
+	}
+	p := u.queue.pop()
+	u.mu.Unlock()
 	n = copy(b, p.Head)
 	n += copy(b[n:], p.Frags[0].B)
 	n += copy(b[n:], p.Frags[1].B)
-	size = p.Len()
 	p.Release()
 	return n, size, from, nil
 }
@@ -263,8 +257,12 @@ func (u *UDPConn) sendTo(b []byte, to netip.AddrPort) error {
 		return syscall.EMSGSIZE
 	}
 	now, coarse := u.s.sendTime(len(b), out)
-	q := u.s.queueOf(u.s.sendDatagram(now, &k, b, id, out))
-	if u.s.nic.Ring(q) {
+	hash := k.hash(protoUDP)
+	q := u.s.queueOf(hash)
+	// Who holds the baton before he makes the packet makes it cheaper.
+	held := u.s.nic.Ring(q)
+	u.s.sendDatagram(now, q, held, &k, hash, b, id, out)
+	if held || u.s.nic.Ring(q) {
 		u.s.run(q, now, coarse)
 	}
 	return nil
@@ -286,10 +284,7 @@ func (u *UDPConn) writable() error {
 	case u.s.expired(u.wdue):
 		return errDeadline
 	case u.soErr != nil:
-		err := u.soErr
-		u.soErr = nil
-		u.minds()
-		return err
+		return u.takeError()
 	}
 	return nil
 }
@@ -322,13 +317,12 @@ func (u *UDPConn) close() bool {
 	u.closed = true
 	u.minds()
 	u.s.udp.remove(&u.node)
+	if u.connected {
+		u.s.udpPeers.Add(-1)
+	}
 	u.s.udpPorts.release(u.bound, u.node.key.lport, u.how)
 	u.s.disarm(&u.timer)
-	for u.first < len(u.queue) {
-		p, _ := u.pop()
-		p.Release()
-	}
-	u.queue, u.from = nil, nil
+	u.queue.clear()
 	u.rd.wakeAll()
 	return true
 }
