@@ -237,7 +237,7 @@ func (c *TCPConn) SetQuickAck(on bool) error {
 	return c.set(func(t *tcp.TCB, now time.Duration) { t.SetQuickAck(now, on) })
 }
 
-// SetCongestionControl chooses the algorithm by name ("reno", "cubic"), as
+// SetCongestionControl chooses the algorithm by name (see tcp.CongestionNames), as
 // TCP_CONGESTION does.
 func (c *TCPConn) SetCongestionControl(name string) error {
 	var bad error

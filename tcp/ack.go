@@ -349,8 +349,11 @@ func (t *TCB) congestionControl(a *ackState) {
 	before := t.cong.Cwnd
 	switch {
 	case t.inReduction():
+		t.heldAck(a)
 		t.prr(int(delivered), lost, a.info&ackAdvanced != 0)
-	case t.mayRaise(a):
+	case !t.mayRaise(a):
+		t.heldAck(a)
+	default:
 		limited := t.cong.IsLimited()
 		alg := t.alg()
 		if alg == nil {
@@ -361,11 +364,19 @@ func (t *TCB) congestionControl(a *ackState) {
 		}
 		alg.OnAck(&t.cong, Ack{
 			Now: a.now, RTT: a.rtt, SRTT: t.rtt.SRTT(), Acked: delivered,
-			Una: t.snd.una, Nxt: t.snd.nxt, Limited: limited,
+			Una: t.snd.una, Nxt: t.snd.nxt, MSS: uint32(t.mss), Limited: limited,
 		})
 	}
 	if t.cong.Cwnd != before {
 		t.cwndChanged(a.now)
+	}
+}
+
+// heldAck shows the algorithm the round trip time of an ACK that must not raise the window.
+func (t *TCB) heldAck(a *ackState) {
+	if alg := t.alg(); alg != nil && a.rtt > 0 {
+		alg.OnHeldAck(&t.cong, Ack{Now: a.now, RTT: a.rtt, SRTT: t.rtt.SRTT(), Una: t.snd.una, Nxt: t.snd.nxt,
+			MSS: uint32(t.mss)})
 	}
 }
 

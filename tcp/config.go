@@ -39,7 +39,7 @@ type Config struct {
 	AbortOnOverflow    Switch // tcp_abort_on_overflow: for the listener's owner; off
 
 	ECN               int    // tcp_ecn + 1: ECNOff, ECNActive or ECNPassive; ECNPassive
-	CongestionControl string // tcp_congestion_control: "cubic" or "reno"; "cubic"
+	CongestionControl string // tcp_congestion_control: one of CongestionNames, see Select; "cubic"
 
 	Rmem        [3]int // tcp_rmem: receive buffer, bytes: least, initial, most; 4096 131072 6291456
 	Wmem        [3]int // tcp_wmem: send buffer, bytes: least, initial, most; 4096 16384 4194304

@@ -18,6 +18,11 @@ type Congestion interface {
 	// times are measured all the same.
 	OnAck(w *Window, a Ack)
 
+	// OnHeldAck is called instead for an ACK that must not grow the window, because recovery holds it
+	// or nothing was acknowledged but out of order: it measures round trip times only, which may lower
+	// w.Ssthresh to w.Cwnd.
+	OnHeldAck(w *Window, a Ack)
+
 	// OnCongestion is called once when a congestion episode begins, with w as it was before. It
 	// remembers what Undo needs and lowers w.Ssthresh. w.Cwnd stays: how it comes down to ssthresh
 	// (or to one segment after a timeout) is recovery's choice.
@@ -28,10 +33,14 @@ type Congestion interface {
 	// Without an OnCongestion to take back it does nothing.
 	Undo(w *Window)
 
-	// OnRestart is called when data is sent with nothing in flight, idle after the last
+	// OnTimeout is called at each retransmission timeout, after the OnCongestion that the first of an
+	// episode brings; nxt is SND.NXT.
+	OnTimeout(now time.Duration, nxt Seq)
+
+	// OnRestart is called when data is sent at now with nothing in flight, idle after the last
 	// transmission. Time without data does not count as time in which the window could have grown
 	// (RFC 9438 §5.8). The shrinking of an idle window is Window.RestartAfterIdle.
-	OnRestart(w *Window, idle time.Duration)
+	OnRestart(w *Window, now, idle time.Duration)
 
 	// Droppable reports whether the state is of no importance to an idle connection: the algorithm
 	// may be dropped, and one fresh from Select behaves alike later.
@@ -46,6 +55,7 @@ type Ack struct {
 	Acked   uint32        // segments delivered by it, cumulatively or by SACK
 	Una     Seq           // SND.UNA after it
 	Nxt     Seq           // SND.NXT
+	MSS     uint32        // bytes of text in a full segment
 	Limited bool          // Window.IsLimited: the window held the sender back
 }
 
@@ -72,7 +82,7 @@ func (e CongestionEvent) String() string {
 
 // CongestionNames lists what Select knows, the default first, like Linux's
 // tcp_available_congestion_control.
-func CongestionNames() []string { return []string{"cubic", "reno"} }
+func CongestionNames() []string { return []string{"cubic", "reno", "cubic-rfc9438"} }
 
 // UnknownCongestionError is the error of Select for a name it does not know; it holds the name.
 // Linux's setsockopt(TCP_CONGESTION) answers ENOENT.
@@ -82,13 +92,16 @@ func (e UnknownCongestionError) Error() string {
 	return "tcp: unknown congestion control " + string(e)
 }
 
-// Select returns a fresh algorithm by name: "cubic" (also the empty name) or "reno" (also "newreno").
+// Select returns a fresh algorithm by name: "cubic" (also the empty name), which is Linux's CUBIC and
+// HyStart, "reno" (also "newreno"), or "cubic-rfc9438", the CUBIC of RFC 9438 with HyStart++.
 func Select(name string) (Congestion, error) {
 	switch name {
 	case "", "cubic":
 		return new(Cubic), nil
 	case "reno", "newreno":
 		return NewReno{}, nil
+	case "cubic-rfc9438":
+		return new(CubicRFC), nil
 	}
 	return nil, UnknownCongestionError(name)
 }

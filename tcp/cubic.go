@@ -1,46 +1,60 @@
 package tcp
 
-import (
-	"math"
-	"math/bits"
-	"time"
-)
+import "time"
 
-// CUBIC's constants (RFC 9438 §4.1, §4.6) as fractions: we calculate in whole numbers, so that a run
-// gives the same packets on every architecture (floating-point expressions may be fused differently).
+// The constants of Linux's CUBIC, as its fixed-point arithmetic has them.
 const (
-	cubicBetaNum, cubicBetaDen   = 7, 10 // β_cubic = 0.7
-	cubicCNum, cubicCDen         = 2, 5  // C = 0.4 segments / s³
-	cubicAlphaNum, cubicAlphaDen = 9, 17 // α_cubic = 3 × (1 - β) / (1 + β)
+	cubicScale    = 1024 // of cubicBeta, and units of time in a second
+	cubicBeta     = 717  // β = 0.7
+	cubicFriendly = 15   // 8 × (1+β) / 3(1-β), rounded down: Reno's window grows by a segment per 15/8 windows
+	cubicRate     = 410  // C = 0.4 segments / s³, × 1024
+	cubicFirst    = 20   // before the first loss the window grows by at least 5 % a round trip
+	cubicFlat     = 100  // on the plateau, by a segment per 100 windows
 
-	// Beyond this many milliseconds from K the curve stands still: 0.4 × (1048 s)³ is 4.6e8 segments,
-	// and the cube of it still fits into 64 bits.
-	cubicMaxMillis = 1 << 20
+	// cubicPause is how long the curve is not looked at while the window stands still: HZ/32.
+	cubicPause = 31
+
+	// Beyond this many units of time from K the curve stands still, at 6.7 million segments.
+	cubicMaxOffset = 1 << 18
 )
 
-// cubicEpoch is the part of CUBIC's state that a congestion event changes, and that undoing it brings
-// back (RFC 9438 §4.9).
-type cubicEpoch struct {
-	start     time.Duration // t_epoch: when the present congestion avoidance stage began, if begun
-	k         uint32        // K, milliseconds
-	origin    uint32        // where the plateau of the curve lies in this stage, segments
-	wMax      uint32        // W_max, segments; 0: undefined
-	wEst      uint32        // W_est: what Reno would have, segments
-	wEstFrac  uint64        // and its fraction, in units of 1/(17 × cwnd)
-	cwndPrior uint32        // cwnd before the latest reduction, segments; 0: none, W_est grows at full slope
-	begun     bool          // the stage has begun: start, k, origin and wEst mean something
-}
-
-// Cubic is CUBIC (RFC 9438), with HyStart++ (RFC 9406) in the first slow start. Between losses its
-// window is a cubic function of time: fast towards the window of the last loss, slow around it, then
-// fast again in search of more. Where Reno would have more it follows Reno. The zero value is the start
-// of a connection.
+// Cubic is CUBIC as Linux has it, with HyStart: what "cubic" means to tcp_congestion_control. Between
+// losses its window is a cubic function of time: fast towards the window of the last loss, slow around
+// it, then fast again in search of more. Where Reno would have more it follows Reno. The zero value is
+// the start of a connection.
+//
+// Linux is older than RFC 9438, and differs from it. CubicRFC is what the RFC says; what a user sees
+// who compares the two:
+//
+//   - The Reno-friendly window has the slope 8/15 = 0.53 segments a round trip for ever. The RFC makes
+//     it 1 once the window before the last loss is reached again (§4.3).
+//   - As long as the window stands still, the curve and the Reno-friendly window are looked at every
+//     32 ms only. On a path of one millisecond that is 32 round trips, after each loss; the RFC has no
+//     such pause. What Reno would have gained in the meantime is then made up for.
+//   - The window grows by at most a segment per two that are acknowledged, also where the Reno-friendly
+//     window is far ahead; the RFC sets cwnd to it at once (§4.3).
+//   - The curve is looked at one least RTT ahead, the RFC's target lies one smoothed RTT ahead (§4.2).
+//   - Before the first loss, and after a timeout, the window grows by at least 5 % a round trip.
+//   - Time without need for the window moves along the curve unless nothing was in flight (§4.2, §5.8).
+//   - Undo brings back cwnd and ssthresh, not the curve (§4.9): a new one begins.
+//   - HyStart ends slow start at the first sign of a queue. HyStart++ (RFC 9406) goes on more slowly and
+//     may take it back. HyStart also watches the slow start after a timeout.
+//
+// Linux reckons in jiffies; here one is a millisecond (CONFIG_HZ=1000). Its cube root is an
+// approximation that is 0.2 % off; ours is exact.
 type Cubic struct {
-	cubicEpoch
-	saved   cubicEpoch    // before the latest congestion event, for Undo
-	lastAck time.Duration // time of the latest ACK, to leave out application-limited time
-	frac    uint64        // growth of cwnd below one segment, in units of 1/cwnd
-	hy      hystart
+	lastMax  uint32 // W_max, segments; 0: no loss yet
+	lastCwnd uint32 // the window when cnt was last worked out
+	cnt      uint32 // acknowledged segments that enlarge the window by one
+	origin   uint32 // where the plateau of the curve lies, segments
+	k        uint32 // K, time from the start of the epoch to the plateau, 1/1024 s
+	acked    uint32 // segments acknowledged and not yet reckoned into reno
+	reno     uint32 // the Reno-friendly window, segments
+	begun    bool   // the epoch has begun: origin, k, acked, reno and start mean something
+	start    uint64 // when it did, ms
+	lastTime uint64 // when cnt was last worked out, ms
+
+	hy hystart
 }
 
 var _ Congestion = (*Cubic)(nil)
@@ -49,158 +63,122 @@ var _ Congestion = (*Cubic)(nil)
 func (c *Cubic) Name() string { return "cubic" }
 
 // Droppable reports whether no congestion event was met, so that there is nothing to remember.
-func (c *Cubic) Droppable() bool { return c.wMax == 0 && c.cwndPrior == 0 }
+func (c *Cubic) Droppable() bool { return c.lastMax == 0 }
 
-// OnAck grows the window: by HyStart++ in the first slow start, by slow start in later ones (after a
-// timeout or idle time), along the curve otherwise (RFC 9438 §4.2 to §4.5, §4.10).
+// OnAck grows the window: in slow start by what was acknowledged, until HyStart ends it, in congestion
+// avoidance by one segment per cnt.
 func (c *Cubic) OnAck(w *Window, a Ack) {
-	since := a.Now - c.lastAck
-	c.lastAck = a.Now
+	c.OnHeldAck(w, a)
+	if !a.Limited {
+		return
+	}
 	left := a.Acked
 	if w.InSlowStart() {
-		if w.Ssthresh == InfiniteSsthresh {
-			left = c.hy.onAck(w, a)
-		} else if a.Limited {
-			left = w.SlowStart(a.Acked)
+		if left = w.SlowStart(left); left == 0 {
+			return
 		}
 	}
-	if !a.Limited {
-		// "t does not include periods during which cwnd has not been updated due to
-		// application-limited behavior" (§4.2).
-		c.start += since
-		return
-	}
-	if left > 0 && !w.InSlowStart() {
-		c.avoid(w, a, left)
-	}
+	c.update(w.Cwnd, jiffies(a.Now), left)
+	w.CongAvoid(c.cnt, left)
 }
 
-// avoid is congestion avoidance for one ACK.
-func (c *Cubic) avoid(w *Window, a Ack, acked uint32) {
-	if !c.begun {
-		c.begin(w, a.Now)
+// OnHeldAck looks at the round trip time only, which may end slow start.
+func (c *Cubic) OnHeldAck(w *Window, a Ack) {
+	if a.RTT <= 0 || c.begun && jiffies(a.Now)-c.start < 1000 {
+		return // the queue that led to the loss is still in such a sample
 	}
-	t := a.Now - c.start
-	c.estimate(w.Cwnd, acked)
+	c.hy.sample(w, a)
+}
 
-	// "if W_cubic(t) < W_est, cwnd SHOULD be set to W_est" (§4.3).
-	if now := c.at(t); now < c.wEst {
-		if c.wEst > w.Cwnd {
-			w.grow(c.wEst - w.Cwnd)
-			c.frac = 0
+// update works out cnt for a window of cwnd segments, acked of which were acknowledged at now.
+func (c *Cubic) update(cwnd uint32, now uint64, acked uint32) {
+	c.acked += acked
+	if c.lastCwnd == cwnd && now-c.lastTime <= cubicPause {
+		return
+	}
+	if !c.begun || now != c.lastTime { // the curve moves once a millisecond at most
+		c.lastCwnd, c.lastTime = cwnd, now
+		if !c.begun {
+			c.begin(cwnd, now, acked)
 		}
-		return
+		c.follow(cwnd, now)
 	}
-	// "cwnd MUST be incremented by (target - cwnd) / cwnd for each received new ACK", for each segment
-	// acknowledged when they are counted (§4.4, §4.5).
-	target := c.target(w.Cwnd, t+a.SRTT)
-	c.frac += uint64(target-w.Cwnd) * uint64(acked)
-	n := c.frac / uint64(w.Cwnd)
-	c.frac %= uint64(w.Cwnd)
-	w.grow(uint32(min(n, uint64(target-w.Cwnd))))
+	c.beFriendly(cwnd)
+	c.cnt = max(c.cnt, 2)
 }
 
-// begin starts a congestion avoidance stage at the present window.
-func (c *Cubic) begin(w *Window, now time.Duration) {
-	c.begun = true
-	c.start = now
-	c.frac = 0
-	c.wEst, c.wEstFrac = w.Cwnd, 0 // "W_est is set equal to cwnd_epoch" (§4.3)
-	if c.wMax <= w.Cwnd {
-		// Also when W_max is undefined, after HyStart++ or a timeout: "K is set to 0 and W_max is set
-		// to the cwnd at the beginning of the current congestion avoidance stage" (§4.8, §4.10).
-		c.k, c.origin = 0, w.Cwnd
-		return
+// begin starts an epoch: K = cbrt ((W_max - cwnd) / C) (RFC 9438 §4.2, figure 2).
+func (c *Cubic) begin(cwnd uint32, now uint64, acked uint32) {
+	c.begun, c.start, c.acked, c.reno = true, now, acked, cwnd
+	c.k, c.origin = 0, cwnd
+	if c.lastMax > cwnd {
+		c.origin = c.lastMax
+		c.k = cubeRoot((1 << 40) / cubicRate * uint64(c.lastMax-cwnd))
 	}
-	// K = cbrt((W_max - cwnd_epoch) / C) (§4.2, figure 2): in milliseconds, 10⁹ times that under the root.
-	c.origin = c.wMax
-	c.k = cubeRoot(uint64(c.wMax-w.Cwnd) * 1e9 / cubicCNum * cubicCDen)
 }
 
-// at returns W_cubic(t) = C × (t - K)³ + W_max in whole segments (§4.2, figure 1).
-func (c *Cubic) at(t time.Duration) uint32 {
-	d := max(t, 0)/time.Millisecond - time.Duration(c.k)
-	below := d < 0
-	if below {
-		d = -d
+// follow sets cnt so that the window gets where the curve will be, W_cubic(t) = C × (t - K)³ + W_max
+// (RFC 9438 §4.2, figure 1).
+func (c *Cubic) follow(cwnd uint32, now uint64) {
+	t := int64((now - c.start + c.hy.ahead()) * cubicScale / 1000)
+	off := t - int64(c.k)
+	d := uint64(min(max(off, -off), cubicMaxOffset))
+	step := int64(d * d * d * cubicRate >> 40)
+	if off < 0 {
+		step = -step
 	}
-	d = min(d, cubicMaxMillis)
-	step := uint64(d) * uint64(d) * uint64(d) * cubicCNum / (cubicCDen * 1e9)
-	if below {
-		return uint32(max(int64(c.origin)-int64(step), 0))
+	if target := int64(c.origin) + step; target > int64(cwnd) {
+		c.cnt = uint32(int64(cwnd) / (target - int64(cwnd)))
+	} else {
+		c.cnt = cubicFlat * cwnd
 	}
-	return uint32(min(uint64(c.origin)+step, math.MaxUint32))
+	if c.lastMax == 0 {
+		c.cnt = min(c.cnt, cubicFirst)
+	}
 }
 
-// target returns W_cubic(t), not less than cwnd and not more than one and a half times it (§4.2).
-func (c *Cubic) target(cwnd uint32, t time.Duration) uint32 {
-	most := min(uint64(cwnd)+uint64(cwnd)/2, math.MaxUint32)
-	return max(cwnd, uint32(min(uint64(c.at(t)), most)))
-}
-
-// estimate moves W_est on: "W_est = W_est + α_cubic × segments_acked / cwnd", and "once W_est has
-// grown to reach the cwnd at the time of most recently setting ssthresh (cwnd_prior) the sender SHOULD
-// set α_cubic to 1" (§4.3).
-func (c *Cubic) estimate(cwnd, acked uint32) {
-	num := uint64(cubicAlphaNum)
-	if c.wEst >= c.cwndPrior {
-		num = cubicAlphaDen
+// beFriendly moves the Reno-friendly window on, and lowers cnt where that is ahead (RFC 9438 §4.3).
+func (c *Cubic) beFriendly(cwnd uint32) {
+	per := max(uint32(uint64(cwnd)*cubicFriendly>>3), 1)
+	if c.acked > per {
+		n := (c.acked - 1) / per
+		c.acked -= n * per
+		c.reno += n
 	}
-	c.wEstFrac += num * uint64(acked)
-	whole := cubicAlphaDen * uint64(cwnd)
-	c.wEst = uint32(min(uint64(c.wEst)+c.wEstFrac/whole, math.MaxUint32))
-	c.wEstFrac %= whole
+	if c.reno > cwnd {
+		c.cnt = min(c.cnt, cwnd/(c.reno-cwnd))
+	}
 }
 
 // OnCongestion is the multiplicative decrease with fast convergence (RFC 9438 §4.6, §4.7), and for a
 // timeout §4.8.
-//
-// We differ: ssthresh comes from cwnd, not from flight_size, like Linux; window validation has kept
-// cwnd near to what was in flight.
-func (c *Cubic) OnCongestion(w *Window, _ time.Duration, why CongestionEvent) {
+func (c *Cubic) OnCongestion(w *Window, _ time.Duration, _ CongestionEvent) {
 	w.save()
-	c.saved = c.cubicEpoch
-	prior := w.Cwnd
-	wMax := prior
-	switch {
-	case why == CongestionRTO:
-		wMax = 0 // "K is set to 0 and W_max is set to cwnd at the beginning of" the stage to come (§4.8)
-	case prior < c.wMax:
-		// Fast convergence: "W_max = cwnd × (1 + β_cubic) / 2" makes room for newcomers (§4.7).
-		wMax = uint32(uint64(prior) * (cubicBetaDen + cubicBetaNum) / (2 * cubicBetaDen))
+	c.begun = false
+	if w.Cwnd < c.lastMax {
+		c.lastMax = uint32(uint64(w.Cwnd) * (cubicScale + cubicBeta) / (2 * cubicScale))
+	} else {
+		c.lastMax = w.Cwnd
 	}
-	c.cubicEpoch = cubicEpoch{wMax: wMax, cwndPrior: prior}
 	w.CwndCnt = 0
-	w.Ssthresh = max(uint32(uint64(prior)*cubicBetaNum/cubicBetaDen), MinSsthresh)
+	w.Ssthresh = max(uint32(uint64(w.Cwnd)*cubicBeta/cubicScale), MinSsthresh)
 }
 
-// Undo restores cwnd, ssthresh and the curve they lay on (RFC 9438 §4.9).
-func (c *Cubic) Undo(w *Window) {
-	if w.restore() {
-		c.cubicEpoch = c.saved
-		c.saved = cubicEpoch{}
-		c.frac = 0
+// OnTimeout forgets everything: slow start comes, and after it a curve without a past (RFC 9438 §4.8).
+func (c *Cubic) OnTimeout(now time.Duration, nxt Seq) {
+	*c = Cubic{}
+	c.hy.reset(now, nxt)
+}
+
+// Undo restores cwnd and ssthresh.
+func (c *Cubic) Undo(w *Window) { w.restore() }
+
+// OnRestart moves the curve by the time in which nothing was sent (RFC 9438 §5.8).
+func (c *Cubic) OnRestart(_ *Window, now, idle time.Duration) {
+	if c.begun && idle > 0 {
+		c.start = min(c.start+jiffies(idle), jiffies(now))
 	}
 }
 
-// OnRestart moves the curve by the time in which nothing was sent (RFC 9438 §4.2, §5.8).
-func (c *Cubic) OnRestart(_ *Window, idle time.Duration) {
-	if idle > 0 {
-		c.start += idle
-		c.lastAck += idle
-	}
-}
-
-// cubeRoot returns the whole part of the cube root of x, bit by bit from the top.
-func cubeRoot(x uint64) uint32 {
-	var r uint64
-	for s := (bits.Len64(x) + 2) / 3 * 3; s >= 0; s -= 3 {
-		r <<= 1
-		// (r+1)³ - r³, compared with what is left at this scale.
-		if b := 3*r*(r+1) + 1; b<<s>>s == b && x >= b<<s {
-			x -= b << s
-			r++
-		}
-	}
-	return uint32(r)
-}
+// jiffies is t in whole milliseconds, 0 if it is negative.
+func jiffies(t time.Duration) uint64 { return uint64(max(t, 0) / time.Millisecond) }

@@ -263,7 +263,7 @@ func (t *TCB) ackSent() {
 // ACKs travel with the answers.
 func (t *TCB) dataSent(now time.Duration) {
 	if alg := t.alg(); alg != nil && t.inFlight() == 0 {
-		alg.OnRestart(&t.cong, now-t.lastSend)
+		alg.OnRestart(&t.cong, now, now-t.lastSend)
 	}
 	t.lastSend = now
 	if now-t.ack.lastData < t.ack.ato && t.ack.pingpong < 255 {

@@ -15,8 +15,8 @@
 // The state machine is that of RFC 9293, in the order of its section 3.10.7, with RFC 5961 (challenge ACKs) and
 // RFC 1337. Beside the wire format (ParseHeader, MarshalHeader) there are window scaling, timestamps and PAWS
 // (RFC 7323), selective acknowledgments both ways (RFC 2018, 2883, 6675), loss detection by RACK and tail loss
-// probes (RFC 8985), proportional rate reduction (RFC 6937), NewReno (RFC 5681, 6582), CUBIC and HyStart++ (RFC
-// 9438, 9406), undoing reductions that were mistakes (RFC 3522, 3708, 4015, 5682), ECN (RFC 3168), path MTU
+// probes (RFC 8985), proportional rate reduction (RFC 6937), NewReno (RFC 5681, 6582), CUBIC and HyStart as
+// Linux has them or, on request, as RFC 9438 and RFC 9406 do (Select), undoing reductions that were mistakes (RFC 3522, 3708, 4015, 5682), ECN (RFC 3168), path MTU
 // discovery by ICMP (RFC 1191, 8201, with the checks of RFC 5927), SYN cookies (RFC 4987), initial sequence
 // numbers (RFC 6528), keep-alives, user timeouts (RFC 5482) and buffers that size themselves.
 //

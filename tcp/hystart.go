@@ -1,113 +1,92 @@
 package tcp
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
-// The constants RFC 9406 §4.3 recommends.
+// The parameters of Linux's HyStart (hystart_low_window, hystart_ack_delta_us and constants).
 const (
-	hystartMinRTTThresh  = 4 * time.Millisecond  // MIN_RTT_THRESH
-	hystartMaxRTTThresh  = 16 * time.Millisecond // MAX_RTT_THRESH
-	hystartRTTDivisor    = 8                     // MIN_RTT_DIVISOR
-	hystartSamples       = 8                     // N_RTT_SAMPLE
-	hystartGrowthDivisor = 4                     // CSS_GROWTH_DIVISOR
-	hystartRounds        = 5                     // CSS_ROUNDS
+	hystartLowWindow = 16                   // below that many segments slow start goes on
+	hystartAckDelta  = 2 * time.Millisecond // ACKs this close to each other are a train
+	hystartMaxBurst  = time.Millisecond     // most that sending bursts can have delayed ACKs
+	hystartGSOSize   = 65215                // gso_max_size: bytes that Linux hands over at once at most
 )
 
-// noRTT stands for "infinity" as a minimum of no samples, in microseconds.
-const noRTT = math.MaxUint32
-
-// hystart is HyStart++ (RFC 9406): it leaves the first slow start before the bottleneck's queue
-// overflows, when the round trip time rises. The rise may be a mistake (jitter), so it first goes on
-// more slowly (Conservative Slow Start), and either takes the exit back or makes it final after five
-// rounds. The zero value is the start of a connection.
-//
-// We differ: L, the most segments one ACK may add to the window, is 8 for senders without pacing
-// (§4.3). Like Linux we set no limit, since stretch ACKs are the rule on a path with large segments.
-//
-// Times are kept in microseconds: round trips above 71 minutes count as 71 minutes.
+// hystart is HyStart (Ha and Rhee, "Taming the elephants", 2011) as Linux has it: it ends slow start
+// before the bottleneck's queue overflows, when the ACKs of a round come in a train half as long as the
+// least RTT, or when the RTT rises by an eighth of it. The zero value is the start of a connection.
 type hystart struct {
-	windowEnd Seq    // the round ends when SND.UNA gets here
-	lastMin   uint32 // lastRoundMinRTT, µs
-	currMin   uint32 // currentRoundMinRTT, µs
-	baseline  uint32 // cssBaselineMinRtt, µs
-	samples   uint8  // rttSampleCount, stops at hystartSamples
-	cssRounds uint8  // rounds of CSS begun, 0 outside of it
-	cssAcked  uint8  // segments acknowledged in CSS that have not enlarged the window yet, < 4
-	started   bool
+	roundStart time.Duration
+	lastAck    time.Duration // of the train
+	end        Seq           // the round ends when SND.UNA is beyond
+	least      uint32        // of the round's samples, µs; 0: none
+	delayMin   uint32        // least RTT ever, µs; 0: none
+	samples    uint8         // of the round, stops at hystartSamples
+	found      bool          // slow start was ended
+	started    bool
 }
 
-// onAck grows w in slow start by HyStart++'s rules and returns the acknowledged segments that are left
-// for congestion avoidance. It ends slow start by setting ssthresh to cwnd.
-func (h *hystart) onAck(w *Window, a Ack) uint32 {
-	if !h.started {
-		*h = hystart{started: true, windowEnd: a.Nxt, lastMin: noRTT, currMin: noRTT, baseline: noRTT}
-	}
-	if a.RTT > 0 {
-		h.currMin = min(h.currMin, toMicros(a.RTT))
-		h.samples = min(h.samples+1, hystartSamples)
-	}
-	left := h.grow(w, a)
-	if h.samples == hystartSamples {
-		h.judge()
-	}
-	if a.Una.AtOrAfter(h.windowEnd) && h.endRound(a.Nxt) {
-		w.Ssthresh = w.Cwnd // "continue with congestion avoidance by setting ssthresh = cwnd" (§4.2)
-	}
-	return left
+// reset begins a round.
+func (h *hystart) reset(now time.Duration, nxt Seq) {
+	h.started = true
+	h.roundStart, h.lastAck, h.end = now, now, nxt
+	h.least, h.samples = 0, 0
 }
 
-// grow enlarges the window for one ACK: by all that was acknowledged in slow start, by a quarter of it
-// in CSS (§4.2).
-func (h *hystart) grow(w *Window, a Ack) uint32 {
-	if !a.Limited {
-		return 0
+// sample takes the RTT of an ACK, and ends slow start by setting ssthresh to cwnd.
+func (h *hystart) sample(w *Window, a Ack) {
+	rtt := max(toMicros(a.RTT), 1)
+	if h.delayMin == 0 || rtt < h.delayMin {
+		h.delayMin = rtt
 	}
-	if h.cssRounds == 0 {
-		return w.SlowStart(a.Acked)
-	}
-	sum := uint64(h.cssAcked) + uint64(a.Acked)
-	h.cssAcked = uint8(sum % hystartGrowthDivisor)
-	return w.SlowStart(uint32(sum / hystartGrowthDivisor))
-}
-
-// judge compares this round's minimum with the last round's, once it stands on enough samples (§4.2).
-func (h *hystart) judge() {
-	if h.cssRounds > 0 {
-		if h.currMin < h.baseline {
-			// "spurious exit from slow start": back to it.
-			h.baseline, h.cssRounds, h.cssAcked = noRTT, 0, 0
-		}
+	if h.found || !w.InSlowStart() {
 		return
 	}
-	if h.currMin == noRTT || h.lastMin == noRTT {
+	if !h.started || a.Una.After(h.end) {
+		h.reset(a.Now, a.Nxt)
+	}
+	if w.Cwnd < hystartLowWindow {
 		return
 	}
-	thresh := max(toMicros(hystartMinRTTThresh), min(h.lastMin/hystartRTTDivisor, toMicros(hystartMaxRTTThresh)))
-	if uint64(h.currMin) >= uint64(h.lastMin)+uint64(thresh) {
-		h.baseline = h.currMin
-		h.cssRounds = 1
+	// Both look: the second also when the first has found something.
+	train := h.train(w, a)
+	if h.delayed(rtt) || train {
+		h.found = true
+		w.Ssthresh = w.Cwnd
 	}
 }
 
-// endRound begins the next round, which will end when nxt is acknowledged, and reports whether CSS has
-// lasted long enough: "CSS lasts at most CSS_ROUNDS rounds. If the transition into CSS happens in the
-// middle of a round, that partial round counts towards the limit" (§4.2).
-func (h *hystart) endRound(nxt Seq) bool {
-	h.lastMin, h.currMin, h.samples = h.currMin, noRTT, 0
-	h.windowEnd = nxt
-	if h.cssRounds == 0 {
+// train reports whether the ACKs of this round, each close to the one before, fill half of the least RTT:
+// then the path is full, and the queue is next.
+func (h *hystart) train(w *Window, a Ack) bool {
+	if a.Now-h.lastAck > hystartAckDelta {
 		return false
 	}
-	if h.cssRounds >= hystartRounds {
-		return true
-	}
-	h.cssRounds++
-	return false
+	h.lastAck = a.Now
+	return a.Now-h.roundStart > (time.Duration(h.delayMin)*time.Microsecond+burst(w, a))/2
 }
 
-// toMicros converts d to whole microseconds, clamped to what 32 bits hold.
-func toMicros(d time.Duration) uint32 {
-	return uint32(min(max(d/time.Microsecond, 0), math.MaxUint32))
+// delayed reports whether the least of more than eight samples in this round lies above the least RTT.
+func (h *hystart) delayed(rtt uint32) bool {
+	if h.least == 0 || rtt < h.least {
+		h.least = rtt
+	}
+	if h.samples < hystartSamples {
+		h.samples++
+		return false
+	}
+	rise := min(max(h.delayMin/8, toMicros(hystartMinRTTThresh)), toMicros(hystartMaxRTTThresh))
+	return uint64(h.least) > uint64(h.delayMin)+uint64(rise)
+}
+
+// ahead is the least RTT in whole milliseconds, rounded up.
+func (h *hystart) ahead() uint64 { return (uint64(h.delayMin) + 999) / 1000 }
+
+// burst is how much the sender's own bursts may have stretched a train: four of the greatest at the
+// pacing rate (twice the window per SRTT in slow start, 1.2 times near its end).
+func burst(w *Window, a Ack) time.Duration {
+	ratio := uint64(200)
+	if w.Cwnd >= w.Ssthresh/2 {
+		ratio = 120
+	}
+	rate := uint64(w.Cwnd) * uint64(max(a.MSS, 1)) * ratio / 100 // bytes per SRTT
+	return min(hystartMaxBurst, time.Duration(4*hystartGSOSize*uint64(max(a.SRTT, 0))/max(rate, 1)))
 }

@@ -7,196 +7,149 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slowStarter is a connection in its first slow start that is fed in rounds.
-type slowStarter struct {
+// linuxStarter is a connection in its first slow start under Linux's CUBIC.
+type linuxStarter struct {
 	c   Cubic
 	w   Window
 	una Seq
 	now time.Duration
 }
 
-func newSlowStarter() *slowStarter {
-	return &slowStarter{w: windowOf(10, InfiniteSsthresh)}
+// ack acknowledges one segment gap after the ACK before.
+func (s *linuxStarter) ack(gap, rtt time.Duration) {
+	s.una++
+	s.now += gap
+	s.c.OnAck(&s.w, Ack{Now: s.now, RTT: rtt, SRTT: 100 * ms, Acked: 1, Una: s.una, Nxt: s.una.Add(s.w.Cwnd), MSS: 1448, Limited: true})
 }
 
-// round acknowledges the whole window, one segment an ACK, each with the round trip time rtt(i), and
-// returns by how much the window grew. SND.NXT is always a window ahead.
-func (s *slowStarter) round(rtt func(i int) time.Duration) uint32 {
-	before := s.w.Cwnd
-	for i := range int(before) {
-		s.una++
-		s.now += 100 * time.Microsecond
-		s.c.OnAck(&s.w, Ack{
-			Now: s.now, RTT: rtt(i), SRTT: 50 * ms, Acked: 1,
-			Una: s.una, Nxt: s.una.Add(s.w.Cwnd), Limited: true,
-		})
-		if !s.w.InSlowStart() {
-			break
-		}
-	}
-	return s.w.Cwnd - before
+// newLinuxStarter is one that has measured rtt, and whose next ACK begins a round at a window of cwnd.
+func newLinuxStarter(cwnd uint32, rtt time.Duration) *linuxStarter {
+	s := &linuxStarter{w: windowOf(cwnd-1, InfiniteSsthresh), now: time.Second}
+	s.ack(0, rtt)
+	s.una = s.c.hy.end
+	s.w.Cwnd = cwnd
+	return s
 }
 
-func constant(d time.Duration) func(int) time.Duration { return func(int) time.Duration { return d } }
-
-func (s *slowStarter) inCSS() bool { return s.c.hy.cssRounds > 0 }
-
-func TestHyStartConstantRTT(t *testing.T) {
-	s := newSlowStarter()
-	for range 10 {
-		before := s.w.Cwnd
-		require.Equal(t, before, s.round(constant(50*ms)), "plain slow start doubles")
-		require.False(t, s.inCSS())
-	}
-	require.True(t, s.w.InSlowStart())
-}
-
-// TestHyStartThreshold: the threshold is an eighth of the last round's minimum between 4 and 16 ms.
-func TestHyStartThreshold(t *testing.T) {
-	tests := []struct {
+// TestHyStartDelay: the least of nine samples in a round must lie above the least ever by an eighth of it, between
+// 4 and 16 ms.
+func TestHyStartDelay(t *testing.T) {
+	for _, tt := range []struct {
 		base, rise time.Duration
 		want       bool
 	}{
-		{time.Millisecond, 3999 * time.Microsecond, false},
-		{time.Millisecond, 4 * ms, true},
-		{32 * ms, 4*ms - time.Microsecond, false},
-		{32 * ms, 4 * ms, true},
-		{80 * ms, 10*ms - time.Microsecond, false},
-		{80 * ms, 10 * ms, true},
-		{400 * ms, 16*ms - time.Microsecond, false},
-		{400 * ms, 16 * ms, true},
-	}
-	for _, tt := range tests {
-		s := newSlowStarter()
-		s.round(constant(tt.base))
-		s.round(constant(tt.base))
-		require.False(t, s.inCSS())
-		s.round(constant(tt.base + tt.rise))
-		require.Equal(t, tt.want, s.inCSS(), "%v + %v", tt.base, tt.rise)
-		require.True(t, s.w.InSlowStart(), "CSS is still slow start")
-	}
-}
-
-// TestHyStartSamples: eight samples decide, and a single small one among them forbids the exit.
-func TestHyStartSamples(t *testing.T) {
-	feed := func(n int, rtt func(i int) time.Duration) bool {
-		s := newSlowStarter()
-		ack := func(d time.Duration) {
-			s.una++
-			s.c.OnAck(&s.w, Ack{RTT: d, Acked: 1, Una: s.una, Nxt: s.una.Add(50), Limited: true})
+		{ms, 4 * ms, false},
+		{ms, 4*ms + time.Microsecond, true},
+		{80 * ms, 10 * ms, false},
+		{80 * ms, 10*ms + time.Microsecond, true},
+		{400 * ms, 16 * ms, false},
+		{400 * ms, 16*ms + time.Microsecond, true},
+	} {
+		s := newLinuxStarter(50, tt.base)
+		for i := range 8 {
+			s.ack(3*ms, tt.base+tt.rise)
+			require.True(t, s.w.InSlowStart(), "%v + %v: sample %d", tt.base, tt.rise, i+1)
 		}
-		for s.c.hy.lastMin != 50_000 || s.c.hy.samples != 0 {
-			ack(50 * ms) // until a new round has just begun
-		}
-		for i := range n {
-			ack(rtt(i))
-		}
-		return s.inCSS()
+		s.ack(3*ms, tt.base+tt.rise)
+		require.Equal(t, !tt.want, s.w.InSlowStart(), "%v + %v", tt.base, tt.rise)
 	}
-	require.False(t, feed(7, constant(60*ms)))
-	require.True(t, feed(8, constant(60*ms)))
-	require.False(t, feed(20, func(i int) time.Duration {
-		if i == 3 {
-			return 50 * ms
-		}
-		return 60 * ms
-	}))
-	require.False(t, feed(20, func(i int) time.Duration {
-		if i < 7 {
-			return 60 * ms
-		}
-		return 0 // ACKs without a sample are none
-	}))
-	require.True(t, feed(9, func(i int) time.Duration {
-		if i == 3 {
-			return 0 // and no minimum either
-		}
-		return 60 * ms
-	}))
-}
-
-// TestHyStartExit: CSS grows by a quarter, lasts five rounds, and then fixes ssthresh.
-func TestHyStartExit(t *testing.T) {
-	s := newSlowStarter()
-	for range 4 {
-		s.round(constant(50 * ms))
-	}
-	for !s.inCSS() {
-		s.round(constant(70 * ms))
-	}
-	require.Equal(t, uint8(1), s.c.hy.cssRounds, "the partial round counts")
-	rounds := 0
-	for s.w.InSlowStart() {
-		before := s.w.Cwnd
-		grew := s.round(constant(70 * ms))
-		rounds++
-		if s.w.InSlowStart() {
-			require.InDelta(t, float64(before)/4, float64(grew), 1, "CSS_GROWTH_DIVISOR is 4")
-		}
-		require.LessOrEqual(t, rounds, 6)
-	}
-	require.Equal(t, s.w.Cwnd, s.w.Ssthresh)
-	require.Equal(t, 5, rounds, "the rest of the first round and four more end five rounds")
-
-	cwnd := s.w.Cwnd
-	s.c.OnAck(&s.w, Ack{Now: s.now, RTT: 70 * ms, SRTT: 70 * ms, Acked: 1, Una: s.una, Nxt: s.una + 1, Limited: true})
-	require.Equal(t, cwnd, s.w.Cwnd, "congestion avoidance from here on")
-	require.True(t, s.c.begun)
-}
-
-// TestHyStartSpurious: when the round trip time comes back, slow start does (§4.2).
-func TestHyStartSpurious(t *testing.T) {
-	s := newSlowStarter()
-	for range 3 {
-		s.round(constant(50 * ms))
-	}
-	for !s.inCSS() {
-		s.round(constant(70 * ms))
-	}
-	require.Equal(t, uint32(70_000), s.c.hy.baseline)
-	s.round(constant(70 * ms))
-	require.True(t, s.inCSS(), "equal to the baseline is not below it")
-	s.round(constant(69 * ms))
-	require.False(t, s.inCSS())
-	require.True(t, s.w.InSlowStart())
-	before := s.w.Cwnd
-	require.Equal(t, before, s.round(constant(69*ms)), "doubling again")
-}
-
-// TestHyStartLossInCSS: a congestion event ends it for good: later slow starts are plain.
-func TestHyStartLossInCSS(t *testing.T) {
-	s := newSlowStarter()
-	for range 3 {
-		s.round(constant(50 * ms))
-	}
-	for !s.inCSS() {
-		s.round(constant(70 * ms))
-	}
-	s.c.OnCongestion(&s.w, s.now, CongestionRTO)
-	s.w.Cwnd = 1
-	for range 4 {
-		before := s.w.Cwnd
-		require.Equal(t, before, s.round(constant(70*ms)), "no quarter steps")
-	}
-}
-
-func TestHyStartApplicationLimited(t *testing.T) {
-	s := newSlowStarter()
-	for range 3 {
-		s.round(constant(50 * ms))
-	}
-	cwnd := s.w.Cwnd
+	s := newLinuxStarter(50, 80*ms)
+	s.ack(3*ms, 80*ms)
 	for range 20 {
-		s.una++
-		s.c.OnAck(&s.w, Ack{RTT: 90 * ms, Acked: 1, Una: s.una, Nxt: s.una + 10})
+		s.ack(3*ms, 100*ms)
 	}
-	require.Equal(t, cwnd, s.w.Cwnd)
-	require.True(t, s.inCSS() || s.c.hy.lastMin == 90_000, "samples count all the same")
+	require.True(t, s.w.InSlowStart(), "one sample of the round was short")
 }
 
-func TestToMicros(t *testing.T) {
-	require.Equal(t, uint32(0), toMicros(-time.Hour))
-	require.Equal(t, uint32(0), toMicros(999))
-	require.Equal(t, uint32(4000), toMicros(4*ms))
-	require.Equal(t, uint32(0xffffffff), toMicros(100*time.Hour))
+// TestHyStartTrain: ACKs within 2 ms of each other for more than half of the least RTT, and half a millisecond for bursts.
+func TestHyStartTrain(t *testing.T) {
+	s := newLinuxStarter(50, 20*ms)
+	s.ack(ms, 20*ms)
+	for range 10 {
+		s.ack(ms, 20*ms)
+		require.True(t, s.w.InSlowStart())
+	}
+	s.ack(ms, 20*ms)
+	require.False(t, s.w.InSlowStart(), "11 ms")
+
+	s = newLinuxStarter(50, 20*ms)
+	for range 9 {
+		s.ack(ms, 20*ms)
+	}
+	s.ack(2*ms+1, 20*ms)
+	for range 30 {
+		s.ack(ms, 20*ms)
+	}
+	require.True(t, s.w.InSlowStart(), "a gap, and the train is over for this round")
+}
+
+// TestHyStartLowWindow: below 16 segments it is not looked for.
+func TestHyStartLowWindow(t *testing.T) {
+	for cwnd, want := range map[uint32]bool{15: true, 16: false} {
+		s := newLinuxStarter(cwnd, 20*ms)
+		s.w.Clamp = cwnd
+		for range 12 {
+			s.ack(ms, 20*ms)
+		}
+		require.Equal(t, want, s.w.InSlowStart(), "%d", cwnd)
+	}
+}
+
+// TestHyStartOnce: slow start is ended once; after a timeout it is looked for again.
+func TestHyStartOnce(t *testing.T) {
+	s := newLinuxStarter(50, 20*ms)
+	for s.w.InSlowStart() {
+		s.ack(ms, 20*ms)
+	}
+	require.True(t, s.c.hy.found)
+	s.w.Ssthresh = 1000
+	for range 40 {
+		s.ack(ms, 20*ms)
+	}
+	require.True(t, s.w.InSlowStart())
+	s.c.OnTimeout(s.now, s.una)
+	require.False(t, s.c.hy.found)
+	for range 40 {
+		s.ack(ms, 20*ms)
+	}
+	require.False(t, s.w.InSlowStart())
+}
+
+// TestHyStartHeld: an ACK that must not grow the window may end slow start nevertheless.
+func TestHyStartHeld(t *testing.T) {
+	s := newLinuxStarter(50, 20*ms)
+	for range 12 {
+		s.now += ms
+		s.una++
+		s.c.OnHeldAck(&s.w, Ack{Now: s.now, RTT: 20 * ms, SRTT: 20 * ms, Una: s.una, Nxt: s.una + 50, MSS: 1448})
+	}
+	require.Equal(t, uint32(50), s.w.Cwnd)
+	require.Equal(t, uint32(50), s.w.Ssthresh)
+}
+
+// TestHyStartAfterLoss: samples of the first second of an epoch count for nothing.
+func TestHyStartAfterLoss(t *testing.T) {
+	c := Cubic{begun: true, start: 1000}
+	w := windowOf(50, 50)
+	c.OnHeldAck(&w, Ack{Now: 1999 * ms, RTT: 20 * ms})
+	require.Zero(t, c.hy.delayMin)
+	c.OnHeldAck(&w, Ack{Now: 2000 * ms, RTT: 20 * ms})
+	require.Equal(t, uint32(20_000), c.hy.delayMin)
+}
+
+// TestHyStartBurst: four bursts of 64 kB at twice the window per RTT, 1.2 times where slow start is about to end, and a
+// millisecond at most.
+func TestHyStartBurst(t *testing.T) {
+	for _, tt := range []struct {
+		cwnd, ssthresh uint32
+		srtt, want     time.Duration
+	}{
+		{16, InfiniteSsthresh, 100 * ms, ms},
+		{1000, InfiniteSsthresh, ms, 90 * time.Microsecond},
+		{1000, 1500, ms, 150 * time.Microsecond},
+		{1000, InfiniteSsthresh, 0, 0},
+	} {
+		w := windowOf(tt.cwnd, tt.ssthresh)
+		require.InDelta(t, tt.want, burst(&w, Ack{SRTT: tt.srtt, MSS: 1448}), 1000, "%+v", tt)
+	}
 }

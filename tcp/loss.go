@@ -297,6 +297,9 @@ func (t *TCB) enterLoss(now time.Duration) {
 		t.algorithm().OnCongestion(&t.cong, now, CongestionRTO)
 		t.initUndo()
 	}
+	if alg := t.alg(); alg != nil {
+		alg.OnTimeout(now, t.snd.nxt)
+	}
 	t.cong.Cwnd = uint32(t.inFlight() + 1)
 	t.cong.CwndCnt = 0
 	if t.caState <= CADisorder && r.sacked >= t.env.cfg.Reordering {

@@ -22,6 +22,9 @@ func (NewReno) OnAck(w *Window, a Ack) {
 	}
 }
 
+// OnHeldAck does nothing: round trip times are of no interest.
+func (NewReno) OnHeldAck(*Window, Ack) {}
+
 // OnCongestion halves: ssthresh = max (cwnd / 2, 2) (RFC 5681 §3.1, equation 4).
 //
 // We differ: the equation says FlightSize. Like Linux we take cwnd, which window validation keeps near
@@ -32,11 +35,14 @@ func (NewReno) OnCongestion(w *Window, _ time.Duration, _ CongestionEvent) {
 	w.Ssthresh = max(w.Cwnd/2, MinSsthresh)
 }
 
+// OnTimeout does nothing more than OnCongestion did.
+func (NewReno) OnTimeout(time.Duration, Seq) {}
+
 // Undo restores cwnd and ssthresh.
 func (NewReno) Undo(w *Window) { w.restore() }
 
 // OnRestart does nothing: growth depends on acknowledgments alone, not on time.
-func (NewReno) OnRestart(*Window, time.Duration) {}
+func (NewReno) OnRestart(*Window, time.Duration, time.Duration) {}
 
 // Droppable reports true.
 func (NewReno) Droppable() bool { return true }

@@ -109,7 +109,7 @@ func TestNewRenoUndo(t *testing.T) {
 func TestNewRenoIgnoresIdleTime(t *testing.T) {
 	w := windowOf(40, 30)
 	before := w
-	NewReno{}.OnRestart(&w, 100*ms)
+	NewReno{}.OnRestart(&w, 0, 100*ms)
 	require.Equal(t, before, w)
 	require.True(t, NewReno{}.Droppable())
 }
@@ -123,7 +123,7 @@ func TestCongestionAllocatesNothing(t *testing.T) {
 			c.OnAck(&w, Ack{Acked: 1, RTT: ms, SRTT: ms, Limited: true})
 			c.OnCongestion(&w, 0, CongestionLoss)
 			c.OnAck(&w, Ack{Acked: 1, RTT: ms, SRTT: ms, Limited: true})
-			c.OnRestart(&w, ms)
+			c.OnRestart(&w, 0, ms)
 			c.Undo(&w)
 		}), name)
 	}

@@ -237,7 +237,7 @@ func TestWindowRestartAfterIdle(t *testing.T) {
 }
 
 func TestSelect(t *testing.T) {
-	for name, want := range map[string]string{"": "cubic", "cubic": "cubic", "reno": "reno", "newreno": "reno"} {
+	for name, want := range map[string]string{"": "cubic", "cubic": "cubic", "reno": "reno", "newreno": "reno", "cubic-rfc9438": "cubic-rfc9438"} {
 		c, err := Select(name)
 		require.NoError(t, err)
 		require.Equal(t, want, c.Name(), "Select(%q)", name)

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -111,8 +110,9 @@ func (s spread) String() string { return fmt.Sprintf("%7.2f %6.2f-%-6.2f", s.med
 
 // How far the medians may be apart.
 const (
-	// From the kernel's: random losses are few in a measurement, so that medians of either scatter by a tenth or two.
-	kernelLow, kernelHigh = 0.75, 1.35
+	// From the kernel's: random losses are few in a measurement, so that medians of either scatter by a tenth or two,
+	// where timeouts are many by more.
+	kernelLow, kernelHigh = 0.85, 1.3
 	// From the model's, where timeouts are rare. At 5 and 10 % they are not: then the model is a ceiling, and PFTK's
 	// formula a floor.
 	modelLow, modelHigh = 0.8, 1.25
@@ -120,7 +120,7 @@ const (
 )
 
 // TestComparison holds the measured goodput against that of the kernel over the same paths and against theory, and
-// keeps the table that shows them side by side.
+// keeps the table that shows them side by side. The kernel has no CUBIC of RFC 9438.
 func TestComparison(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the model takes a while with the race detector")
@@ -130,19 +130,18 @@ func TestComparison(t *testing.T) {
 	b.WriteString("# Goodput in Mbit/s: median, least and most. Made by: go test ./sim/goodput -update; see doc.go.\n")
 	b.WriteString("# kernel: kernel.txt; floor: PFTK; formula: Mathis, or CUBIC's response function (both for losses at equal\n")
 	b.WriteString("# distances); model: the same windows under random losses, without timeouts. None is more than the line carries.\n")
-	fmt.Fprintf(&b, "%-18s %22s %22s %9s %7s %7s %7s %7s\n", "", "ours", "kernel", "of kernel", "floor", "formula", "model", "of model")
+	fmt.Fprintf(&b, "%-23s %22s %22s %9s %7s %7s %7s %7s\n", "", "ours", "kernel", "of kernel", "floor", "formula", "model", "of model")
 	for _, c := range Cells() {
-		o, k := spreadOf(t, ours[c.String()]), spreadOf(t, kernel[c.String()])
-		floor, model := c.Floor()/1e6, c.Model()/1e6
-		fmt.Fprintf(&b, "%-18v %v %v %9.2f %7.2f %7.2f %7.2f %8.2f\n", c, o, k, o.median/k.median, floor, c.Formula()/1e6, model, o.median/model)
-
-		least, most := k.median, k.median
-		if c.Algorithm == "cubic" && c.RTT == time.Millisecond {
-			reno := spreadOf(t, kernel[Cell{"reno", c.Path}.String()])
-			most = max(most, reno.median) // see doc.go
+		o, kernelText, ofKernel := spreadOf(t, ours[c.String()]), "", ""
+		if c.Linux() {
+			k := spreadOf(t, kernel[c.String()])
+			kernelText, ofKernel = k.String(), fmt.Sprintf("%.2f", o.median/k.median)
+			require.GreaterOrEqual(t, o.median, kernelLow*k.median, "%v: of the kernel's", c)
+			require.LessOrEqual(t, o.median, kernelHigh*k.median, "%v: of the kernel's", c)
 		}
-		require.GreaterOrEqual(t, o.median, kernelLow*least, "%v: of the kernel's", c)
-		require.LessOrEqual(t, o.median, kernelHigh*most, "%v: of the kernel's", c)
+		floor, model := c.Floor()/1e6, c.Model()/1e6
+		fmt.Fprintf(&b, "%-23v %v %22s %9s %7.2f %7.2f %7.2f %8.2f\n", c, o, kernelText, ofKernel, floor, c.Formula()/1e6, model, o.median/model)
+
 		if c.Loss <= modelLoss {
 			require.InDelta(t, (modelHigh+modelLow)/2, o.median/model, (modelHigh-modelLow)/2, "%v: of the model's", c)
 			continue

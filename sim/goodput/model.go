@@ -36,6 +36,8 @@ type model struct {
 
 	wMax, wEst, prior, start float64 // of CUBIC
 	begun                    bool
+
+	cnt, credit, lastW, lastTime float64 // of Linux's CUBIC: see tcp.Cubic
 }
 
 // send sends n segments.
@@ -82,6 +84,9 @@ func (m *model) reduce() {
 	}
 	m.w = max(m.w*cubicBeta, 2)
 	m.begun = false
+	if m.c.Algorithm == "cubic" {
+		m.w, m.credit = math.Floor(m.w), 0
+	}
 }
 
 // CUBIC's constants (RFC 9438 §4.1, §4.6).
@@ -92,14 +97,15 @@ const (
 
 // acknowledge is growth for one segment (RFC 5681 §3.1, RFC 9438 §4.2 to §4.5).
 func (m *model) acknowledge(rtt float64) {
-	if m.c.Algorithm == "reno" {
+	switch m.c.Algorithm {
+	case "reno":
 		m.w += 1 / m.w
 		return
+	case "cubic":
+		m.linux()
+		return
 	}
-	if !m.begun {
-		m.begun, m.start, m.wEst = true, m.now, m.w
-		m.wMax = max(m.wMax, m.w)
-	}
+	m.begin()
 	alpha := 3 * (1 - cubicBeta) / (1 + cubicBeta)
 	if m.wEst >= m.prior {
 		alpha = 1
@@ -115,6 +121,39 @@ func (m *model) acknowledge(rtt float64) {
 	target := min(max(at(t+rtt), m.w), 1.5*m.w)
 	m.w += (target - m.w) / m.w
 }
+
+func (m *model) begin() {
+	if !m.begun {
+		m.begun, m.start, m.wEst = true, m.now, m.w
+		m.wMax = max(m.wMax, m.w)
+	}
+}
+
+// linux is growth for one segment by Linux's CUBIC, in whole segments: by one for each cnt, which is worked out anew
+// when the window has moved or has stood still for 32 ms.
+func (m *model) linux() {
+	m.begin()
+	m.wEst += 8.0 / 15 / m.w
+	if m.w != m.lastW || m.now-m.lastTime > pause {
+		m.lastW, m.lastTime = m.w, m.now
+		k := math.Cbrt((m.wMax - m.w0()) / cubicC)
+		m.cnt = 100 * m.w
+		if above := cubicC*math.Pow(m.now-m.start+m.c.RTT.Seconds()-k, 3) + m.wMax - m.w; above > 0 {
+			m.cnt = m.w / above
+		}
+		if above := m.wEst - m.w; above >= 1 {
+			m.cnt = min(m.cnt, m.w/math.Floor(above))
+		}
+		m.cnt = max(m.cnt, 2)
+	}
+	if m.credit++; m.credit >= m.cnt {
+		m.credit = 0
+		m.w++
+	}
+}
+
+// pause is HZ/32 in seconds.
+const pause = 0.031
 
 // w0 is cwnd_epoch: the window at which the present stage began.
 func (m *model) w0() float64 { return min(max(m.prior*cubicBeta, 2), m.wMax) }

@@ -33,13 +33,13 @@ func (p Path) Back() sim.Impairment { return sim.Impairment{Delay: p.RTT / 2} }
 
 // A Cell is one entry of the table.
 type Cell struct {
-	Algorithm string // "reno" or "cubic"
+	Algorithm string // "reno", "cubic" or "cubic-rfc9438"
 	Path
 }
 
 // Cells are those of the table, in its order.
 func Cells() (cells []Cell) {
-	for _, algorithm := range []string{"reno", "cubic"} {
+	for _, algorithm := range []string{"reno", "cubic", "cubic-rfc9438"} {
 		for _, rtt := range []time.Duration{1, 20, 100} {
 			for _, loss := range []float64{0, 0.001, 0.01, 0.05, 0.1} {
 				cells = append(cells, Cell{algorithm, Path{loss, rtt * time.Millisecond}})
@@ -48,6 +48,9 @@ func Cells() (cells []Cell) {
 	}
 	return cells
 }
+
+// Linux reports whether the algorithm is one of Linux's, so that the kernel can be measured too.
+func (c Cell) Linux() bool { return c.Algorithm != "cubic-rfc9438" }
 
 // String gives the cell's name in the tables.
 func (c Cell) String() string {
@@ -78,7 +81,7 @@ func (c Cell) Formula() float64 {
 		return lineGoodput
 	}
 	window := math.Sqrt(3 / (2 * c.Loss))
-	if c.Algorithm == "cubic" {
+	if c.Algorithm != "reno" {
 		const C, beta = cubicC, cubicBeta
 		window = max(window, math.Pow(C*(3+beta)/(4*(1-beta)), 0.25)*math.Pow(c.RTT.Seconds()/c.Loss, 0.75))
 	}

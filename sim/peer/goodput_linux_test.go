@@ -45,7 +45,7 @@ func TestGoodputOfKernel(t *testing.T) {
 		t.Logf("%v: %.2f Mbit/s, rtt %v", c, r.goodput/1e6, r.rtt)
 		return
 	}
-	cells := goodput.Cells()
+	cells := slices.DeleteFunc(goodput.Cells(), func(c goodput.Cell) bool { return !c.Linux() })
 	results := make([][]kernelResult, len(cells))
 	measure := func(i int) {
 		warm, counted := cells[i].Bytes()
