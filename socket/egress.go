@@ -22,7 +22,7 @@ const (
 // payload's references pass to it.
 func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outside bool) *device.Packet {
 	k := &n.key
-	p := s.pool.NewPacket()
+	p := s.newPacket(int(n.queue), n.baton)
 	p.Hash, p.Queue = n.hash, n.queue
 	p.Flags |= device.FlagSteered
 	p.Cause = uint8(seg.Cause)
@@ -96,7 +96,7 @@ func foldTo32(sum uint64) uint32 {
 // that r received.
 func (r *receiver) sendSegment(flow *flowKey, seg *tcp.Segment) {
 	s := r.s
-	n := flowNode[tcpEnd]{key: *flow, hash: flow.hash(protoTCP), queue: uint8(r.queue)}
+	n := flowNode[tcpEnd]{key: *flow, hash: flow.hash(protoTCP), queue: uint8(r.queue), baton: true}
 	s.send(r.now, s.tcpPacket(&n, seg, 0, !s.nic.IsLocal(flow.remote.addr())))
 }
 

@@ -111,6 +111,7 @@ type flowNode[T any] struct {
 	key   flowKey
 	hash  uint32
 	queue uint8 // of the NIC: where its packets go, if it is a connection's
+	baton bool  // who holds the socket's lock has that queue's baton, too; guarded by the lock
 	next  atomic.Pointer[flowNode[T]]
 	val   T // set before the node is inserted
 }

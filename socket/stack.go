@@ -216,6 +216,13 @@ func (s *Stack) kick(q int, now time.Duration) {
 	}
 }
 
+// kickHeld is kick for one who has the baton already if held says so.
+func (s *Stack) kickHeld(q int, now time.Duration, held bool) {
+	if held || s.nic.Ring(q) {
+		s.run(q, now, false)
+	}
+}
+
 // queueOf is the queue of the NIC that carries what is not a connection's.
 func (s *Stack) queueOf(hash uint32) int { return s.nic.QueueOf(hash) }
 

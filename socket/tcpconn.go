@@ -195,11 +195,13 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *fl
 		return
 	}
 	now := c.at(r.now)
+	c.node.baton = int(c.node.queue) == r.queue
 	c.tcb.Input(now, seg)
 	w := c.settle(now)
+	c.node.baton = false
 	c.mu.Unlock()
 	r.deliver()
-	p.Release()
+	r.s.nic.ReleaseHeld(r.queue, p)
 	w.run()
 	r.kickOther(int(c.node.queue))
 }
@@ -288,7 +290,13 @@ func (c *TCPConn) output(now time.Duration) {
 
 // transmit offers p to the NIC and reports whether it is off our hands.
 func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
-	switch c.s.nic.Transmit(now, p) {
+	var result device.TxResult
+	if c.node.baton {
+		result = c.s.nic.TransmitHeld(now, p)
+	} else {
+		result = c.s.nic.Transmit(now, p)
+	}
+	switch result {
 	case device.TxOK:
 		return true
 	case device.TxFull:

@@ -85,11 +85,21 @@ func (c *TCPConn) afterRead(n int) int {
 		return n
 	}
 	now := c.s.now()
+	held := c.takeBaton()
 	w := c.settleUser(now)
+	c.node.baton = false
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(int(c.node.queue), now)
+	c.s.kickHeld(int(c.node.queue), now, held)
 	return n
+}
+
+// takeBaton takes the baton of the connection's queue if nobody has it: who is
+// about to send does so more cheaply with it. The lock is held, and before it is
+// given up baton must be false again; then kickHeld does what is left to do.
+func (c *TCPConn) takeBaton() bool {
+	c.node.baton = c.s.nic.Ring(int(c.node.queue))
+	return c.node.baton
 }
 
 // takeError returns the pending error, once.
@@ -141,22 +151,26 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 				c.tcb.Flush() // a piece taken before may be waiting for this one
 			}
 			c.writing = false
+			held := c.takeBaton()
 			w := c.settleUser(now)
 			if w.wr == nil {
 				w.wr = c.wr.waiters()
 			}
+			c.node.baton = false
 			c.mu.Unlock()
 			w.run()
-			c.s.kick(int(c.node.queue), now)
+			c.s.kickHeld(int(c.node.queue), now, held)
 			c.sent(k)
 			return n, err
 		}
 		if k > 0 {
 			// Deliver what there is: that may make room at once.
+			held := c.takeBaton()
 			w := c.settleUser(now)
+			c.node.baton = false
 			c.mu.Unlock()
 			w.run()
-			c.s.kick(int(c.node.queue), now)
+			c.s.kickHeld(int(c.node.queue), now, held)
 			c.sent(k)
 			c.mu.Lock()
 			now = c.recent() // taking the packets may have taken its time
