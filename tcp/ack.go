@@ -354,6 +354,7 @@ func (t *TCB) congestionControl(a *ackState) {
 	case !t.mayRaise(a):
 		t.heldAck(a)
 	default:
+		t.cong.Touch(a.now)
 		limited := t.cong.IsLimited()
 		alg := t.alg()
 		if alg == nil {

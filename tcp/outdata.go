@@ -374,7 +374,7 @@ func (t *TCB) countRetransmit(now time.Duration, s *txSeg) {
 		s.marks |= markRetrans
 		r.retrans++
 	}
-	r.again = s.end
+	r.again, r.againNxt = s.end, t.snd.nxt
 	if !r.stamped {
 		r.stamped, r.rexmitAt = true, now
 	}

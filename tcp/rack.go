@@ -20,6 +20,7 @@ const (
 	rackReordSeen                        // RACK.reordering_seen
 	rackTLP                              // a tail loss probe is in flight
 	rackTLPRetrans                       // TLP.is_retrans
+	rackRexmit                           // what was delivered last, in the order of sending, was a retransmission
 )
 
 // reoWindow is by what RACK's reordering window is larger than it begins with, for having been too small.
@@ -44,7 +45,18 @@ func (t *TCB) rackAdvance(s *txSeg, now time.Duration) {
 	t.rack.rtt = rtt
 	if sentAfter(s.sent, t.rack.sent, s.end, t.rack.end) {
 		t.rack.sent, t.rack.end = s.sent, s.end
+		t.rackFlags &^= rackRexmit
+		if s.is(markEver) {
+			t.rackFlags |= rackRexmit
+		}
 	}
+}
+
+// sentBeforeIt reports whether the latest segment delivered was new data that had left before the retransmission s
+// did, in the same instant. Numbers break a tie of two segments of one kind only (RFC 8985 §6.1); in virtual time
+// an instant can be long.
+func (t *TCB) sentBeforeIt(s *txSeg) bool {
+	return s.is(markRetrans) && s.sent == t.rack.sent && t.rackFlags&rackRexmit == 0 && t.rack.end.AtOrBefore(t.rec.againNxt)
 }
 
 // rackReoWnd returns the reordering window (step 4): nothing while no reordering was seen and losses are
@@ -80,7 +92,7 @@ func (t *TCB) rackDetectLoss(now time.Duration) (wait time.Duration) {
 		if s.is(markSACKed) || s.is(markLost) && !s.is(markRetrans) {
 			continue
 		}
-		if !sentAfter(t.rack.sent, s.sent, t.rack.end, s.end) {
+		if !sentAfter(t.rack.sent, s.sent, t.rack.end, s.end) || t.sentBeforeIt(s) {
 			if !s.is(markEver) {
 				break // all behind were sent later, or are retransmissions sent later still
 			}

@@ -139,6 +139,7 @@ type recovery struct {
 	hint        Seq           // no lost entry to be sent again lies before
 	rexmitAt    time.Duration // when the first retransmission of this episode was sent; with stamped
 	again       Seq           // end of the segment retransmitted last
+	againNxt    Seq           // SND.NXT at that time
 	undoRetrans int           // retransmissions that may yet prove unnecessary; -1: none was made
 	prior       uint32        // cwnd when PRR began (RFC 6937)
 	delivered   uint32        // prr_delivered

@@ -128,6 +128,10 @@ func (w *Window) Validate(u Usage) {
 	w.stamp = u.Now
 }
 
+// Touch notes that an ACK may have moved the window: for an RTO from now on Validate does not shrink it. So a window
+// shrinks for want of data only when ACKs are missing too, as on Linux.
+func (w *Window) Touch(now time.Duration) { w.stamp = now }
+
 // RestartAfterIdle shrinks the window of a connection that sent nothing for idle: half for each RTO
 // that passed, down to the initial window (RFC 2861 §3.1; RFC 5681 §4.1 would go there at once). idle
 // not above rto leaves it alone. ssthresh remembers three quarters of the window.
