@@ -7,8 +7,6 @@ import (
 	"os"
 	"syscall"
 	"time"
-
-	"example.com/loopback/tcp"
 )
 
 // A Dialer has the options of a dial, as net.Dialer has. There are no Control
@@ -339,7 +337,7 @@ func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) er
 		if c.outside { // answers come in on the queue of the hash
 			c.node.queue = uint8(s.queueOf(c.node.key.hash(protoTCP)))
 		}
-		return s.tcp.insert(&c.node) || c.recycle(now)
+		return s.timeWaits.admit(&c.node) || s.timeWaits.giveWay(c, now)
 	}
 	if held != 0 {
 		if !take(held) {
@@ -458,20 +456,4 @@ func (s *Stack) DialUDP(network string, laddr, raddr *net.UDPAddr) (*UDPConn, er
 		}
 	}
 	return nil, &net.OpError{Op: "dial", Net: network, Source: opAddr(laddr), Addr: opAddr(raddr), Err: err}
-}
-
-// recycle takes over the name of a connection in TIME-WAIT whose segments
-// cannot be mistaken for ours, because our timestamps are later (RFC 6191,
-// tcp_tw_reuse). The lock of the ports is held.
-func (c *TCPConn) recycle(now time.Duration) bool {
-	s := c.s
-	if s.cfg.TWReuse == tcp.Off {
-		return false
-	}
-	node := s.tcp.find(&c.node.key, c.node.key.hash(protoTCP))
-	if node == nil {
-		return false
-	}
-	tw, ok := node.val.(*timeWait)
-	return ok && tw.giveWay(c, now)
 }

@@ -183,20 +183,6 @@ func (t *flowTable[T]) insert(n *flowNode[T]) bool {
 	return true
 }
 
-// replace puts new where old stands, under the same key, in one step for lookers-up.
-func (t *flowTable[T]) replace(old, new *flowNode[T]) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	at := t.place(old)
-	if at == nil {
-		return false
-	}
-	new.key, new.hash, new.queue = old.key, old.hash, old.queue
-	new.next.Store(old.next.Load())
-	at.Store(new)
-	return true
-}
-
 // remove takes n out and reports whether it was in.
 func (t *flowTable[T]) remove(n *flowNode[T]) bool {
 	t.mu.Lock()

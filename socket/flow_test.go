@@ -49,11 +49,6 @@ func TestFlowTableAgainstMap(t *testing.T) {
 			n := &flowNode[int]{key: k, val: i}
 			require.True(t, table.insert(n))
 			model[k] = n
-		case have != nil && r.IntN(4) == 0:
-			n := &flowNode[int]{val: i}
-			require.True(t, table.replace(have, n))
-			require.False(t, table.replace(have, n), "the old node is gone")
-			model[k] = n
 		case have != nil && !growing:
 			require.True(t, table.remove(have))
 			require.False(t, table.remove(have))

@@ -52,8 +52,10 @@ func (s *Stack) forgetTCP(match func(local netip.Addr) bool) int {
 		case *TCPConn:
 			e.forget()
 			n++
-		case *timeWait:
-			e.kill()
+		}
+	}
+	for _, k := range s.timeWaits.keys() {
+		if match(k.local.addr()) && s.timeWaits.kill(&k) {
 			n++
 		}
 	}

@@ -28,15 +28,21 @@ type SocketInfo struct {
 // port, then remote. It is consistent for each socket, not across them.
 func (s *Stack) Sockets() []SocketInfo {
 	var list []SocketInfo
-	for _, e := range sortedEnds(s.tcp.all()) {
-		switch e := e.(type) {
+	ends, rests := sortedEnds(s.tcp.all()), s.timeWaits.keys()
+	slices.SortFunc(rests, compareKeys)
+	for len(ends) > 0 || len(rests) > 0 {
+		if len(ends) == 0 || len(rests) > 0 && rests[0].less(ends[0].timerKey()) {
+			list = append(list, timeWaitInfo(&rests[0]))
+			rests = rests[1:]
+			continue
+		}
+		switch e := ends[0].(type) {
 		case *TCPConn:
 			list = append(list, e.info())
 		case *TCPListener:
 			list = append(list, e.info())
-		case *timeWait:
-			list = append(list, e.info())
 		}
+		ends = ends[1:]
 	}
 	us := s.udp.all()
 	slices.SortFunc(us, func(a, b *UDPConn) int { return compareKeys(a.node.key, b.node.key) })
@@ -96,10 +102,10 @@ func (l *TCPListener) info() SocketInfo {
 	}
 }
 
-func (tw *timeWait) info() SocketInfo {
+func timeWaitInfo(k *flowKey) SocketInfo {
 	return SocketInfo{
 		Proto: "tcp", State: tcp.StateTimeWait.String(), Orphan: true,
-		Local: tw.node.key.localAddr(), Remote: tw.node.key.remoteAddr(),
+		Local: k.localAddr(), Remote: k.remoteAddr(),
 	}
 }
 

@@ -291,6 +291,9 @@ func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 		node.val.receive(r, p, seg, flow)
 		return
 	}
+	if s.timeWaits.receive(r, p, seg, flow, hash) {
+		return
+	}
 	if l := s.findListener(flow); l != nil {
 		l.receive(r, p, seg, flow)
 		return

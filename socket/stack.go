@@ -55,7 +55,7 @@ type Stack struct {
 	tcpPorts  ports
 	udpPorts  ports
 	udpPeers  atomic.Int32 // UDP sockets that are connected
-	timeWaits twList
+	timeWaits twTable
 	timers    timerQueue
 	reasm     atomic.Pointer[reassembly]
 	paths     pathMTUs
@@ -101,6 +101,7 @@ func NewChecked(cfg Config) (*Stack, error) {
 	s.ttl = uint8(min(max(cfg.TTL, 1), 255))
 	s.timers.at = never
 	s.tcp.proto, s.udp.proto = protoTCP, protoUDP
+	s.timeWaits.init(s)
 	s.tcpPorts.init(cfg.EphemeralPorts)
 	s.udpPorts.init(cfg.EphemeralPorts)
 	// UDP begins elsewhere: the ports of one protocol do not tell those of the other.
@@ -325,9 +326,10 @@ func (s *Stack) Close() error {
 			e.Close()
 		case *TCPConn:
 			e.kill()
-		case *timeWait:
-			e.kill()
 		}
+	}
+	for _, k := range s.timeWaits.keys() {
+		s.timeWaits.kill(&k)
 	}
 	for _, u := range s.udp.all() {
 		u.close()

@@ -10,8 +10,8 @@ import (
 	"example.com/loopback/tcp"
 )
 
-// tcpEnd is what a TCP packet can be for: a connection, a listener, or what is
-// left of a connection in TIME-WAIT.
+// tcpEnd is what the demultiplexer finds for a TCP packet: a connection or a
+// listener. What is left of connections in TIME-WAIT is in a table of its own.
 type tcpEnd interface {
 	// receive handles one segment, p being its packet, which it takes over.
 	// flow names the receiver as the packet does.
@@ -181,12 +181,14 @@ func (c *TCPConn) recent() time.Duration {
 }
 
 // receive runs the TCB on a segment and sends what it answers.
-func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, _ *flowKey) {
+func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) {
 	c.mu.Lock()
 	if c.detached {
 		// The look-up found it just before it left.
 		c.mu.Unlock()
-		r.s.noSocket(r, p, seg)
+		if !r.s.timeWaits.receive(r, p, seg, flow, c.node.hash) {
+			r.s.noSocket(r, p, seg)
+		}
 		return
 	}
 	if c.ln != nil && !c.ln.admits(c, seg) {
@@ -252,7 +254,7 @@ func (c *TCPConn) act(now time.Duration) (w wakes) {
 		c.fastOpenEvent(now)
 	}
 	if ev&tcp.EvTimeWait != 0 {
-		c.toTimeWait(now)
+		c.s.timeWaits.replace(c, now) // a compact stand-in
 	}
 	if ev&(tcp.EvClosed|tcp.EvTimeWait) != 0 {
 		c.detach()
@@ -404,15 +406,4 @@ func (c *TCPConn) leave() {
 		c.ln.gone(c)
 		c.ln = nil
 	}
-}
-
-// toTimeWait leaves a compact stand-in in the connection's place.
-func (c *TCPConn) toTimeWait(now time.Duration) {
-	tw := &timeWait{s: c.s, tcb: c.tcb.TimeWait(now), how: c.how, bound: c.claimed.of(c.node.key.local), outside: c.outside}
-	tw.node.val = tw
-	tw.timer.owner = tw
-	if !c.s.tcp.replace(&c.node, &tw.node) {
-		return
-	}
-	c.s.enterTimeWait(tw, now)
 }

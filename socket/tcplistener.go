@@ -124,7 +124,7 @@ func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
 // held, and sends the answer.
 func (l *TCPListener) admit(c *TCPConn, r *receiver, p *device.Packet) {
 	s := l.s
-	if c.detached || !s.tcp.insert(&c.node) {
+	if c.detached || !s.timeWaits.admit(&c.node) {
 		// The listener was closed just now, or two SYNs of one flow came at the
 		// same time on different queues.
 		c.detached, c.closed = true, true

@@ -176,7 +176,7 @@ func (s *Stack) NextTimer() (t TimerInfo, ok bool) {
 	t.Due = q.heap[0].due
 	owner := q.heap[0].owner
 	switch owner.(type) {
-	case tcpEnd:
+	case tcpEnd, *twTable, *oddTimeWait:
 		t.Proto = protoTCP
 	case *UDPConn:
 		t.Proto = protoUDP

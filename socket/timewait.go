@@ -2,6 +2,7 @@ package socket
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/loopback/device"
@@ -9,163 +10,403 @@ import (
 )
 
 // timeWait stands in for a connection in TIME-WAIT (or a FIN-WAIT-2 that
-// nobody holds any more): a hundred bytes instead of a TCPConn.
+// nobody holds any more): 144 bytes instead of a TCPConn, and no pointer.
 type timeWait struct {
-	s       *Stack
-	mu      sync.Mutex
-	tcb     tcp.TimeWait
-	node    flowNode[tcpEnd]
-	timer   timer
-	prev    *timeWait // the stack's list, oldest first
-	next    *timeWait
-	how     hold
-	bound   ip // the address how was claimed for
-	outside bool
-	dead    bool
+	key        flowKey
+	tcb        tcp.TimeWait
+	hash       uint32
+	chain      twIndex // the next one in the bucket
+	prev, next twIndex // in the queue of those that end in turn
+	queue      uint8
+	how        hold
+	claimed    claimAddr // the address how was claimed for
+	outside    bool
+	odd        bool // ends out of turn, by a timer of its own
 }
 
-// twList is the stack's stand-ins in the order in which they came, so that the
-// oldest can be given up when there are too many (tcp_max_tw_buckets).
-type twList struct {
-	mu          sync.Mutex
-	first, last *timeWait
-	n           int
+// before is the order in which stand-ins end: that of their timers.
+func (w *timeWait) before(o *timeWait) bool {
+	if w.tcb.Deadline() != o.tcb.Deadline() {
+		return w.tcb.Deadline() < o.tcb.Deadline()
+	}
+	return w.key.less(o.key)
 }
 
-func (s *Stack) enterTimeWait(tw *timeWait, now time.Duration) {
-	l := &s.timeWaits
-	l.mu.Lock()
-	tw.prev = l.last
-	if l.last != nil {
-		l.last.next = tw
-	} else {
-		l.first = tw
-	}
-	l.last = tw
-	l.n++
-	var oldest *timeWait
-	if l.n > s.cfg.MaxTWBuckets {
-		oldest = l.first
-	}
-	l.mu.Unlock()
+// A twIndex names a stand-in of a table; 0 is none.
+type twIndex uint32
 
-	tw.mu.Lock()
-	s.arm(&tw.timer, tw.tcb.Deadline())
-	tw.mu.Unlock()
-	if oldest != nil {
-		s.count.twOverflow.Add(1)
-		oldest.kill()
+// A twTable holds what is left of connections that are over. A server of short
+// connections has hundreds of thousands of them, so they lie in memory in which
+// there is nothing for the garbage collector to follow, and which is used again.
+//
+// All of them stay equally long, hence they end in the order in which they came:
+// the one timer of the table is due with the first. Those few for which that is
+// not so, because a socket has a FIN-WAIT-2 time-out of its own or the
+// parameters of TCP were changed, have timers of their own.
+type twTable struct {
+	s  *Stack
+	mu sync.Mutex
+	n  atomic.Int32 // changed with the lock held
+
+	chunks  [][]timeWait // a stand-in never moves but within the first chunk
+	free    twIndex      // those that are free, linked by chain
+	buckets []twIndex    // by hash, a power of two of them
+
+	first, last twIndex
+	timer       timer
+	head        flowKey // of the first, while the timer is armed
+	odd         map[twIndex]*oddTimeWait
+}
+
+// An oddTimeWait ends a stand-in out of turn.
+type oddTimeWait struct {
+	t     *twTable
+	i     twIndex
+	key   flowKey
+	timer timer
+}
+
+const (
+	twChunk = 256 // stand-ins in a chunk
+	twSteps = 8   // how far from the end of the queue a stand-in may belong
+)
+
+func (t *twTable) init(s *Stack) { t.s, t.timer.owner = s, t }
+
+func (t *twTable) at(i twIndex) *timeWait {
+	return &t.chunks[(i-1)/twChunk][(i-1)%twChunk]
+}
+
+// find returns the stand-in of the connection k, whose hash is h, or 0.
+func (t *twTable) find(k *flowKey, h uint32) twIndex {
+	if len(t.buckets) == 0 {
+		return 0
+	}
+	i := t.buckets[h&uint32(len(t.buckets)-1)]
+	for i != 0 {
+		w := t.at(i)
+		if w.hash == h && w.key.same(k) {
+			break
+		}
+		i = w.chain
+	}
+	return i
+}
+
+// alloc returns a stand-in that is free.
+func (t *twTable) alloc() twIndex {
+	if i := t.free; i != 0 {
+		t.free = t.at(i).chain
+		return i
+	}
+	last := len(t.chunks) - 1
+	switch {
+	case last < 0:
+		t.chunks = append(t.chunks, nil)
+		last = 0
+	case len(t.chunks[last]) == twChunk:
+		t.chunks = append(t.chunks, make([]timeWait, 0, twChunk))
+		last++
+	}
+	t.chunks[last] = append(t.chunks[last], timeWait{})
+	return twIndex(last*twChunk + len(t.chunks[last]))
+}
+
+// add enters w and returns where it is.
+func (t *twTable) add(w *timeWait) twIndex {
+	if n := int(t.n.Add(1)); n > len(t.buckets) {
+		t.rehash(max(minBuckets, 2*len(t.buckets)))
+	}
+	i := t.alloc()
+	*t.at(i) = *w
+	t.chainIn(i)
+	t.line(i)
+	return i
+}
+
+func (t *twTable) chainIn(i twIndex) {
+	w := t.at(i)
+	b := &t.buckets[w.hash&uint32(len(t.buckets)-1)]
+	w.chain, *b = *b, i
+}
+
+// rehash makes it n buckets.
+func (t *twTable) rehash(n int) {
+	old := t.buckets
+	t.buckets = make([]twIndex, n)
+	for _, i := range old {
+		for i != 0 {
+			next := t.at(i).chain
+			t.chainIn(i)
+			i = next
+		}
 	}
 }
 
-// unlink takes tw off the list.
-func (l *twList) unlink(tw *timeWait) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if tw.prev != nil {
-		tw.prev.next = tw.next
-	} else if l.first == tw {
-		l.first = tw.next
+// remove takes i out and returns what it was. The memory of many is given back
+// when none is left.
+func (t *twTable) remove(i twIndex) timeWait {
+	t.unline(i)
+	w := t.at(i)
+	at := &t.buckets[w.hash&uint32(len(t.buckets)-1)]
+	for *at != i {
+		at = &t.at(*at).chain
 	}
-	if tw.next != nil {
-		tw.next.prev = tw.prev
-	} else if l.last == tw {
-		l.last = tw.prev
+	*at = w.chain
+	gone := *w
+	*w = timeWait{chain: t.free}
+	t.free = i
+	if t.n.Add(-1) == 0 && len(t.chunks) > 1 {
+		t.chunks, t.buckets, t.free = nil, nil, 0
 	}
-	tw.prev, tw.next = nil, nil
-	l.n--
+	return gone
 }
 
-// kill ends the stand-in and frees its port. tw's lock is not held.
-func (tw *timeWait) kill() {
-	tw.mu.Lock()
-	first := tw.die()
-	tw.mu.Unlock()
-	if first {
-		tw.bury()
-	}
-}
-
-// die marks tw as ended and reports whether it was not before; then the caller
-// buries it, once it has given up tw's lock.
-func (tw *timeWait) die() bool {
-	if tw.dead {
-		return false
-	}
-	tw.dead = true
-	tw.s.disarm(&tw.timer)
-	return true
-}
-
-func (tw *timeWait) bury() {
-	tw.s.tcp.remove(&tw.node)
-	tw.s.tcpPorts.release(tw.bound, tw.node.key.lport, tw.how)
-	tw.s.timeWaits.unlink(tw)
-}
-
-// giveWay lets c, a new connection of the same name, take tw's place if its
-// segments can be told from those of the old one by their timestamps. The lock
-// of the ports is held, as is c's.
-func (tw *timeWait) giveWay(c *TCPConn, now time.Duration) bool {
-	s := tw.s
-	tw.mu.Lock()
-	defer tw.mu.Unlock()
-	prior := &tcp.Params{}
-	if tw.dead || !tw.tcb.Reusable(now, s.cfg.TWReuseDelay, prior) || !s.tcp.replace(&tw.node, &c.node) {
-		return false
-	}
-	c.needOpening().prior = prior
-	tw.die()
-	s.tcpPorts.drop(tw.bound, tw.node.key.lport, tw.how)
-	s.timeWaits.unlink(tw)
-	return true
-}
-
-func (tw *timeWait) timerKey() flowKey { return tw.node.key }
-
-func (tw *timeWait) expire(now time.Duration) {
-	tw.mu.Lock()
-	tw.timer.set = false
-	due := tw.tcb.Deadline()
-	if due > now && !tw.dead {
-		tw.s.arm(&tw.timer, due)
-	}
-	tw.mu.Unlock()
-	if due <= now {
-		tw.kill()
-	}
-}
-
-// receive answers a segment for a connection that is over.
-func (tw *timeWait) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) {
-	s := tw.s
-	var out tcp.Segment
-	tw.mu.Lock()
-	verdict, hint := tcp.Drop, tcp.Seq(0)
-	if !tw.dead {
-		verdict, hint = tw.tcb.Input(r.now, seg, &out)
-	}
-	var answer *device.Packet
-	if verdict == tcp.Reply || verdict == tcp.DeadReply {
-		answer = s.tcpPacket(&tw.node, &out, 0, tw.outside) // no identification, as Linux
-	}
-	tw.mu.Unlock()
-	if answer != nil {
-		s.send(r.now, answer)
-		r.kickOther(int(tw.node.queue))
-	}
-	switch verdict {
-	case tcp.Dead, tcp.DeadReply:
-		tw.kill()
-	case tcp.Recycle:
-		// A new SYN that cannot be mistaken for the old connection's: the
-		// listener, if there is one, takes it (RFC 9293 §3.6.1, RFC 6191).
-		if ln := s.findListener(flow); ln != nil {
-			tw.kill()
-			ln.open(r, p, seg, flow, hint)
+// line puts i into the queue, by its deadline.
+func (t *twTable) line(i twIndex) {
+	w := t.at(i)
+	p := t.last
+	for n := 0; p != 0 && w.before(t.at(p)); p = t.at(p).prev {
+		if n++; n > twSteps {
+			t.oddOne(i)
 			return
 		}
 	}
+	w.prev, w.next = p, t.first
+	if p != 0 {
+		w.next = t.at(p).next
+		t.at(p).next = i
+	} else {
+		t.first = i
+	}
+	if w.next != 0 {
+		t.at(w.next).prev = i
+	} else {
+		t.last = i
+	}
+	if t.first == i {
+		t.rearm()
+	}
+}
+
+// oddOne gives i a timer of its own.
+func (t *twTable) oddOne(i twIndex) {
+	w := t.at(i)
+	w.odd = true
+	o := &oddTimeWait{t: t, i: i, key: w.key}
+	o.timer.owner = o
+	if t.odd == nil {
+		t.odd = map[twIndex]*oddTimeWait{}
+	}
+	t.odd[i] = o
+	t.s.arm(&o.timer, w.tcb.Deadline())
+}
+
+// unline undoes line.
+func (t *twTable) unline(i twIndex) {
+	w := t.at(i)
+	if w.odd {
+		w.odd = false
+		t.s.disarm(&t.odd[i].timer)
+		delete(t.odd, i)
+		return
+	}
+	if w.next != 0 {
+		t.at(w.next).prev = w.prev
+	} else {
+		t.last = w.prev
+	}
+	if w.prev != 0 {
+		t.at(w.prev).next = w.next
+	} else {
+		t.first = w.next
+		t.rearm()
+	}
+	w.prev, w.next = 0, 0
+}
+
+// rearm sets the timer for the first of the queue.
+func (t *twTable) rearm() {
+	t.s.disarm(&t.timer)
+	if t.first == 0 {
+		return
+	}
+	w := t.at(t.first)
+	t.head = w.key // nobody reads it while the timer is not armed
+	t.s.arm(&t.timer, w.tcb.Deadline())
+}
+
+func (t *twTable) timerKey() flowKey     { return t.head }
+func (o *oddTimeWait) timerKey() flowKey { return o.key }
+
+// expire ends the first of the queue; those due together are asked for one
+// after the other, as there may be other timers between them.
+func (t *twTable) expire(now time.Duration) {
+	t.mu.Lock()
+	t.timer.set = false
+	i := t.first
+	if i == 0 || t.at(i).tcb.Deadline() > now {
+		t.rearm()
+		t.mu.Unlock()
+		return
+	}
+	w := t.remove(i)
+	t.mu.Unlock()
+	t.bury(&w)
+}
+
+func (o *oddTimeWait) expire(now time.Duration) {
+	t := o.t
+	t.mu.Lock()
+	o.timer.set = false
+	if t.odd[o.i] != o {
+		t.mu.Unlock()
+		return
+	}
+	w := t.remove(o.i)
+	t.mu.Unlock()
+	t.bury(&w)
+}
+
+// bury gives back the port of a stand-in that has been removed.
+func (t *twTable) bury(w *timeWait) {
+	t.s.tcpPorts.release(w.claimed.of(w.key.local), w.key.lport, w.how)
+}
+
+// replace puts a stand-in in c's place. Whoever looks c's name up finds either.
+// c's lock is held.
+func (t *twTable) replace(c *TCPConn, now time.Duration) {
+	w := timeWait{
+		key: c.node.key, hash: c.node.hash, queue: c.node.queue,
+		tcb: c.tcb.TimeWait(now), how: c.how, claimed: c.claimed, outside: c.outside,
+	}
+	t.mu.Lock()
+	i := t.add(&w)
+	if !t.s.tcp.remove(&c.node) { // it was not in: closed meanwhile, and its port is free
+		t.remove(i)
+		t.mu.Unlock()
+		return
+	}
+	var victim timeWait
+	over := int(t.n.Load()) > t.s.cfg.MaxTWBuckets
+	if over {
+		if t.first != 0 {
+			i = t.first
+		}
+		victim = t.remove(i)
+	}
+	t.mu.Unlock()
+	if over {
+		t.s.count.twOverflow.Add(1)
+		t.bury(&victim)
+	}
+}
+
+// admit enters a new connection into the demultiplexer, unless its name is
+// taken, be it by a stand-in.
+func (t *twTable) admit(n *flowNode[tcpEnd]) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n.Load() > 0 && t.find(&n.key, n.key.hash(protoTCP)) != 0 {
+		return false
+	}
+	return t.s.tcp.insert(n)
+}
+
+// giveWay lets c, a new connection, have the name of one in TIME-WAIT if its
+// segments can be told from those of the old one by their timestamps (RFC 6191,
+// tcp_tw_reuse). The lock of the ports is held, as is c's.
+func (t *twTable) giveWay(c *TCPConn, now time.Duration) bool {
+	s := t.s
+	if s.cfg.TWReuse == tcp.Off {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.find(&c.node.key, c.node.key.hash(protoTCP))
+	prior := &tcp.Params{}
+	if i == 0 || !t.at(i).tcb.Reusable(now, s.cfg.TWReuseDelay, prior) || !s.tcp.insert(&c.node) {
+		return false
+	}
+	w := t.remove(i)
+	s.tcpPorts.drop(w.claimed.of(w.key.local), w.key.lport, w.how)
+	c.needOpening().prior = prior
+	return true
+}
+
+// kill ends the stand-in of a connection, if there is one.
+func (t *twTable) kill(k *flowKey) bool {
+	t.mu.Lock()
+	i := t.find(k, k.hash(protoTCP))
+	if i == 0 {
+		t.mu.Unlock()
+		return false
+	}
+	w := t.remove(i)
+	t.mu.Unlock()
+	t.bury(&w)
+	return true
+}
+
+// keys returns the names of all.
+func (t *twTable) keys() []flowKey {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]flowKey, 0, t.n.Load())
+	for _, i := range t.buckets {
+		for ; i != 0; i = t.at(i).chain {
+			out = append(out, t.at(i).key)
+		}
+	}
+	return out
+}
+
+// receive answers a segment for a connection that is over, whose hash is h. It
+// reports false if there is none.
+func (t *twTable) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey, h uint32) bool {
+	if t.n.Load() == 0 {
+		return false
+	}
+	t.mu.Lock()
+	i := t.find(flow, h)
+	if i == 0 {
+		t.mu.Unlock()
+		return false
+	}
+	s, w := t.s, t.at(i)
+	var out tcp.Segment
+	was := w.tcb.Deadline()
+	verdict, hint := w.tcb.Input(r.now, &s.tcpStats, seg, &out)
+	dead := verdict == tcp.Dead || verdict == tcp.DeadReply
+	var ln *TCPListener
+	if verdict == tcp.Recycle {
+		// A new SYN that cannot be mistaken for the old connection's: the
+		// listener, if there is one, takes it (RFC 9293 §3.6.1, RFC 6191).
+		ln = s.findListener(flow)
+		dead = ln != nil
+	}
+	gone := *w
+	switch {
+	case dead:
+		t.remove(i)
+	case w.tcb.Deadline() != was:
+		t.unline(i)
+		t.line(i)
+	}
+	t.mu.Unlock()
+	if dead {
+		t.bury(&gone)
+	}
+	if ln != nil {
+		ln.open(r, p, seg, flow, hint)
+		return true
+	}
+	if verdict == tcp.Reply || verdict == tcp.DeadReply {
+		n := flowNode[tcpEnd]{key: *flow, hash: h, queue: gone.queue}
+		s.send(r.now, s.tcpPacket(&n, &out, 0, gone.outside)) // no identification, as Linux
+		r.kickOther(int(gone.queue))
+	}
 	r.deliver()
 	p.Release()
+	return true
 }

@@ -163,7 +163,7 @@ func TestTimeWait(t *testing.T) {
 		c.now += 30 * time.Second
 		fin := Segment{Seq: peerISS + 1, Ack: connISS + 2, Flags: FIN | ACK, Opts: Options{HasTS: true, TSVal: 1020}}
 		var out Segment
-		v, _ := w.Input(c.now, &fin, &out)
+		v, _ := w.Input(c.now, c.tcb.env.stats, &fin, &out)
 		require.Equal(t, Reply, v)
 		require.Equal(t, ACK, out.Flags)
 		require.Equal(t, peerISS+2, out.Ack)
@@ -174,23 +174,23 @@ func TestTimeWait(t *testing.T) {
 	t.Run("a later SYN begins a new connection", func(t *testing.T) {
 		c, w := enter(t)
 		var out Segment
-		v, iss := w.Input(c.now, syn(100, 0), &out)
+		v, iss := w.Input(c.now, c.tcb.env.stats, syn(100, 0), &out)
 		require.Equal(t, Recycle, v)
 		require.True(t, iss.After(connISS.Add(65535)), "beyond all numbers of the old connection")
 	})
 	t.Run("timestamps make any sequence number good", func(t *testing.T) {
 		c, w := enter(t)
 		var out Segment
-		v, _ := w.Input(c.now, syn(-5000, 2000), &out)
+		v, _ := w.Input(c.now, c.tcb.env.stats, syn(-5000, 2000), &out)
 		require.Equal(t, Recycle, v)
 	})
 	t.Run("an old SYN does not", func(t *testing.T) {
 		c, w := enter(t)
 		var out Segment
-		v, _ := w.Input(c.now, syn(-5000, 500), &out)
+		v, _ := w.Input(c.now, c.tcb.env.stats, syn(-5000, 500), &out)
 		require.Equal(t, Reply, v)
 		require.Equal(t, ACK, out.Flags)
-		v, _ = w.Input(c.now, syn(-5000, 500), &out)
+		v, _ = w.Input(c.now, c.tcb.env.stats, syn(-5000, 500), &out)
 		require.Equal(t, Drop, v, "answers are limited")
 	})
 }
@@ -202,7 +202,7 @@ func TestTimeWaitEnds(t *testing.T) {
 		c, w := enter(t)
 		var out Segment
 		rst := &Segment{Seq: peerISS + 2, Flags: RST}
-		v, _ := w.Input(c.now, rst, &out)
+		v, _ := w.Input(c.now, c.tcb.env.stats, rst, &out)
 		require.Equal(t, Dead, v, "Linux lets a reset end TIME-WAIT")
 		c = established(t, &Config{RFC1337: On}, o)
 		require.NoError(t, c.tcb.CloseWrite(c.now))
@@ -210,7 +210,7 @@ func TestTimeWaitEnds(t *testing.T) {
 		c.in(seg{flags: FIN | ACK, seq: 1, ack: 2})
 		c.next()
 		w = c.tcb.TimeWait(c.now)
-		v, _ = w.Input(c.now, rst, &out)
+		v, _ = w.Input(c.now, c.tcb.env.stats, rst, &out)
 		require.Equal(t, Drop, v, "unless tcp_rfc1337 is on")
 	})
 	t.Run("reuse by connect", func(t *testing.T) {
@@ -336,7 +336,7 @@ func TestOrphanFinWait2StandIn(t *testing.T) {
 			c, w := enter()
 			k.in.Ack = connISS + 2
 			var out Segment
-			v, _ := w.Input(c.now, &k.in, &out)
+			v, _ := w.Input(c.now, c.tcb.env.stats, &k.in, &out)
 			require.Equal(t, k.v, v)
 			require.Equal(t, k.flags, out.Flags)
 			require.Equal(t, k.state, w.State())

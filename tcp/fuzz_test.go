@@ -313,7 +313,7 @@ func (l *live) timeWait(s *script) {
 	for range 5 {
 		in := s.segment(&ref)
 		var out Segment
-		v, _ := w.Input(l.now, &in, &out)
+		v, _ := w.Input(l.now, ref.env.stats, &in, &out)
 		if v == Dead || v == DeadReply || v == Recycle {
 			break
 		}

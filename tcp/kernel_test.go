@@ -218,7 +218,7 @@ func (r *kernelRun) deliver(s *Segment) {
 	}
 	switch {
 	case r.tw != nil:
-		switch v, hint := r.tw.Input(r.now, s, &out); v {
+		switch v, hint := r.tw.Input(r.now, r.tcb.env.stats, s, &out); v {
 		case Recycle:
 			r.tw = nil
 			if ListenInput(s) == ListenSYN {

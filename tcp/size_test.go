@@ -11,7 +11,7 @@ func TestSizes(t *testing.T) {
 		got, most uintptr
 	}{
 		{"TCB", unsafe.Sizeof(TCB{}), 488},
-		{"TimeWait", unsafe.Sizeof(TimeWait{}), 96},
+		{"TimeWait", unsafe.Sizeof(TimeWait{}), 88},
 		{"txSeg", unsafe.Sizeof(txSeg{}), 24},
 	} {
 		t.Logf("%s: %d bytes", c.name, c.got)

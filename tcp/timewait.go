@@ -4,14 +4,14 @@ import "time"
 
 // TimeWait stands in for a connection whose work is done: one in TIME-WAIT, or an orphan in FIN-WAIT-2. It
 // remembers just enough to answer what still arrives (RFC 9293 §3.6.1, MUST-13; RFC 1122 §4.2.2.13).
-// It is not safe for concurrent use.
+// It holds no pointer, so that any number of them can lie in memory that the garbage collector need not look
+// at. It is not safe for concurrent use.
 type TimeWait struct {
 	expires  time.Duration
 	length   time.Duration // TIME-WAIT's
 	lastOOW  time.Duration
 	recentAt time.Duration
 	ratelim  time.Duration
-	stats    *Stats
 
 	sndNxt, rcvNxt        Seq
 	wnd                   uint32
@@ -56,7 +56,7 @@ func (t *TCB) TimeWait(now time.Duration) TimeWait {
 
 func (t *TCB) standIn(now time.Duration) TimeWait {
 	w := TimeWait{
-		expires: t.timer(TimerClose), length: t.env.cfg.TimeWaitLen, ratelim: t.env.cfg.InvalidRatelimit, stats: t.env.stats,
+		expires: t.timer(TimerClose), length: t.env.cfg.TimeWaitLen, ratelim: t.env.cfg.InvalidRatelimit,
 		sndNxt: t.snd.nxt, rcvNxt: t.rcv.nxt, wnd: t.receiveWindow(), scale: t.rcv.scale,
 		tsRecent: t.ts.recent, recentAt: t.ts.recentAt, tsOffset: t.ts.offset, hasTS: t.has(fTS),
 		localPort: t.localPort, remotePort: t.remotePort,
@@ -80,12 +80,13 @@ func (w *TimeWait) State() State {
 func (w *TimeWait) Deadline() time.Duration { return w.expires }
 
 // Input processes an arriving segment. With Reply and DeadReply out is what to send; with Recycle the hint
-// returned is the ISS to give to the new connection: beyond all numbers of the old one.
-func (w *TimeWait) Input(now time.Duration, in *Segment, out *Segment) (v Verdict, hint Seq) {
-	w.stats.InSegs.add(w.localPort)
+// returned is the ISS to give to the new connection: beyond all numbers of the old one. What happened is
+// counted in stats.
+func (w *TimeWait) Input(now time.Duration, stats *Stats, in *Segment, out *Segment) (v Verdict, hint Seq) {
+	stats.InSegs.add(w.localPort)
 	paws := w.hasTS && in.Opts.HasTS && w.pawsRejects(now, in)
 	if w.finWait2 {
-		return w.inputFinWait2(now, in, out, paws), 0
+		return w.inputFinWait2(now, stats, in, out, paws), 0
 	}
 	if !paws && in.Seq == w.rcvNxt && (in.SeqLen() == 0 || in.Flags&RST != 0) {
 		// "In window segment, it may be only reset or bare ack".
@@ -100,11 +101,11 @@ func (w *TimeWait) Input(now time.Duration, in *Segment, out *Segment) (v Verdic
 		return Drop, 0
 	}
 	if w.startsAnew(in, paws) {
-		w.stats.TWRecycled.Add(1)
+		stats.TWRecycled.Add(1)
 		return Recycle, w.nextISS()
 	}
 	if paws {
-		w.stats.PAWSEstab.Add(1)
+		stats.PAWSEstab.Add(1)
 	}
 	if in.Flags&RST != 0 {
 		return Drop, 0
@@ -114,7 +115,7 @@ func (w *TimeWait) Input(now time.Duration, in *Segment, out *Segment) (v Verdic
 	if paws || in.Flags&ACK != 0 {
 		w.expires = now + w.length
 	}
-	return w.ack(now, in, out, &w.stats.TCPACKSkippedTimeWait), 0
+	return w.ack(now, stats, in, out, &stats.TCPACKSkippedTimeWait), 0
 }
 
 // startsAnew: "When a connection is ... on TIME-WAIT state ... [a TCP] MAY accept a new SYN from the remote TCP
@@ -129,30 +130,30 @@ func (w *TimeWait) startsAnew(in *Segment, paws bool) bool {
 }
 
 // inputFinWait2 repeats the checks of the state.
-func (w *TimeWait) inputFinWait2(now time.Duration, in, out *Segment, paws bool) Verdict {
+func (w *TimeWait) inputFinWait2(now time.Duration, stats *Stats, in, out *Segment, paws bool) Verdict {
 	end := in.End()
 	if paws || !w.inWindow(in) {
 		// Also a RST is answered, as Linux does.
-		return w.ack(now, in, out, &w.stats.TCPACKSkippedFinWait2)
+		return w.ack(now, stats, in, out, &stats.TCPACKSkippedFinWait2)
 	}
 	switch {
 	case in.Flags&RST != 0:
 		return Dead
 	case in.Flags&SYN != 0 && !in.Seq.Before(w.rcvNxt):
-		return w.reset(in, out)
+		return w.reset(stats, in, out)
 	case in.Flags&ACK == 0 || !end.After(w.rcvNxt) || in.SeqLen() == 0:
 		return Drop
 	case in.Flags&FIN == 0 || end != w.rcvNxt+1:
 		// New text after the user has gone.
-		w.stats.TCPAbortOnData.Add(1)
-		return w.reset(in, out)
+		stats.TCPAbortOnData.Add(1)
+		return w.reset(stats, in, out)
 	}
 	w.finWait2 = false
 	w.rcvNxt = end
-	w.stats.TW.Add(1)
+	stats.TW.Add(1)
 	w.seenTS(now, in)
 	w.expires = now + w.length
-	w.fill(now, out)
+	w.fill(now, stats, out)
 	return Reply
 }
 
@@ -181,7 +182,7 @@ func (w *TimeWait) seenTS(now time.Duration, in *Segment) {
 }
 
 // ack answers a segment out of the window, unless another was answered a moment ago.
-func (w *TimeWait) ack(now time.Duration, in, out *Segment, skipped counter) Verdict {
+func (w *TimeWait) ack(now time.Duration, stats *Stats, in, out *Segment, skipped counter) Verdict {
 	if in.SeqLen() == 0 || in.Flags&SYN != 0 {
 		if w.oowSet && now-w.lastOOW < w.ratelim {
 			skipped.Add(1)
@@ -189,11 +190,11 @@ func (w *TimeWait) ack(now time.Duration, in, out *Segment, skipped counter) Ver
 		}
 		w.lastOOW, w.oowSet = now, true
 	}
-	w.fill(now, out)
+	w.fill(now, stats, out)
 	return Reply
 }
 
-func (w *TimeWait) fill(now time.Duration, out *Segment) {
+func (w *TimeWait) fill(now time.Duration, stats *Stats, out *Segment) {
 	*out = Segment{
 		SrcPort: w.localPort, DstPort: w.remotePort, Seq: w.sndNxt, Ack: w.rcvNxt, Flags: ACK,
 		Wnd: uint16(min(w.wnd>>w.scale, 65535)), Cause: CauseTimeWait,
@@ -201,14 +202,14 @@ func (w *TimeWait) fill(now time.Duration, out *Segment) {
 	if w.hasTS {
 		out.Opts = Options{HasTS: true, TSVal: uint32(now/time.Millisecond) + w.tsOffset, TSEcr: w.tsRecent}
 	}
-	w.stats.OutSegs.add(w.localPort)
+	stats.OutSegs.add(w.localPort)
 }
 
-func (w *TimeWait) reset(in, out *Segment) Verdict {
+func (w *TimeWait) reset(stats *Stats, in, out *Segment) Verdict {
 	if !Reset(in, out) {
 		return Dead
 	}
-	w.stats.OutRsts.Add(1)
+	stats.OutRsts.Add(1)
 	return DeadReply
 }
 
@@ -241,7 +242,7 @@ func (t *TCB) inputTimeWait(now time.Duration, in *Segment) {
 		x.tw = &w
 	}
 	var out Segment
-	v, _ := x.tw.Input(now, in, &out)
+	v, _ := x.tw.Input(now, t.env.stats, in, &out)
 	if v == Reply && out.Flags&RST == 0 {
 		t.ack.now(CauseTimeWait)
 	}
