@@ -2,8 +2,10 @@ package socket
 
 import (
 	"net"
+	"os"
 	"runtime"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
@@ -52,6 +54,32 @@ func TestIdleConnectionCost(t *testing.T) {
 	open(10) // what the first connections set up for all
 	require.LessOrEqual(t, open(pairs), uint64(4*pairs))
 	runtime.KeepAlive(kept)
+}
+
+// TestEndedReadCost: a read that is ended by a deadline in the past, as a server of net/http does with each request,
+// allocates nothing.
+func TestEndedReadCost(t *testing.T) {
+	s := New(Config{})
+	l, err := s.Listen("tcp4", "127.0.0.1:80")
+	require.NoError(t, err)
+	a, err := s.Dial("tcp4", "127.0.0.1:80")
+	require.NoError(t, err)
+	buf := make([]byte, 1)
+	past := time.Unix(1, 0)
+	end := func() {
+		require.NoError(t, a.SetReadDeadline(past))
+		_, err := a.Read(buf)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.NoError(t, a.SetReadDeadline(time.Time{}))
+	}
+	require.Zero(t, testing.AllocsPerRun(100, end))
+	var op *net.OpError
+	_ = a.SetReadDeadline(past)
+	_, err = a.Read(buf)
+	require.ErrorAs(t, err, &op)
+	require.Equal(t, "read", op.Op)
+	require.Equal(t, a.LocalAddr(), op.Source)
+	require.Equal(t, l.Addr(), op.Addr)
 }
 
 // TestHostsBeginWithDefault: every method of a stack's table sees the names it begins with.

@@ -79,7 +79,10 @@ type opening struct {
 }
 
 // tcpAddrs are the names of both ends.
-type tcpAddrs struct{ local, remote net.TCPAddr }
+type tcpAddrs struct {
+	local, remote net.TCPAddr
+	late          *net.OpError // of a read beyond its deadline, once there was one
+}
 
 // wakes is whom to wake once the locks are given up.
 type wakes struct{ rd, wr, accept Cond }

@@ -374,6 +374,10 @@ func (c *TCPConn) LocalAddr() net.Addr {
 func (c *TCPConn) names() *tcpAddrs {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.namesLocked()
+}
+
+func (c *TCPConn) namesLocked() *tcpAddrs {
 	if c.addrs != nil {
 		return c.addrs
 	}
@@ -395,7 +399,20 @@ func (c *TCPConn) RemoteAddr() net.Addr {
 	return &c.names().remote
 }
 
-// opError wraps err as package net does.
+// opError wraps err as package net does. A read that came too late says so by
+// the same error each time: a server of net/http ends a read that way once a
+// request.
 func (c *TCPConn) opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: c.network.String(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.namesLocked()
+	late := err == errDeadline && op == "read"
+	if late && a.late != nil {
+		return a.late
+	}
+	e := &net.OpError{Op: op, Net: c.network.String(), Source: &a.local, Addr: &a.remote, Err: err}
+	if late {
+		a.late = e
+	}
+	return e
 }

@@ -43,7 +43,8 @@ func startHTTP(env *Env, clients int) (*Loop, error) {
 	}
 	client := &nethttp.Client{Transport: rt}
 	return &Loop{
-		Run: func(n int) error { return requests(client, clients, n) },
+		Run:       func(n int) error { return requests(client, clients, n) },
+		Transport: tr,
 		Stop: func() {
 			rt.CloseIdleConnections()
 			_, _ = server.Close(), tr.Close()
