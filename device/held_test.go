@@ -103,8 +103,16 @@ func TestHeldPackets(t *testing.T) {
 	n.ReleaseHeld(0, other)
 	n.ReleaseHeld(0, new(Packet))
 	require.Len(t, n.queues[0].rings.Load().spare, 1, "strangers are not kept")
-	for range maxSpare + 10 {
+	for range 10 {
 		n.ReleaseHeld(0, pool.NewPacket())
+	}
+	require.Len(t, n.queues[0].rings.Load().spare, 1, "one was missed")
+	var held []*Packet
+	for range maxSpare + 10 {
+		held = append(held, n.NewPacketHeld(0))
+	}
+	for _, p := range held {
+		n.ReleaseHeld(0, p)
 	}
 	require.Len(t, n.queues[0].rings.Load().spare, maxSpare)
 	require.Zero(t, pool.Stats().PacketsOut)

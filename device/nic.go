@@ -267,6 +267,7 @@ func (n *NIC) NewPacketHeld(q int) *Packet {
 	r := n.queues[q].open(n)
 	last := len(r.spare) - 1
 	if last < 0 {
+		r.want = min(r.want+1, maxSpare)
 		return n.pool.NewPacket()
 	}
 	p := r.spare[last]
@@ -281,7 +282,8 @@ func (n *NIC) ReleaseHeld(q int, p *Packet) {
 	n.Recycle(q, p)
 }
 
-// maxSpare is how many free packets a queue keeps at most, about 300 bytes each.
+// maxSpare is how many free packets a queue keeps at most, about 300 bytes each. It keeps as many as its holder has ever
+// missed: others come from the pool and go back there.
 const maxSpare = 256
 
 // Recycle lets the holder of the baton of queue q have a packet that was retired, for NewPacketHeld.
@@ -292,7 +294,7 @@ func (n *NIC) Recycle(q int, p *Packet) {
 		if p.pool != nil {
 			p.pool.packets.Put(p)
 		}
-	case len(r.spare) < maxSpare:
+	case len(r.spare) < r.want:
 		r.spare = append(r.spare, p)
 	default:
 		p.pool.packets.Put(p)

@@ -33,6 +33,7 @@ type rings struct {
 	rx       atomic.Pointer[Ring[*Packet]] // what came in outside of polls; few queues ever need one
 	back     backlog                       // what the link handed back within a poll
 	spare    []*Packet                     // to be used again
+	want     int                           // how many of them to keep
 	rxFirst  bool                          // whose turn it is: the ring's or the backlog's
 	txb, rxb [batch]*Packet                // the batches at hand; they keep what a few past packets are made of alive
 	tapTime  time.Duration                 // the latest time a tap was told
