@@ -35,11 +35,12 @@ func TestIdleConnectionCost(t *testing.T) {
 	require.NoError(t, err)
 	const pairs = 500
 	kept := make([]net.Conn, 0, 2*pairs+20)
-	open := func(n int) (objects uint64) {
+	open := func(n int) (bytes, objects uint64) {
 		var m runtime.MemStats
 		runtime.GC()
+		runtime.GC() // what lay in pools
 		runtime.ReadMemStats(&m)
-		before := m.HeapObjects
+		bytes, objects = m.HeapAlloc, m.HeapObjects
 		for range n {
 			c, err := s.Dial("tcp4", "127.0.0.1:80")
 			require.NoError(t, err)
@@ -48,11 +49,14 @@ func TestIdleConnectionCost(t *testing.T) {
 			kept = append(kept, c, a)
 		}
 		runtime.GC()
+		runtime.GC()
 		runtime.ReadMemStats(&m)
-		return m.HeapObjects - before
+		return m.HeapAlloc - bytes, m.HeapObjects - objects
 	}
 	open(10) // what the first connections set up for all
-	require.LessOrEqual(t, open(pairs), uint64(4*pairs))
+	bytes, objects := open(pairs)
+	require.LessOrEqual(t, bytes, uint64(1536*pairs))
+	require.LessOrEqual(t, objects, uint64(3*pairs+pairs/10))
 	runtime.KeepAlive(kept)
 }
 
