@@ -88,7 +88,7 @@ var features = []struct {
 	{"acks", "quick at the start", []string{"TestQuickAck", "ack/quick_at_start.pkt", "ack/quickack_option.pkt"}},
 	{"acks", "every second full segment", []string{"ack/every_second_full.pkt"}},
 	{"acks", "immediate on out-of-order", []string{"TestOutOfOrder", "ack/out_of_order_at_once.pkt", "ack/duplicate_at_once.pkt"}},
-	{"acks", "piggybacked", []string{"TestAggregateAcks", "ack/piggyback.pkt"}},
+	{"acks", "piggybacked", []string{"TestAggregateAcks", "TestWritePending", "ack/piggyback.pkt", "handshake/write_waits_for_connection.pkt"}},
 	{"acks", "keepalive with idle time, interval and count", []string{"TestKeepAlive", "TestKeepAliveConfig", "keepalive/probes.pkt", "keepalive/gives_up.pkt", "keepalive/default_times.pkt", "keepalive/answered.pkt"}},
 	{"acks", "TCP_NODELAY, Nagle", []string{"TestNagle", "data/nagle.pkt", "data/nodelay.pkt", "data/nodelay_flushes.pkt"}},
 	{"acks", "TCP_CORK", []string{"TestCork", "data/cork.pkt", "data/cork_timeout.pkt"}},

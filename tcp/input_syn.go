@@ -77,8 +77,10 @@ func (t *TCB) synAcked(now time.Duration, in *Segment) {
 	if t.fast() != nil && t.fastOpenAnswered(now, in) {
 		return
 	}
-	if t.inPingpong() || t.deferAccept() > 0 {
-		// TCP_QUICKACK was switched off, or TCP_DEFER_ACCEPT on: what the user says first will carry the ACK.
+	if t.has(fWritePending) || t.inPingpong() || t.deferAccept() > 0 {
+		// A writer is waiting, TCP_QUICKACK was switched off, or TCP_DEFER_ACCEPT on: what the user says first will
+		// carry the ACK.
+		t.flags &^= fWritePending
 		t.enterQuickAck(maxQuickAcks)
 		t.ack.schedule()
 		t.arm(TimerDelayedAck, now+t.env.cfg.DelackMax)

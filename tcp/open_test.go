@@ -304,6 +304,31 @@ func TestWriteBeforeEstablished(t *testing.T) {
 	c.wantIdle("no ACK besides")
 }
 
+// TestWritePending: the ACK of the handshake waits for a writer who waits for the handshake, 200 ms at most.
+func TestWritePending(t *testing.T) {
+	open := func(on bool) *conn {
+		c := newConn(t, nil)
+		c.tcb.SetWritePending(true) // too early: it means nothing
+		c.tcb.Connect(c.now, &c.p)
+		c.want("SYN", seg{flags: SYN})
+		c.tcb.SetWritePending(on)
+		c.in(seg{flags: SYN | ACK, ack: 1, wnd: 10000, opts: synOpts})
+		return c
+	}
+	c := open(true)
+	c.wantIdle("the writer is about to write")
+	c.write(100)
+	c.want("its text carries the ACK", seg{flags: ACK | PSH, seq: 1, ack: 1, len: 100})
+
+	c = open(true)
+	c.wantIdle("the writer is about to write")
+	require.Equal(t, 200*ms, c.timer())
+	c.want("the writer does not write", seg{flags: ACK, seq: 1, ack: 1})
+
+	c = open(false)
+	c.want("nobody waits", seg{flags: ACK, seq: 1, ack: 1})
+}
+
 // TestCloseInSynReceived queues the FIN behind the handshake.
 func TestCloseInSynReceived(t *testing.T) {
 	c := newConn(t, nil)

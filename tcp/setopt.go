@@ -254,6 +254,11 @@ func (t *TCB) RcvLowat() int {
 	return max(int(t.opt.rcvLowat), 1)
 }
 
+// SetWritePending tells that somebody waits to write until the connection is open (Linux's sk_write_pending): then the
+// ACK of the handshake travels with that text instead of going ahead of it, or after 200 ms if none comes. In SYN-SENT
+// only; afterwards it means nothing.
+func (t *TCB) SetWritePending(on bool) { t.set(fWritePending, on && t.state == StateSynSent) }
+
 // SetRTOMax bounds the retransmission timeout of the connection, from 1 s to 120 s (TCP_RTO_MAX_MS). 0: as Config says.
 func (t *TCB) SetRTOMax(d time.Duration) {
 	if d != 0 {

@@ -142,6 +142,7 @@ const (
 	fEOR                              // records were written (MSG_EOR)
 	fUrgentIn                         // urgent text was announced and not passed by the user
 	fReset                            // extra.rst is to be sent before anything else
+	fWritePending                     // a writer waits for the connection to open
 )
 
 func (t *TCB) has(f tcbFlags) bool { return t.flags&f != 0 }

@@ -145,9 +145,14 @@ func (c *call) send(t *transfer) (int64, error) {
 			continue
 		}
 		if errors.Is(err, syscall.EINPROGRESS) && !f.nonblock && t.flags&MsgDontWait == 0 {
-			return -1, errSleep // Fast Open without a cookie: the data waits for the connection
+			err = errSleep // Fast Open without a cookie: the data waits for the connection
+		} else {
+			err = c.sleeps(f, err, t.flags, 1)
 		}
-		if err = c.sleeps(f, err, t.flags, 1); errors.Is(err, errSleep) {
+		if errors.Is(err, errSleep) {
+			if w, ok := r.k.(WriteWaiter); ok {
+				w.AwaitWrite(f.fd)
+			}
 			return -1, err
 		}
 		if t.flags&MsgFastOpen != 0 && errors.Is(err, syscall.EINPROGRESS) {

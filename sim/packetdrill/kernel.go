@@ -67,6 +67,13 @@ type Explainer interface {
 	OutboundCause() string
 }
 
+// A WriteWaiter is a Kernel to which it matters that somebody sleeps in a call that writes.
+type WriteWaiter interface {
+	// AwaitWrite says so, after Send gave EAGAIN or EINPROGRESS: Linux lets the ACK of a handshake wait for what
+	// such a writer has to say.
+	AwaitWrite(fd int)
+}
+
 // Sockets are the system calls, none of which blocks: what would block gives
 // EAGAIN (accept, recv, send) or EINPROGRESS (connect, then EALREADY while
 // it lasts, then 0 once, then EISCONN, as a non-blocking socket of Linux

@@ -26,6 +26,8 @@ type linuxKernel struct {
 	epoch time.Time
 	buf   []byte
 	cc    string // congestion control of new sockets: a namespace may not choose any by sysctl
+
+	awaited map[int]bool // descriptors on which somebody sleeps in send
 }
 
 // tick is how often the TUN device is looked at; it bounds how exact the
@@ -187,6 +189,22 @@ func (k *linuxKernel) Connect(fd int, addr netip.AddrPort) error {
 
 func (k *linuxKernel) Send(fd int, p []byte, flags MsgFlags, to netip.AddrPort) (int, error) {
 	return syscall.SendmsgN(fd, p, nil, sockaddr(to), int(flags|MsgNoSignal|MsgDontWait))
+}
+
+// AwaitWrite implements WriteWaiter: it sleeps on fd in a send of nothing, which waits for the connection as any other
+// does. Whether a call may sleep is decided when it begins.
+func (k *linuxKernel) AwaitWrite(fd int) {
+	if k.awaited[fd] {
+		return
+	}
+	if k.awaited == nil {
+		k.awaited = map[int]bool{}
+	}
+	k.awaited[fd] = true
+	_ = syscall.SetNonblock(fd, false)
+	go func() { _, _ = syscall.SendmsgN(fd, nil, nil, nil, int(MsgNoSignal)) }()
+	time.Sleep(tick)
+	_ = syscall.SetNonblock(fd, true)
 }
 
 func (k *linuxKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPort, MsgFlags, error) {

@@ -230,6 +230,13 @@ func (k *stackKernel) Send(fd int, p []byte, flags MsgFlags, to netip.AddrPort) 
 	return d.Socket.Send(p, int(flags), to)
 }
 
+// AwaitWrite implements WriteWaiter.
+func (k *stackKernel) AwaitWrite(fd int) {
+	if d, err := k.fd(fd); err == nil && d.typ == Stream {
+		_ = d.Socket.SetOption(func(t *tcp.TCB, _ time.Duration) { t.SetWritePending(true) })
+	}
+}
+
 // Recv implements Sockets.
 func (k *stackKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPort, MsgFlags, error) {
 	d, err := k.fd(fd)
