@@ -127,7 +127,7 @@ func (c *IPConn) receive(p *device.Packet, d *datagram) {
 	c.queue = append(c.queue, rawPacket{b, d.src.addr()})
 	c.bytes += len(b) + dgramOverhead
 	if w := c.rd.waiters(); w != nil {
-		w.Signal()
+		w.signal()
 	}
 }
 

@@ -3,7 +3,6 @@ package socket
 import (
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"example.com/loopback/device"
@@ -45,14 +44,14 @@ type TCPConn struct {
 	outside   bool // the peer is beyond the open wire
 	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes
 
-	soErr   tcp.Error    // told to the next caller, once (Linux's sk_err)
-	tos     uint8        // IP_TOS, IPV6_TCLASS: without ECN
-	how     hold         // its claim on the local port
-	claimed claimAddr    // the address how was claimed for
-	network network      // what it was dialled or listened as, for errors
-	ipID    uint16       // next IP identification
-	burst   atomic.Int32 // bytes written since the writer last let others run
-	linger  int32        // seconds; -1: the default
+	soErr   tcp.Error // told to the next caller, once (Linux's sk_err)
+	tos     uint8     // IP_TOS, IPV6_TCLASS: without ECN
+	how     hold      // its claim on the local port
+	claimed claimAddr // the address how was claimed for
+	network network   // what it was dialled or listened as, for errors
+	ipID    uint16    // next IP identification
+	burst   int32     // bytes written since the writer last let others run
+	linger  int32     // seconds; -1: the default
 
 	rd, wr  waitq          // readers; writers, dialers and lingering closers
 	ln      *TCPListener   // while it waits to be accepted
@@ -85,17 +84,17 @@ type tcpAddrs struct {
 }
 
 // wakes is whom to wake once the locks are given up.
-type wakes struct{ rd, wr, accept Cond }
+type wakes struct{ rd, wr, accept *waiter }
 
 func (w wakes) run() {
 	if w.rd != nil {
-		w.rd.Broadcast()
+		w.rd.broadcast()
 	}
 	if w.wr != nil {
-		w.wr.Broadcast()
+		w.wr.broadcast()
 	}
 	if w.accept != nil {
-		w.accept.Signal()
+		w.accept.signal()
 	}
 }
 

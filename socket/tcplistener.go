@@ -232,7 +232,7 @@ func (l *TCPListener) admits(c *TCPConn, seg *tcp.Segment) bool {
 
 // ready moves c, whose handshake is done, to the accept queue and returns whom
 // to wake. c's lock is held.
-func (l *TCPListener) ready(c *TCPConn) Cond {
+func (l *TCPListener) ready(c *TCPConn) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || !l.dropHalf(c) {

@@ -157,22 +157,28 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			if w.wr == nil {
 				w.wr = c.wr.waiters()
 			}
+			full := c.burstFull(k)
 			c.node.baton = false
 			c.mu.Unlock()
 			w.run()
 			c.s.kickHeld(int(c.node.queue), now, held)
-			c.sent(k)
+			if full {
+				c.s.yield()
+			}
 			return n, err
 		}
 		if k > 0 {
 			// Deliver what there is: that may make room at once.
 			held := c.takeBaton()
 			w := c.settleUser(now)
+			full := c.burstFull(k)
 			c.node.baton = false
 			c.mu.Unlock()
 			w.run()
 			c.s.kickHeld(int(c.node.queue), now, held)
-			c.sent(k)
+			if full {
+				c.s.yield()
+			}
 			c.mu.Lock()
 			now = c.recent() // taking the packets may have taken its time
 			continue
@@ -191,12 +197,14 @@ const (
 	writeBurst = 256 << 10 // bytes
 )
 
-// sent notes that n bytes were written and delivered. No lock is held.
-func (c *TCPConn) sent(n int) {
-	if b := c.burst.Add(int32(n)); b >= writeBurst {
-		c.burst.Store(0)
-		c.s.yield()
+// burstFull notes that n bytes were written, and reports whether the writer lets
+// others run when they are delivered.
+func (c *TCPConn) burstFull(n int) bool {
+	if c.burst += int32(n); c.burst < writeBurst {
+		return false
 	}
+	c.burst = 0
+	return true
 }
 
 func (c *TCPConn) waitWrite() {

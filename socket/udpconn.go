@@ -114,7 +114,7 @@ func (u *UDPConn) receive(r *receiver, p *device.Packet, from ip, port uint16) {
 	u.mu.Unlock()
 	r.datagrams.in++
 	if w != nil {
-		w.Signal()
+		w.signal()
 	}
 }
 
@@ -216,7 +216,7 @@ func (u *UDPConn) fail(err error) {
 	w := u.rd.waiters()
 	u.mu.Unlock()
 	if w != nil {
-		w.Broadcast()
+		w.broadcast()
 	}
 }
 

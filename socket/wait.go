@@ -49,6 +49,11 @@ func (w *waitq) wait(s *Stack, l sync.Locker) {
 		w.waiter = s.newWaiter(l)
 	}
 	w.waiting++
+	if s.parker == nil {
+		w.own.Wait() // returns always: no need for a deferred function, which costs as much as a lock
+		w.waiting--
+		return
+	}
 	defer func() { w.waiting-- }()
 	w.cond.Wait()
 }
@@ -56,6 +61,10 @@ func (w *waitq) wait(s *Stack, l sync.Locker) {
 // waitOrUnlock is wait for callers that do not give up l by a defer statement:
 // it is given up when the wait does not return.
 func (w *waitq) waitOrUnlock(s *Stack, l sync.Locker) {
+	if s.parker == nil {
+		w.wait(s, l)
+		return
+	}
 	returns := false
 	defer func() {
 		if !returns {
@@ -69,12 +78,16 @@ func (w *waitq) waitOrUnlock(s *Stack, l sync.Locker) {
 // waiters returns whom to wake after the socket's lock has been given up, nil
 // for nobody. A socket decides under its lock and wakes without it, so that
 // the woken does not run into the lock at once.
-func (w *waitq) waiters() Cond {
+func (w *waitq) waiters() *waiter {
 	if !w.busy() {
 		return nil
 	}
-	return w.cond
+	return w.waiter
 }
+
+// signal and broadcast wake one and all of those who wait.
+func (w *waiter) signal()    { w.cond.Signal() }
+func (w *waiter) broadcast() { w.cond.Broadcast() }
 
 // wakeAll wakes everybody; for the paths where holding the lock is no matter.
 func (w *waitq) wakeAll() {
