@@ -280,7 +280,7 @@ func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 		s.drop(p, DropTCPChecksum)
 		return
 	}
-	seg.ECN = d.ecn
+	seg.ECN, seg.Into, seg.Taken = d.ecn, nil, 0
 	r.payload(p, d.head[n:])
 	*flow = flowKey{local: d.dst, remote: d.src, lport: seg.DstPort, rport: seg.SrcPort}
 	hash := p.Hash

@@ -200,7 +200,11 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	}
 	now := c.at(r.now)
 	c.node.baton = int(c.node.queue) == r.queue
+	seg.Into = c.rd.into()
 	c.tcb.Input(now, seg)
+	if seg.Taken > 0 {
+		c.rd.filled(seg.Taken)
+	}
 	w := c.settle(now)
 	c.node.baton = false
 	c.mu.Unlock()

@@ -37,7 +37,10 @@ func (c *TCPConn) read(p []byte) (int, error) {
 			}
 			return c.afterRead(n), err
 		}
-		c.rd.waitOrUnlock(c.s, &c.mu)
+		if n := c.rd.waitFor(c.s, &c.mu, p); n > 0 {
+			c.mu.Unlock()
+			return n, nil
+		}
 	}
 }
 

@@ -37,8 +37,39 @@ type waitq struct{ *waiter }
 type waiter struct {
 	cond    Cond // &own, or the Parker's
 	waiting int32
+	got     int    // how much of buf was filled
+	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
 }
+
+// waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile.
+// It returns how many were.
+func (w *waitq) waitFor(s *Stack, l sync.Locker, p []byte) (n int) {
+	if s.parker != nil || s.cfg.Staged || w.busy() {
+		w.waitOrUnlock(s, l)
+		return 0
+	}
+	if w.waiter == nil {
+		w.waiter = s.newWaiter(l)
+	}
+	w.buf = p
+	w.wait(s, l)
+	n = w.got
+	w.buf, w.got = nil, 0
+	return n
+}
+
+// into is the room that is left where the only one who waits would have what he waits
+// for; nil when there is none.
+func (w *waitq) into() []byte {
+	if w.waiter == nil || w.waiting != 1 || w.buf == nil {
+		return nil
+	}
+	return w.buf[w.got:]
+}
+
+// filled notes that n bytes were put there.
+func (w *waitq) filled(n int) { w.got += n }
 
 // busy reports whether somebody waits.
 func (w *waitq) busy() bool { return w.waiter != nil && w.waiting > 0 }

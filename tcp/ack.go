@@ -118,7 +118,7 @@ func (t *TCB) initAckState(a *ackState, now time.Duration, in *Segment) {
 
 // ackRecovery is the part of ACK processing that concerns loss, the window and timers.
 func (t *TCB) ackRecovery(a *ackState) {
-	t.rackUpdateReoWnd(a)
+	t.rackUpdateReoWnd()
 	if t.rackFlags&rackTLP != 0 {
 		t.tlpAck(a)
 	}
@@ -221,7 +221,7 @@ func (t *TCB) cleanRtx(a *ackState) {
 		t.x.rtx.pop()
 	}
 	if a.acked > 0 {
-		t.freeAcked(a)
+		t.freeAcked(a.info)
 	}
 	t.sampleRTT(a)
 	if a.info&(ackDataAcked|ackSynAcked) == 0 {
@@ -274,7 +274,7 @@ func (t *TCB) spurious(s *txSeg, a *ackState) bool {
 }
 
 // freeAcked gives buffers back and tells a waiting writer.
-func (t *TCB) freeAcked(a *ackState) {
+func (t *TCB) freeAcked(info ackInfo) {
 	t.x.snd.ack(t.snd.una)
 	if t.has(fNoSpace) {
 		if t.inFlight() < int(t.cong.Cwnd) {
@@ -285,7 +285,7 @@ func (t *TCB) freeAcked(a *ackState) {
 			t.events |= EvWritable
 		}
 	}
-	if t.snd.una == t.snd.end && a.info&ackDataAcked != 0 {
+	if t.snd.una == t.snd.end && info&ackDataAcked != 0 {
 		t.events |= EvSent
 	}
 }

@@ -204,7 +204,7 @@ func (c *Config) winFromSpace(space int) int {
 
 // spaceFromWin is the inverse of winFromSpace.
 func (c *Config) spaceFromWin(win int) int {
-	if c.AdvWinScale <= 0 {
+	if c.AdvWinScale <= 0 || win == 0 {
 		return win
 	}
 	return win + win/(1<<c.AdvWinScale-1)

@@ -15,6 +15,8 @@ type env struct {
 	stats    *Stats
 	observer Observer
 
+	full bool // no short cuts: for a comparison
+
 	transfers sync.Pool
 	keepAlive atomic.Pointer[KeepAliveConfig] // the latest that was set
 }

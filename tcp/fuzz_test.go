@@ -128,6 +128,7 @@ type live struct {
 	known bool
 	sent  int
 	iss   uint32
+	full  bool // no short cuts
 	cfg   *Config
 }
 
@@ -194,9 +195,12 @@ func (l *live) act(s *script) {
 			l.tcb.Passive(l.now, p, &syn)
 		}
 		l.known = false
+		l.tcb.env.full = l.full
 	case op < 150:
 		in := s.segment(&l.tcb)
-		l.note("< %v %d:%d ack %d win %d %+v", in.Flags, uint32(in.Seq), in.Payload.N, uint32(in.Ack), in.Wnd, in.Opts)
+		o := in.Opts
+		o.FastOpen = nil // an address
+		l.note("< %v %d:%d ack %d win %d %+v", in.Flags, uint32(in.Seq), in.Payload.N, uint32(in.Ack), in.Wnd, o)
 		l.tcb.Input(l.now, &in)
 	case op < 180:
 		n := l.tcb.Write(l.now, make([]byte, int(s.uint16())%20000))
@@ -355,8 +359,14 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
+// fuzzOne does what data says, with short cuts and without, which does not show.
 func fuzzOne(t *testing.T, data []byte) {
-	l := &live{t: t, now: time.Second}
+	want := fuzzTCB(t, data, true)
+	require.Equal(t, want, fuzzTCB(t, data, false))
+}
+
+func fuzzTCB(t *testing.T, data []byte, full bool) (log []string) {
+	l := &live{t: t, now: time.Second, full: full}
 	s := &script{b: data}
 	l.cfg = s.config()
 	l.note("%+v", *l.cfg)
@@ -378,6 +388,7 @@ func fuzzOne(t *testing.T, data []byte) {
 	}
 	l.tcb.Release()
 	require.Zero(t, l.alloc.out, "buffers leaked\n%s", strings.Join(l.log, "\n"))
+	return l.log
 }
 
 // TestRandomSegments is a longer walk than the fuzzer's seeds, the same every time.

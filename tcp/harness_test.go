@@ -66,7 +66,10 @@ type pipe struct {
 	seqno int
 	trace []string
 	steps int
-	check bool // verify invariants after every step
+	read  []byte // not nil: both users wait for text with this buffer
+	into  bool   // it is given to Input
+	got   int    // how much was read to it
+	check bool   // verify invariants after every step
 
 	edge [2]Seq // right edge of the receive window seen by the peer
 	evA  Events
@@ -231,7 +234,14 @@ func (p *pipe) deliver(f *flight) {
 	if f.toB && e.State() == StateClosed && e.env == nil && f.seg.Flags&(SYN|ACK) == SYN {
 		e.Passive(p.now, p.params(hostB, hostA, p.cfgB, 1000), &f.seg)
 	} else if e.env != nil {
+		if p.into {
+			f.seg.Into = p.read
+		}
 		e.Input(p.now, &f.seg)
+		p.got += f.seg.Taken
+		if p.read != nil {
+			p.got += e.Read(p.now, p.read)
+		}
 	}
 	f.seg.Payload.Release()
 	p.verify(e)

@@ -6,6 +6,10 @@ import "time"
 // payload it needs by retaining it; in stays the caller's. The header must have been checked
 // (ParseHeader, checksum) and belong to this connection. Call Output afterwards.
 func (t *TCB) Input(now time.Duration, in *Segment) {
+	if t.state == StateEstablished && t.inputFast(now, in) {
+		t.idleX()
+		return
+	}
 	switch t.state {
 	case StateClosed, StateListen:
 		// "If the state is CLOSED (i.e., TCB does not exist), then all data in the incoming segment is
@@ -27,6 +31,9 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 		t.inputSynReceived(now, in)
 	default:
 		t.inputOther(now, in)
+	}
+	if in.Taken > 0 {
+		t.readInto(now, in)
 	}
 	t.idleX() // here, and not when all was acknowledged: the text of in may need it at once
 }

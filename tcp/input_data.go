@@ -94,6 +94,15 @@ func (t *TCB) outOfWindow(now time.Duration, in *Segment, why DropReason) {
 // inOrder takes the text of in from offset skip on: "Once the TCP endpoint takes responsibility for the data, it
 // advances RCV.NXT over the data accepted, and adjusts RCV.WND as appropriate".
 func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
+	if skip == 0 && len(in.Into) > 0 && in.Payload.N > 0 && t.takesInto(in) {
+		t.takeInto(in)
+		t.dataReceived(now, in)
+		t.ecnCheckCE(in)
+		if in.Flags&FIN != 0 {
+			t.inputFIN(now)
+		}
+		return
+	}
 	p := in.Payload
 	if skip > 0 {
 		p = in.Payload.Slice(skip, in.Payload.N)

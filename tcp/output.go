@@ -7,6 +7,12 @@ import "time"
 // nothing else carried it. Call it until it returns false; a caller that cannot send any more just now
 // stops and goes on later.
 func (t *TCB) Output(now time.Duration, out *Segment) bool {
+	if t.quiet() {
+		return false
+	}
+	if t.state == StateEstablished && t.outputFast(now, out) {
+		return true
+	}
 	if t.has(fReset) {
 		t.outputReset(now, out)
 		return true

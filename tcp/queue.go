@@ -34,6 +34,15 @@ func (q *queue[T]) pop() {
 	}
 }
 
+// popN removes the first n items.
+func (q *queue[T]) popN(n int) {
+	clear(q.items[q.head : q.head+n])
+	q.head += n
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+}
+
 // insert puts v before the item that is i-th now.
 func (q *queue[T]) insert(i int, v T) { q.items = slices.Insert(q.items, q.head+i, v) }
 

@@ -159,7 +159,7 @@ func (t *TCB) reorderExpired(now time.Duration) {
 
 // rackUpdateReoWnd adapts the reordering window once per round trip to duplicates the peer reported, which
 // show retransmissions that came too early (step 4).
-func (t *TCB) rackUpdateReoWnd(a *ackState) {
+func (t *TCB) rackUpdateReoWnd() {
 	if t.extra == nil || t.env.cfg.Recovery&2 != 0 || !t.has(fSACK) || t.packetsOut() == 0 {
 		return
 	}

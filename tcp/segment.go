@@ -13,6 +13,11 @@ type Segment struct {
 	Payload          Payload
 	ECN              uint8 // IP ECN codepoint (RFC 3168 §5): as received, or to send
 	Cause            Cause // output only: why the segment is sent
+
+	// Into is for the caller of Input to set when the user is waiting for text: where it may go. Taken
+	// says how much went there, which the user has read then.
+	Into  []byte
+	Taken int
 }
 
 // SeqLen returns SEG.LEN: the sequence numbers the segment occupies, counting SYN and FIN

@@ -1,0 +1,32 @@
+package tcp
+
+import "time"
+
+// A short cut for text that need not rest anywhere, because the user is waiting for it with a buffer at hand
+// (Segment.Into). It saves the receive queue, and can hardly be seen from outside: it is as if the user had
+// read as soon as the text was there, before it could count against the receive buffer.
+
+// takesInto reports whether the user's buffer takes all text of in, which is the next in order: nothing waits before it,
+// and nobody asked to be told of less or other than all text there is.
+func (t *TCB) takesInto(in *Segment) bool {
+	return in.Payload.N <= len(in.Into) && t.Readable() == 0 && t.ooo == nil && t.opt == nil && t.wire() == nil &&
+		t.flags&(fUrgentIn|fRcvShut) == 0
+}
+
+// takeInto copies the text of in to the waiting user. That he has read it is noted when the segment is done with, in
+// readInto.
+func (t *TCB) takeInto(in *Segment) {
+	in.Taken = in.Payload.CopyTo(in.Into, 0)
+	t.rcv.nxt = t.rcv.nxt.Add(uint32(in.Taken))
+	t.total.bytesReceived += uint64(in.Taken)
+	t.events |= EvReadable
+}
+
+// readInto is what follows from the user having read the text of in.
+func (t *TCB) readInto(now time.Duration, in *Segment) {
+	t.rcv.read = t.rcv.read.Add(uint32(in.Taken))
+	if t.state.in(synchronized) && t.state != StateTimeWait {
+		t.adjustRcvSpace(now)
+		t.afterRead(in.Taken)
+	}
+}

@@ -1,0 +1,169 @@
+package tcp
+
+import "time"
+
+// The common case in one piece: an established connection with which nothing is the matter, the next segment in
+// order, one that acknowledges what is outstanding. It does what input.go, ack.go, input_data.go and output.go
+// do, which say why; all that is left out are the questions whose answers are known ("header prediction", Van Jacobson,
+// 1990). A segment that is not such a one is left untouched for the others. TestFastPath compares the two.
+
+// calm reports whether nothing is the matter with the connection.
+func (t *TCB) calm() bool {
+	const want = fTS | fTSRecent | fSACK
+	const odd = fRcvShut | fOrphan | fDSACK | fUrgent | fUrgentIn | fFastOpen | fDetached | fEOR | fFinQueued | fReset
+	return t.state == StateEstablished && t.flags&(want|odd) == want && t.caState == CAOpen &&
+		t.ecn == 0 && t.retransmits == 0 && t.rec == nil && t.ooo == nil && t.opt == nil && !t.env.full
+}
+
+// inputFast is Input for the common case. It returns false when in is not that.
+func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
+	n, una := uint32(in.Payload.N), t.snd.una
+	wnd := uint32(in.Wnd) << t.snd.scale
+	if !t.calm() || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
+		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || n > t.receiveWindow() ||
+		in.Ack.Before(una) || in.Ack.After(t.snd.nxt) || wnd > t.snd.max || t.rackFlags&rackTLP != 0 {
+		return false
+	}
+	acked, ok := t.acksWhole(in.Ack)
+	if !ok || n == 0 && acked == 0 || n > 0 && t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
+		return false
+	}
+	t.env.stats.InSegs.add(t.localPort)
+	t.total.segsIn++
+	if !in.Seq.After(t.rcv.wup) {
+		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
+	}
+	if n == 0 {
+		t.env.stats.TCPPureAcks.Add(1)
+	}
+	if in.Ack != una || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {
+		t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
+	}
+	t.softErr, t.probesOut, t.lastRecv = 0, 0, now
+	if acked > 0 {
+		t.ackFast(now, in.Ack, acked)
+	} else if t.packetsOut() == 0 {
+		t.ackProbe(now)
+	} else {
+		t.rackUpdateReoWnd()
+	}
+	if n > 0 {
+		t.textFast(now, in)
+	}
+	return true
+}
+
+// acksWhole returns how many segments seq acknowledges. ok is false unless it ends one of them, and none
+// of these is out of the ordinary.
+func (t *TCB) acksWhole(seq Seq) (n int, ok bool) {
+	if seq == t.snd.una {
+		return 0, true
+	}
+	q := t.txq()
+	for i := range q {
+		s := &q[i]
+		if s.marks&^(markPSH|markRun) != 0 {
+			return 0, false
+		}
+		if !s.end.Before(seq) {
+			return i + 1, s.end == seq
+		}
+	}
+	return 0, false
+}
+
+// ackFast is processAck when seq acknowledges the first n > 0 segments sent.
+func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
+	t.total.bytesAcked += uint64(uint32(seq.Sub(t.snd.una)))
+	t.snd.una = seq
+	q := t.txq()
+	first, last := q[0].sent, q[n-1].sent
+	for i := range n {
+		t.rackAdvance(&q[i], now)
+	}
+	t.x.rtx.popN(n)
+	t.total.delivered += uint32(n)
+	t.freeAcked(ackDataAcked)
+	t.takeRTT(now, now-first, now-last)
+	t.rackUpdateReoWnd()
+	t.setXmitTimer(now)
+	if limited := t.cong.IsLimited(); limited || t.alg() != nil {
+		before := t.cong.Cwnd
+		t.algorithm().OnAck(&t.cong, Ack{
+			Now: now, RTT: now - last, SRTT: t.rtt.SRTT(), Acked: uint32(n),
+			Una: t.snd.una, Nxt: t.snd.nxt, Limited: limited,
+		})
+		if t.cong.Cwnd != before {
+			t.cwndChanged(now)
+		}
+	}
+}
+
+// textFast is inputText for text that is the next in order and fits.
+func (t *TCB) textFast(now time.Duration, in *Segment) {
+	t.total.dataIn++
+	into := len(in.Into) > 0 && t.takesInto(in)
+	if into {
+		t.takeInto(in)
+	} else {
+		t.takeText(&in.Payload)
+	}
+	t.dataReceived(now, in)
+	t.checkAck(now)
+	if into {
+		t.readInto(now, in)
+	}
+}
+
+// outputFast is Output, up to and with the conclusions of the burst, for all there is to send in one segment, with
+// nothing outstanding. It returns false when that is not the case.
+func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
+	n, end := int(t.snd.end.Sub(t.snd.nxt)), t.snd.end
+	if !t.calm() || t.force != 0 || t.flags&fRun != 0 || t.packetsOut() != 0 || n <= 0 || n > int(t.mss) ||
+		n < int(t.mss) && t.nonagle&(nagleCork|nagleMore) != 0 || now-t.lastSend > t.rto ||
+		n > int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt)) {
+		return false
+	}
+	s := txSeg{sent: now, seq: t.snd.nxt, end: end}
+	t.header(now, out, s.seq, 0, CauseNewData)
+	t.dataSent(now)
+	if t.x.snd.payload(t.env.alloc, s.seq, n, &out.Payload) || end == t.snd.psh {
+		out.Flags |= PSH
+		s.marks = markPSH
+	}
+	t.total.dataOut++
+	if n < int(t.mss) {
+		t.snd.sml = end
+	}
+	t.x.rtx.push(s)
+	t.snd.nxt = end
+	t.rearmRTO(now)
+	t.scheduleTLP(now, false)
+	t.cong.Validate(Usage{
+		Now: now, RTO: t.rto, Una: t.snd.una, Nxt: end, Out: 1, Limited: t.cong.Cwnd <= 1,
+		Shrink: t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace),
+	})
+	t.flags &^= fCwndLimited | fSentNew
+	return true
+}
+
+// quiet reports whether Output would do nothing.
+func (t *TCB) quiet() bool {
+	return t.snd.nxt == t.snd.end && t.force == 0 && t.ack.pending&ackNow == 0 && t.rec == nil &&
+		t.flags&(fReset|fSentNew|fCwndLimited|fRun|fNoSpace) == 0
+}
+
+// writeFast is Write for little with nothing waiting. It returns false when that is not the case.
+func (t *TCB) writeFast(p []byte) bool {
+	if t.state != StateEstablished || t.flags&fFinQueued != 0 || len(p) == 0 || len(p) >= min(int(t.mss), minChunk) ||
+		t.snd.una != t.snd.end || int(t.sndLimit) < len(p) || t.opt != nil || t.env.cfg.NotsentLowat != 0 || t.env.full {
+		return false
+	}
+	x := t.needX()
+	x.snd.run = t.snd.nxt
+	x.snd.write(t.env.alloc, t.snd.end, p, minChunk, 0)
+	t.snd.end = t.snd.end.Add(uint32(len(p)))
+	t.nonagle &^= nagleMore
+	t.snd.psh, t.snd.shov = t.snd.end, t.snd.end
+	return true
+}

@@ -1,0 +1,95 @@
+package tcp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// dialogue is question and answer of random lengths, with pauses and idle times; every tenth has up to most bytes. The users read at once; into says
+// whether they give Input their buffer, full that no short cuts are taken. It returns all that can be seen.
+func dialogue(t *testing.T, seed uint64, drop float64, most int, into, full bool) (seen []string) {
+	p := newPipe(t)
+	p.mtu = []int{1500, 16436}[seed%2]
+	p.connect()
+	p.a.env.full, p.b.env.full = full, full
+	choose := rand.New(rand.NewPCG(seed, 2)) // apart from rng, which packets ask
+	p.rng, p.drop, p.reord = rand.New(rand.NewPCG(seed, 1)), drop, drop/2
+	buf := make([]byte, 64<<10)
+	p.read, p.into = buf, into
+	for turn := range 60 {
+		n := choose.IntN(200)
+		if turn%10 == 9 {
+			n = choose.IntN(most)
+		}
+		from := p.end(turn%2 == 1)
+		sent := 0
+		p.got = 0
+		p.run(func() bool {
+			if k := from.Write(p.now, buf[:n-sent]); k > 0 {
+				sent += k
+				p.drain()
+			}
+			return p.got == n
+		})
+		require.Equal(t, n, p.got, p.log())
+		p.until(p.now + []time.Duration{0, time.Millisecond, 30 * time.Millisecond, 2 * time.Second}[choose.IntN(4)])
+	}
+	seen = append(seen, p.trace...)
+	seen = append(seen, fmt.Sprintf("%+v", p.a.Info(p.now)), fmt.Sprintf("%+v", p.b.Info(p.now)))
+	p.stats.Each(func(_, name string, n uint64) bool {
+		seen = append(seen, fmt.Sprint(name, " ", n))
+		return true
+	})
+	return seen
+}
+
+// The short cuts change nothing that can be seen: not a segment, not a figure, not a counter.
+func TestFastPath(t *testing.T) {
+	for _, drop := range []float64{0, 0.05} {
+		for seed := range uint64(10) {
+			t.Run(fmt.Sprintf("loss %v seed %d", drop, seed), func(t *testing.T) {
+				require.Equal(t, dialogue(t, seed, drop, 64<<10, false, true), dialogue(t, seed, drop, 64<<10, false, false))
+			})
+		}
+	}
+}
+
+// Text that goes straight to a waiting user is text that he reads at once.
+func TestReadersWithBuffers(t *testing.T) {
+	for _, drop := range []float64{0, 0.05} {
+		for seed := range uint64(10) {
+			t.Run(fmt.Sprintf("loss %v seed %d", drop, seed), func(t *testing.T) {
+				want := dialogue(t, seed, drop, 1000, false, true)
+				require.Equal(t, want, dialogue(t, seed, drop, 1000, true, true))
+				require.Equal(t, want, dialogue(t, seed, drop, 1000, true, false))
+			})
+		}
+	}
+}
+
+// The plainest of dialogues takes the short cuts.
+func TestFastPathIsTaken(t *testing.T) {
+	p := newPipe(t)
+	p.connect()
+	var s Segment
+	require.True(t, p.a.writeFast(make([]byte, 100)))
+	require.True(t, p.a.outputFast(p.now, &s))
+	require.False(t, p.a.NeedsOutput())
+	require.False(t, p.a.Output(p.now, &s))
+	s.Into = make([]byte, 100)
+	require.True(t, p.b.inputFast(p.now, &s))
+	require.Equal(t, 100, s.Taken)
+	s.Payload.Release()
+
+	require.True(t, p.b.writeFast(make([]byte, 50)))
+	require.True(t, p.b.outputFast(p.now, &s), "the answer carries the ACK")
+	s.Into, s.Taken = nil, 0
+	require.True(t, p.a.inputFast(p.now, &s))
+	require.Zero(t, p.a.packetsOut())
+	require.Equal(t, 50, p.a.Read(p.now, make([]byte, 60)))
+	s.Payload.Release()
+}
