@@ -1,8 +1,8 @@
 package device
 
 // A backlog is a bounded first-in-first-out queue of packets, for the holder of a queue's baton alone: the
-// part of a ring on which he puts what he transmits himself, or what a link hands back within a poll. It
-// needs no atomic instruction for it, and grows with use.
+// part of the RX ring on which a link puts what it hands back within a poll. It needs no atomic
+// instruction for it, and grows with use.
 type backlog struct {
 	slots []*Packet // len is a power of two
 	first uint      // the next to take

@@ -10,8 +10,8 @@
 //
 // What a link hands back at once (ReceiveBatch) waits on a part of the RX ring that belongs to the holder of
 // the baton and needs no locked instruction; what comes in from outside (Receive, Inject), on one that any
-// goroutine may use. The two take turns. The TX ring has such a part, too: who holds the baton before he
-// transmits uses TransmitHeld, and packets of his own (NewPacketHeld, ReleaseHeld).
+// goroutine may use. The two take turns. Who holds the baton before he transmits puts his packets on the TX ring at
+// less expense (TransmitHeld), and has packets of his own (NewPacketHeld, ReleaseHeld).
 //
 // Transmit and Receive only enqueue. Packets move when somebody polls, and who polls is decided by the
 // baton: after enqueuing one calls NIC.Ring, and if that returns true one has to poll until NIC.Rest says
@@ -25,7 +25,7 @@
 //
 // # Speed
 //
-// A packet that travels alone, with its bell and its rest, costs three locked instructions if its sender takes
+// A packet that travels alone, with its bell and its rest, costs four locked instructions if its sender takes
 // the baton first, else five; in bursts, a little more than two. Nothing is allocated for a packet, and nothing is copied unless it leaves this computer.
 // An unused NIC takes less than a kilobyte; its rings come with the first packet.
 //

@@ -29,7 +29,6 @@ type queue struct {
 // rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.
 type rings struct {
 	tx       Ring[*Packet]
-	out      backlog                       // what the holder of the baton transmitted himself; goes before tx
 	rx       atomic.Pointer[Ring[*Packet]] // what came in outside of polls; few queues ever need one
 	back     backlog                       // what the link handed back within a poll
 	spare    []*Packet                     // to be used again
@@ -51,7 +50,7 @@ func (q *queue) open(n *NIC) *rings {
 func (q *queue) openSlow(n *NIC) *rings {
 	r := new(rings)
 	r.tx.Init(n.ringSize)
-	r.out.limit, r.back.limit = n.ringSize, n.ringSize
+	r.back.limit = n.ringSize
 	if q.rings.CompareAndSwap(nil, r) {
 		return r
 	}
@@ -95,7 +94,7 @@ func (n *NIC) Ring(q int) bool {
 
 // work reports whether a poll would move something.
 func (r *rings) work() bool {
-	if r.out.len() > 0 || r.back.len() > 0 || r.tx.Ready() {
+	if r.back.len() > 0 || r.tx.Ready() {
 		return true
 	}
 	rx := r.rx.Load()
@@ -146,8 +145,8 @@ func (n *NIC) discard(q int) {
 	for {
 		qu.hear()
 		if r := qu.rings.Load(); r != nil {
-			for s := r.takeTX(batch); s > 0; s = r.takeTX(batch) {
-				n.dropAll(r.txb[:s], DropTxDown)
+			for p, ok := r.tx.Get(); ok; p, ok = r.tx.Get() {
+				n.Drop(p, DropTxDown)
 			}
 			for g := r.take(batch); g > 0; g = r.take(batch) {
 				n.dropAll(r.rxb[:g], DropRxDown)
@@ -178,7 +177,7 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	for sent < budget && taken < budget {
 		var s, g int
 		var packets, bytes uint64
-		if r.out.len() > 0 || r.tx.Ready() {
+		if r.tx.Ready() {
 			s, packets, bytes = n.pollTX(r, qu, q, now, min(batch, budget-sent))
 		}
 		if g = r.take(budget - taken); s == 0 && g == 0 {
@@ -212,22 +211,11 @@ func (r *rings) take(limit int) int {
 	return n + rx.GetBatch(ps[n:])
 }
 
-// takeTX takes packets to be sent into txb, at most limit and a batch, and returns how many. What the
-// holder of the baton transmitted himself goes before what is on the ring (see TransmitHeld).
-func (r *rings) takeTX(limit int) int {
-	ps := r.txb[:min(batch, limit)]
-	s := r.out.take(ps)
-	if s < len(ps) && r.tx.Ready() {
-		s += r.tx.GetBatch(ps[s:])
-	}
-	return s
-}
-
 // pollTX sends a batch of at most limit packets, no more than the backlog has room for, so that the
 // loopback wire loses nothing. It returns how many it took, and the packets and bytes that are still to
 // be added to the counters.
 func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (taken int, packets, bytes uint64) {
-	ps := r.txb[:r.takeTX(min(limit, r.back.room()))]
+	ps := r.txb[:r.tx.GetBatch(r.txb[:min(limit, r.back.room())])]
 	if len(ps) == 0 {
 		return 0, 0, 0
 	}

@@ -27,7 +27,7 @@ const cacheLine = 128
 // 16: at once) and whenever Get or GetBatch finds the ring empty. So a Put is refused only if the ring
 // held more than Cap - Cap/8 items (Cap below 16: Cap) at some time during the call.
 //
-// Put, PutBatch, Len, Room and Cap are safe for concurrent use. Get, GetBatch, Ready and Empty are for the
+// Put, PutBatch, Len, Room and Cap are safe for concurrent use. PutOwn, Get, GetBatch and Ready are for the
 // consumer; the consumer's role may pass from one goroutine to another by anything that
 // synchronises the two.
 //
@@ -121,6 +121,18 @@ func (r *Ring[T]) Put(v T) bool {
 	}
 }
 
+// PutOwn is Put for the consumer himself. Nobody but he looks at what is on the ring, so for him claiming a
+// place and publishing it are one step: one locked instruction instead of two. While others are filling
+// places it is Put.
+func (r *Ring[T]) PutOwn(v T) bool {
+	w := r.word.Load()
+	if w&pendingMask != 0 || (w-r.seen.Load())>>pendingBits > r.mask || !r.word.CompareAndSwap(w, w+onePosition) {
+		return r.Put(v)
+	}
+	r.slots[w>>pendingBits&r.mask] = v
+	return true
+}
+
 // PutBatch puts the first items of vs into the ring, as many as there is room for, as one run that no
 // other producer's item divides. It returns how many.
 func (r *Ring[T]) PutBatch(vs []T) int {
@@ -207,9 +219,8 @@ func pause(spins int) (next int) {
 // Ready reports whether Get would find an item.
 func (r *Ring[T]) Ready() bool { return r.pos != r.ready || r.look() }
 
-// Empty reports whether every place that was claimed so far has been taken: Ready says no, and no Put that
-// has returned is hidden either.
-func (r *Ring[T]) Empty() bool { return r.word.Load()&^pendingMask == r.pos }
+// Claimed returns how many items have been put, and are being put, since Init, modulo 1<<47.
+func (r *Ring[T]) Claimed() uint64 { return r.word.Load() >> pendingBits }
 
 // look takes note of what has been published, when all that was known is taken, and reports whether there
 // is any.

@@ -374,3 +374,43 @@ func TestRingAllocs(t *testing.T) {
 		r.GetBatch(vs)
 	}))
 }
+
+// TestRingPutOwn: the consumer puts items of its own between those of others. Nothing is lost or made, and the items
+// of each come out in the order in which it put them.
+func TestRingPutOwn(t *testing.T) {
+	const producers, each = 3, 20000
+	var r Ring[[2]int] // who put it, and its number
+	r.Init(16)
+	for who := range producers {
+		go func() {
+			for n := 0; n < each; {
+				if r.Put([2]int{who, n}) {
+					n++
+				} else {
+					runtime.Gosched()
+				}
+			}
+		}()
+	}
+	var next [producers + 1]int
+	own, got := 0, 0
+	for got < (producers+1)*each {
+		if own < each && r.PutOwn([2]int{producers, own}) {
+			own++
+		}
+		for range 2 {
+			v, ok := r.Get()
+			if !ok {
+				runtime.Gosched()
+				break
+			}
+			require.Equal(t, next[v[0]], v[1], "item of %d", v[0])
+			next[v[0]]++
+			got++
+		}
+	}
+	_, ok := r.Get()
+	require.False(t, ok)
+	require.Zero(t, r.Len())
+	require.Equal(t, uint64(got), r.Claimed())
+}
