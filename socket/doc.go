@@ -18,7 +18,7 @@
 // The files follow a packet: tcpuser.go and udpuser.go are what users call;
 // tcpconn.go runs the TCB; egress.go and datagram.go make packets; the NIC's
 // rings carry them (package device); ingress.go, fragments.go and icmp.go take
-// them in; flow.go finds their socket. ports.go, route.go, network.go,
+// them in; flow.go finds their socket, or timewait.go what is left of one. ports.go, route.go, network.go,
 // resolve.go and hosts.go answer the questions of bind and connect; timers.go
 // and wait.go are time and waiting.
 //
@@ -33,7 +33,7 @@
 //
 // Each socket has one lock. Nobody holds two of them, or one while polling the
 // NIC. Under a socket's lock the following may be taken, none of them under
-// another but in this order: a listener's, the ports', a TIME-WAIT stand-in's,
+// another but in this order: a listener's, the ports', the TIME-WAIT table's,
 // the flow table's, the timers'.
 //
 // # Surroundings

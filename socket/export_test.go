@@ -4,5 +4,5 @@ package socket
 func Armed(s *Stack) bool {
 	s.timers.mu.Lock()
 	defer s.timers.mu.Unlock()
-	return s.timers.at != never || len(s.timers.heap) > 0
+	return s.timers.at != never || len(s.timers.near) > 0
 }

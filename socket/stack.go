@@ -99,7 +99,7 @@ func NewChecked(cfg Config) (*Stack, error) {
 	s.epoch = s.wallNow()
 	s.secret = newSecret(cfg.Seed)
 	s.ttl = uint8(min(max(cfg.TTL, 1), 255))
-	s.timers.at = never
+	s.timers.init()
 	s.tcp.proto, s.udp.proto = protoTCP, protoUDP
 	s.timeWaits.init(s)
 	s.tcpPorts.init(cfg.EphemeralPorts)

@@ -14,11 +14,13 @@ import (
 // a second, not a million times.
 //
 // due is written with the owner's lock and the queue's held, so that either is
-// enough to read it; set is guarded by the owner's lock, pos by the queue's.
+// enough to read it; set is guarded by the owner's lock, pos and level by the
+// queue's.
 type timer struct {
 	owner timed
 	due   time.Duration
-	pos   int32 // index in the heap plus one; 0: not queued
+	pos   int32 // index in its heap or bucket plus one; 0: not queued
+	level uint8 // of the bucket; nearLevel: it is in the heap
 	set   bool  // an entry due no later than due exists
 }
 
@@ -28,15 +30,23 @@ type timed interface {
 	timerKey() flowKey // stable tie-break between entries due together
 }
 
-// A timerQueue holds the timers of a stack: a 4-ary heap ordered by due time,
-// then key, behind one lock, with at most one armed Timer of the clock.
+// A timerQueue holds the timers of a stack, ordered by due time, then key, behind
+// one lock, with at most one armed Timer of the clock. Those due before a horizon
+// are near and in exact order, the others are far: see farTimers. The first one
+// is always near, and few are: all of those of a small stack, or a millisecond's
+// of a large one.
 type timerQueue struct {
-	mu    sync.Mutex
-	heap  []*timer
-	clock Timer         // the clock's timer, once made
-	at    time.Duration // when it is due; never: not armed
-	shut  bool
+	mu      sync.Mutex
+	near    timerHeap
+	far     farTimers
+	horizon time.Duration // never: nothing is far
+	spillAt int           // how many may be near
+	clock   Timer         // the clock's timer, once made
+	at      time.Duration // when it is due; never: not armed
+	shut    bool
 }
+
+func (q *timerQueue) init() { q.at, q.horizon, q.spillAt = never, never, spillMin }
 
 // arm makes sure that t fires no later than due. The owner's lock is held.
 func (s *Stack) arm(t *timer, due time.Duration) {
@@ -50,12 +60,7 @@ func (s *Stack) arm(t *timer, due time.Duration) {
 	if q.shut {
 		return
 	}
-	t.due = due
-	if t.pos == 0 {
-		q.heap = append(q.heap, t)
-		t.pos = int32(len(q.heap))
-	}
-	q.up(int(t.pos) - 1)
+	q.set(t, due)
 	if due < q.at {
 		s.armClock(due)
 	}
@@ -73,8 +78,8 @@ func (s *Stack) disarm(t *timer) {
 	if t.pos == 0 {
 		return
 	}
-	q.drop(int(t.pos) - 1)
-	if len(q.heap) == 0 && q.clock != nil {
+	q.remove(t)
+	if len(q.near) == 0 && q.clock != nil {
 		q.clock.Stop()
 		q.at = never
 	}
@@ -108,11 +113,11 @@ func (s *Stack) onClock() {
 	for {
 		now := s.now()
 		q.mu.Lock()
-		if q.shut || len(q.heap) == 0 {
+		if q.shut || len(q.near) == 0 {
 			q.mu.Unlock()
 			return
 		}
-		t := q.heap[0]
+		t := q.near[0]
 		if t.due > now {
 			if t.due < q.at {
 				s.armClock(t.due)
@@ -120,7 +125,7 @@ func (s *Stack) onClock() {
 			q.mu.Unlock()
 			return
 		}
-		q.drop(0)
+		q.remove(t)
 		owner := t.owner
 		q.mu.Unlock()
 		owner.expire(now)
@@ -136,8 +141,8 @@ func (s *Stack) next() {
 	q := &s.timers
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.shut && len(q.heap) > 0 && q.heap[0].due < q.at {
-		s.armClock(q.heap[0].due)
+	if !q.shut && len(q.near) > 0 && q.near[0].due < q.at {
+		s.armClock(q.near[0].due)
 	}
 }
 
@@ -146,10 +151,10 @@ func (q *timerQueue) stop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.shut = true
-	for _, t := range q.heap {
+	for _, t := range append(q.far.all(), q.near...) {
 		t.pos = 0
 	}
-	q.heap = nil
+	q.near, q.far = nil, farTimers{}
 	if q.clock != nil {
 		q.clock.Stop()
 	}
@@ -170,11 +175,11 @@ func (s *Stack) NextTimer() (t TimerInfo, ok bool) {
 	q := &s.timers
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.heap) == 0 {
+	if len(q.near) == 0 {
 		return t, false
 	}
-	t.Due = q.heap[0].due
-	owner := q.heap[0].owner
+	t.Due = q.near[0].due
+	owner := q.near[0].owner
 	switch owner.(type) {
 	case tcpEnd, *twTable, *oddTimeWait:
 		t.Proto = protoTCP
@@ -194,70 +199,8 @@ func (s *Stack) NextTimer() (t TimerInfo, ok bool) {
 func (q *timerQueue) earliest() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.heap) == 0 {
+	if len(q.near) == 0 {
 		return never
 	}
-	return q.heap[0].due
-}
-
-func (q *timerQueue) before(a, b *timer) bool {
-	if a.due != b.due {
-		return a.due < b.due
-	}
-	return a.owner.timerKey().less(b.owner.timerKey())
-}
-
-func (q *timerQueue) put(i int, t *timer) {
-	q.heap[i] = t
-	t.pos = int32(i + 1)
-}
-
-func (q *timerQueue) up(i int) {
-	t := q.heap[i]
-	for i > 0 {
-		parent := (i - 1) / 4
-		if !q.before(t, q.heap[parent]) {
-			break
-		}
-		q.put(i, q.heap[parent])
-		i = parent
-	}
-	q.put(i, t)
-}
-
-func (q *timerQueue) down(i int) {
-	t := q.heap[i]
-	for {
-		first := 4*i + 1
-		if first >= len(q.heap) {
-			break
-		}
-		least := first
-		for c := first + 1; c < min(first+4, len(q.heap)); c++ {
-			if q.before(q.heap[c], q.heap[least]) {
-				least = c
-			}
-		}
-		if !q.before(q.heap[least], t) {
-			break
-		}
-		q.put(i, q.heap[least])
-		i = least
-	}
-	q.put(i, t)
-}
-
-// drop removes the entry at index i.
-func (q *timerQueue) drop(i int) {
-	t := q.heap[i]
-	last := len(q.heap) - 1
-	moved := q.heap[last]
-	q.heap[last] = nil
-	q.heap = q.heap[:last]
-	t.pos = 0
-	if i < last {
-		q.put(i, moved)
-		q.up(i)
-		q.down(int(moved.pos) - 1)
-	}
+	return q.near[0].due
 }

@@ -3,6 +3,7 @@ package socket
 import (
 	"math/rand/v2"
 	"sort"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -99,4 +100,105 @@ func TestTimerIsLazy(t *testing.T) {
 		require.Equal(t, []int{1}, log)
 		require.Equal(t, 10*time.Millisecond, f.at)
 	})
+}
+
+// TestTimerQueueAgainstModel: with thousands of timers, near and far, entered, drawn nearer and taken out, the first is
+// always the first of all, by due time and then by key, and few are in order at once.
+func TestTimerQueueAgainstModel(t *testing.T) {
+	var log []int
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(9, 10))
+	ranges := []time.Duration{5, time.Millisecond, 40 * time.Millisecond, time.Second, 15 * time.Second, 2 * time.Hour, never / 2}
+	for round := range 20 {
+		var q timerQueue
+		q.init()
+		var now time.Duration
+		fs := make([]*fired, 1000)
+		for i := range fs {
+			fs[i] = &fired{mu: &mu, id: i, log: &log}
+			fs[i].timer.owner = fs[i]
+		}
+		first := func() *fired {
+			var least *fired
+			for _, f := range fs {
+				if f.timer.pos != 0 && (least == nil || q.near.before(&f.timer, &least.timer)) {
+					least = f
+				}
+			}
+			return least
+		}
+		queued, sawFar := 0, 0
+		for range 3000 {
+			f := fs[r.IntN(len(fs))]
+			due := now + time.Duration(r.Int64N(int64(ranges[r.IntN(min(round+1, len(ranges)))])))
+			switch {
+			case f.timer.pos == 0:
+				q.set(&f.timer, due)
+				queued++
+			case r.IntN(4) == 0:
+				q.remove(&f.timer)
+				queued--
+			case due < f.timer.due:
+				q.set(&f.timer, due)
+			}
+			if queued > 500 || queued > 0 && r.IntN(3) == 0 {
+				want := first()
+				require.Same(t, &want.timer, q.near[0])
+				require.GreaterOrEqual(t, want.timer.due, now)
+				now = want.timer.due
+				q.remove(q.near[0])
+				queued--
+			}
+			require.Equal(t, queued, len(q.near)+q.far.n)
+			sawFar = max(sawFar, q.far.n)
+		}
+		if round > 3 {
+			require.NotZero(t, sawFar)
+			require.Less(t, len(q.near), spillMin+1)
+		}
+		for queued > 0 {
+			require.Same(t, &first().timer, q.near[0])
+			q.remove(q.near[0])
+			queued--
+		}
+		require.Equal(t, never, q.horizon)
+		require.Empty(t, q.far.heap)
+	}
+}
+
+// BenchmarkTimers is what a connection does: it arms its timer for soon, later for keep-alive, and sometimes closes,
+// beside as many others.
+func BenchmarkTimers(b *testing.B) {
+	for _, n := range []int{1, 1000, 100_000, 1_000_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			var q timerQueue
+			q.init()
+			var now time.Duration
+			fs := make([]*fired, n+1)
+			idle := 15 * time.Second
+			for i := range fs {
+				fs[i] = &fired{id: i}
+				fs[i].timer.owner = fs[i]
+				q.set(&fs[i].timer, now+idle*time.Duration(i)/time.Duration(n+1))
+			}
+			one := &fired{id: n + 2}
+			one.timer.owner = one
+			b.Run("arm-and-stop", func(b *testing.B) {
+				for range b.N {
+					now += time.Microsecond
+					q.set(&one.timer, now+idle)
+					q.set(&one.timer, now+time.Second)
+					q.set(&one.timer, now+40*time.Millisecond)
+					q.remove(&one.timer)
+				}
+			})
+			b.Run("expire", func(b *testing.B) {
+				for range b.N {
+					t := q.near[0]
+					q.remove(t)
+					q.set(t, t.due+idle)
+				}
+			})
+		})
+	}
 }
