@@ -45,21 +45,21 @@ func newLinux(setup Setup) (Kernel, error) {
 	}
 	local := setup.Local[0]
 	commands := []string{
-		"ip link set lo up",
+		"link set lo up",
 		// Segments of one MSS each: offload would add PSH flags as it pleases.
-		fmt.Sprintf("ip link set tun0 mtu %d gso_max_segs 1 up", setup.MTU),
-		"ip route add default dev tun0",
-		"ip -6 route add default dev tun0",
+		fmt.Sprintf("link set tun0 mtu %d gso_max_segs 1 up", setup.MTU),
+		"route add default dev tun0",
+		"route add ::/0 dev tun0",
 	}
 	if local.Addr().Is4() {
-		commands = append(commands, "ip addr add "+netip.PrefixFrom(local.Addr(), 32).String()+" dev tun0")
+		commands = append(commands, "addr add "+netip.PrefixFrom(local.Addr(), 32).String()+" dev tun0")
 	} else {
-		commands = append(commands, "ip -6 addr add "+netip.PrefixFrom(local.Addr(), 128).String()+" dev tun0 nodad")
+		commands = append(commands, "addr add "+netip.PrefixFrom(local.Addr(), 128).String()+" dev tun0 nodad")
 	}
-	for _, c := range commands {
-		if out, err := exec.Command("sh", "-c", c).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%s: %w: %s", c, err, out)
-		}
+	cmd := exec.Command("ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("ip: %w: %s", err, out)
 	}
 	defaults := []sysctlSetting{ // of Linux as it comes, whatever this machine has
 		{"net.ipv4.tcp_congestion_control", "cubic"}, {"net.ipv4.tcp_rmem", "4096 131072 6291456"}, {"net.ipv4.tcp_wmem", "4096 16384 4194304"},
