@@ -353,7 +353,7 @@ func (w *whole) info(k *descriptor, b byte) {
 	switch b & 7 {
 	case 0:
 		k.Conn().Info()
-		k.PeerClosed()
+		k.ReadShut()
 		k.Urgent()
 		w.d.Stack().Counters()
 		w.d.Stack().OpenSockets()

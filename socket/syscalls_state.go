@@ -68,7 +68,10 @@ func (k *Socket) TakeError() error {
 	case k.tcp != nil:
 		k.tcp.mu.Lock()
 		defer k.tcp.mu.Unlock()
-		return k.tcp.takeError()
+		if err := k.tcp.takeError(); err != nil {
+			return err
+		}
+		return errnoOf(k.tcp.tcb.TakeSoftErr())
 	}
 	return nil
 }
@@ -116,10 +119,10 @@ func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
 		return false, true, c.soErr != 0, true
 	}
 	dead := c.detached
-	eof := c.tcb.ReadEOF()
-	readable = c.tcb.CanRead() || eof || c.soErr != 0 || dead
+	shut := c.tcb.ReadShut()
+	readable = c.tcb.CanRead() || shut || c.soErr != 0 || dead
 	writable = dead || c.soErr != 0 || c.connected && (c.wshut || c.tcb.WriteSpace() > 0)
-	return readable, writable, c.soErr != 0, dead || eof && c.wshut
+	return readable, writable, c.soErr != 0, dead || shut && c.wshut
 }
 
 // Urgent reports whether a Recv with MsgOOB would give a byte (POLLPRI).
@@ -132,9 +135,10 @@ func (k *Socket) Urgent() bool {
 	return k.tcp.tcb.UrgentReadable()
 }
 
-// PeerClosed reports whether the peer has closed its side of the connection.
-func (k *Socket) PeerClosed() bool {
+// ReadShut reports whether nothing more will be received than what is queued (POLLRDHUP): the peer has
+// closed its side, or the user this one, or the connection is no more.
+func (k *Socket) ReadShut() bool {
 	k.tcp.mu.Lock()
 	defer k.tcp.mu.Unlock()
-	return k.tcp.tcb.PeerClosed()
+	return k.tcp.tcb.ReadShut() || k.tcp.detached && k.tcp.node.key != (flowKey{})
 }

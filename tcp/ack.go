@@ -97,6 +97,9 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 		a.info |= ackECE
 	}
 	t.softErr = 0
+	if t.nonagle&nagleMore != 0 && (a.info&ackAdvanced != 0 || a.info&ackData == 0) {
+		t.nonagle &^= nagleMore // MSG_MORE holds back its own call, not what others make due
+	}
 	t.probesOut = 0
 	t.lastRecv = now
 	if a.priorCount == 0 {

@@ -38,8 +38,9 @@ func (t *TCB) queueFIN(now time.Duration) {
 	case StateSynReceived:
 		// "If no SENDs have been issued and there is no pending data to send, then form a FIN segment and send
 		// it, and enter FIN-WAIT-1 state; otherwise, queue for processing after entering ESTABLISHED state."
-		// It is always queued: the FIN needs the peer's window, which Fast Open has from the SYN.
-		if t.has(fFastOpen) {
+		// It is queued, but as on Linux not with Fast Open, and not by close after a simultaneous open: the
+		// peer's SYN told its window.
+		if t.has(fFastOpen) || t.has(fOrphan) && !t.has(fPassive) {
 			t.setState(now, StateFinWait1)
 		}
 	case StateEstablished:

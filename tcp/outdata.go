@@ -305,6 +305,12 @@ func (t *TCB) nextLost() int {
 // window has shrunk so that the segment lies outside (RFC 9293 §3.8.6: SHLD-16, SHLD-17).
 func (t *TCB) retransmit(now time.Duration, out *Segment, i int, why Cause) bool {
 	mss := t.currentMSS()
+	if i == 0 && t.synOut() { // closed after a simultaneous open
+		t.force |= forceSyn
+		t.flags |= fSynRexmit
+		t.countRetransmit(now, &t.txq()[0])
+		return t.outputSYN(now, out)
+	}
 	if t.trimTx() && i == 0 {
 		t.fillTx(mss)
 	}

@@ -45,6 +45,9 @@ func (t *TCB) inFlight() int {
 	return n
 }
 
+// synOut reports whether our SYN waits for its ACK.
+func (t *TCB) synOut() bool { return t.packetsOut() > 0 && t.txq()[0].is(markSYN) }
+
 // findTx returns the index of the entry that holds seq or comes first after it.
 func (t *TCB) findTx(seq Seq) int {
 	q := t.txq()
@@ -114,7 +117,7 @@ func (t *TCB) joinTx(i, room int) {
 // a full segment of n bytes is sent again.
 func (t *TCB) fillTx(n int) {
 	q := t.txq()
-	if len(q) < 2 {
+	if len(q) < 2 || t.env.cfg.GSOMaxSegs == 1 { // no runs: every segment is one by itself
 		return
 	}
 	a, b := &q[0], &q[1]

@@ -224,6 +224,13 @@ func (t *TCB) Err() error { return t.err.asError() }
 // nil. It is forgotten when the peer acknowledges something.
 func (t *TCB) SoftErr() error { return t.softErr.asError() }
 
+// TakeSoftErr is SoftErr, once.
+func (t *TCB) TakeSoftErr() error {
+	err := t.softErr.asError()
+	t.softErr = 0
+	return err
+}
+
 // Connect is the active OPEN call (RFC 9293 §3.10.1): the state becomes SYN-SENT and Output gives the
 // SYN. t must be in CLOSED.
 func (t *TCB) Connect(now time.Duration, p *Params) {
@@ -284,7 +291,7 @@ func (t *TCB) PassiveCookie(now time.Duration, p *Params, ack *Segment, c Cookie
 		SACKPermitted: c.SACKPermitted, HasTS: c.HasTS, TSVal: ack.Opts.TSVal,
 	}}
 	t.takeSYNOptions(now, &syn)
-	t.initWindow(t.has(fWScale), int(t.rcv.adv)-t.tsLen())
+	t.initWindow(t.has(fWScale), int(c.MSS)) // whole segments of the size that the cookie tells, as Linux has it
 	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = c.IRS, c.IRS.Add(1), c.IRS.Add(1), c.IRS.Add(1)
 	t.takeSYNWindow(&syn)
 	if c.ECN && t.env.cfg.ECN != ECNOff {

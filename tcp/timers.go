@@ -187,7 +187,7 @@ func (t *TCB) rearmRTOFrom(now time.Duration, sinceHead bool) {
 // rtoExpired is RFC 6298 §5.4 to §5.7 and RFC 9293 §3.8.3: "(5.4) Retransmit the earliest segment that has
 // not been acknowledged", back off, and after R2 give up.
 func (t *TCB) rtoExpired(now time.Duration) {
-	if t.state == StateSynSent || t.state == StateSynReceived || t.has(fFastOpen) {
+	if t.state == StateSynSent || t.state == StateSynReceived || t.has(fFastOpen) || t.synOut() {
 		t.synExpired(now)
 		return
 	}

@@ -249,3 +249,6 @@ func (t *TCB) Readable() int {
 // ReadEOF reports whether Read will never give anything more as things stand: the peer's FIN was reached,
 // or the receiving side was closed, and the queue is empty.
 func (t *TCB) ReadEOF() bool { return t.has(fRcvShut) && t.Readable() == 0 }
+
+// ReadShut reports whether nothing more will be queued for Read: the peer's FIN came, or CloseRead was called.
+func (t *TCB) ReadShut() bool { return t.has(fRcvShut) }

@@ -50,8 +50,21 @@ func generate(f family, seed uint64, version IPVersion) (*player, error) {
 		g := &gen{player: pl, rng: rng, fd: 4}
 		g.profile()
 		f.play(g)
-		g.do(lookEnd)
+		g.end()
 	})
+}
+
+// end ends the script, not so soon after a timer that it may be late on another kernel.
+func (g *gen) end() {
+	const quiet, step = 60 * time.Millisecond, 150 * time.Millisecond
+	for range 10 {
+		last := g.lines[len(g.lines)-1]
+		if !last.out || g.at-last.at > max(quiet, last.at/8) {
+			break
+		}
+		g.wait(step)
+	}
+	g.do(lookEnd)
 }
 
 // profile draws what the peer negotiates.
@@ -127,7 +140,7 @@ func (g *gen) stamp(old int) string {
 	if !g.ts {
 		return ""
 	}
-	return fmt.Sprintf("nop,nop,TS val %d ecr @", 100+int(g.at/time.Millisecond)-old)
+	return fmt.Sprintf("nop,nop,TS val %d ecr @", uint32(100+int(g.at/time.Millisecond)-old))
 }
 
 // options writes an option list, nothing if it is empty.
@@ -217,14 +230,16 @@ func (g *gen) established() {
 		g.segment("S.", 0, 0, 1, 65535, strings.Trim(g.synOptions(), " <>"))
 		g.nxt = 1
 		g.pause(10, 20)
-		return
+	} else {
+		g.listen()
+		g.bindListen()
+		g.syn()
+		g.pause(10, 20)
+		g.send(".", 0)
+		g.say("accept4(3, ..., ..., SOCK_NONBLOCK)")
 	}
-	g.listen()
-	g.bindListen()
-	g.syn()
-	g.pause(10, 20)
-	g.send(".", 0)
-	g.say("accept4(3, ..., ..., SOCK_NONBLOCK)")
+	// How much a write takes depends on how the kernel keeps it.
+	g.say("setsockopt(%d, SOL_SOCKET, SO_SNDBUF, [200000], 4)", g.fd)
 }
 
 // connect begins an active open.

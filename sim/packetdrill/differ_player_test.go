@@ -262,8 +262,9 @@ func (p *player) info() {
 		return
 	}
 	info, err := p.r.k.TCPInfo(f.fd)
-	if err != nil {
-		return
+	const closed, listening = 7, 10
+	if state := info["tcpi_state"]; err != nil || state == closed || state == listening {
+		return // what it says of no connection means nothing
 	}
 	var b strings.Builder
 	for _, name := range infoFields() {

@@ -227,3 +227,17 @@ func report(t *testing.T, list []*sample) {
 		t.Logf("%s: %d scripts, %d differ, %d do not count", fam, c[0], c[1], c[2])
 	}
 }
+
+func TestDifferOne(t *testing.T) {
+	for _, f := range strings.Fields(os.Getenv("DIFFER_ONE")) {
+		src, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := strings.SplitN(strings.TrimSuffix(filepath.Base(f), ".pkt"), "-", 3)
+		s := &sample{name: parts[0] + "-" + parts[1], version: IPVersion(parts[2]), text: string(src)}
+		_, _ = fmt.Sscan(parts[1], &s.seed)
+		s.compare()
+		t.Logf("%v", s.err)
+	}
+}

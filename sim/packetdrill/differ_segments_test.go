@@ -83,7 +83,7 @@ func (g *gen) anySegment() {
 			val = 0
 		}
 		if !g.one(6) {
-			opts = append(opts, fmt.Sprintf("nop,nop,TS val %d ecr %d", val, ecr))
+			opts = append(opts, fmt.Sprintf("nop,nop,TS val %d ecr %d", uint32(val), ecr))
 		}
 	}
 	text := fmt.Sprintf("< %s ", flags)
@@ -156,7 +156,7 @@ func playReceiver(g *gen) {
 	base := 0
 	const pool = 14
 	next := 0
-	if g.one(4) {
+	if g.one(15) {
 		g.say("setsockopt(%d, SOL_SOCKET, SO_RCVBUF, [%d], 4)", g.fd, pick(g, 4096, 10000))
 	}
 	for range 6 + g.rng.IntN(16) {

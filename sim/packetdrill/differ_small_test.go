@@ -206,9 +206,6 @@ func playTimers(g *gen) {
 // playICMP has errors about what the kernel sent.
 func playICMP(g *gen) {
 	g.state(pick(g, "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "ESTABLISHED", "ESTABLISHED", "FIN-WAIT-1", "LAST-ACK"))
-	if g.one(4) {
-		g.say("setsockopt(%d, SOL_IP, IP_RECVERR, [1], 4)", g.fd)
-	}
 	data := g.synced && g.top > 0
 	if data && g.one(2) {
 		g.write(pick(g, 100, 1000, 3000, 10000))
@@ -313,7 +310,7 @@ func playListener(g *gen) {
 		if g.one(5) {
 			g.do(lookPoll)
 		}
-		g.pause(0, 0, 10, 30, 400)
+		g.pause(30, 30, 40, 70, 430)
 	}
 	for range 3 {
 		g.say("accept4(3, ..., ..., SOCK_NONBLOCK)")

@@ -148,11 +148,11 @@ func describeTCP(c *conn, p *packet) tcpSpec {
 		t.ack = c.remoteToScript(p.ack, p.flags)
 	}
 	t.seq.start = c.toScript(p.seq, p.flags&flagSYN != 0)
-	if !c.localKnown || c.restarted {
+	switch syn := p.flags&flagSYN != 0; {
+	case syn && (!c.localKnown || c.restarted):
+		t.seq.start = 0 // as every script numbers it
+	case !c.localKnown:
 		t.seq.start = p.seq
-		if p.flags&flagSYN != 0 {
-			t.seq.start = 0 // as every script numbers it
-		}
 	}
 	t.seq.length = len(p.data)
 	t.seq.end = t.seq.start + uint32(len(p.data))

@@ -318,7 +318,7 @@ func (k *stackKernel) Poll(fd int, events PollEvents) (PollEvents, error) {
 	if hungUp {
 		got |= PollHup
 	}
-	if c := d.Conn(); c != nil && d.Listener() == nil && d.PeerClosed() {
+	if c := d.Conn(); c != nil && d.Listener() == nil && d.ReadShut() {
 		got |= events & PollRdHup
 	}
 	return got, nil
