@@ -254,8 +254,13 @@ func (t *TCB) ackSent() {
 			a.ato = t.env.cfg.DelackMin
 		}
 	}
-	a.pending, a.held = 0, 0
+	a.pending = 0
 	t.disarm(TimerDelayedAck)
+	if t.ooo != nil && t.ooo.nold > 0 {
+		t.ooo.nold = 0 // this was the one before; what came since is still held back
+		return
+	}
+	a.held = 0
 	t.disarmCompress()
 }
 

@@ -19,6 +19,8 @@ type extra struct {
 	reo  reoWindow
 	rexm uint64 // bytes retransmitted
 
+	tlpEnd Seq // TLP.end_seq of RFC 8985, with rackTLP
+
 	dsacks uint16 // duplicates that the peer reported
 	early  uint16 // segments received out of order
 

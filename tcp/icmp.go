@@ -50,6 +50,24 @@ func (k ICMPKind) errorOf(v6 bool) Error {
 	return 0
 }
 
+// abandons reports whether the error makes a listener forget a connection that is being opened: what Linux takes for
+// fatal there, which is not the same for IPv4 and IPv6.
+func (e *ICMPError) abandons(v6 bool) bool {
+	switch e.Kind {
+	case ICMPParamProblem:
+		return true
+	case ICMPPortUnreach, ICMPAdminProhibited:
+		return v6
+	case ICMPNetUnreach:
+		return !v6 && e.Code == 0
+	case ICMPHostUnreach:
+		return !v6 && e.Code == 1
+	case ICMPTimeExceeded:
+		return !v6
+	}
+	return false
+}
+
 // ICMP handles an ICMP error. One that quotes a segment not in flight is not believed (RFC 5927 §4.1). A
 // connection being opened ends; any other remembers the error (SoftErr) and goes on: like Linux, for hard
 // errors too, since nobody can tell who sent them (RFC 9293 §3.9.2.2, MUST-54 to MUST-56).
@@ -67,6 +85,9 @@ func (t *TCB) ICMP(now time.Duration, e ICMPError) {
 	}
 	if e.Kind == ICMPPacketTooBig {
 		t.pathMTU(now, e.MTU)
+		return
+	}
+	if t.state == StateSynReceived && t.has(fPassive) && !t.has(fFastOpen) && !e.abandons(t.has(fIPv6)) {
 		return
 	}
 	if t.state == StateSynSent || t.state == StateSynReceived && (e.Seq == t.snd.iss || !t.has(fPassive)) {
@@ -95,12 +116,14 @@ func (t *TCB) pathMTU(now time.Duration, mtu int) {
 	if t.has(fIPv6) {
 		least = minPMTU6
 	}
+	if mtu < least && !t.has(fIPv6) {
+		t.softErr = ErrMessageSize // so small a path may never work
+	}
 	mtu = max(mtu, least)
 	if mtu >= int(t.mtu) {
 		return
 	}
 	t.mtu = uint16(mtu)
-	t.softErr = ErrMessageSize
 	t.syncMSS()
 	if t.state == StateSynSent || t.state == StateSynReceived {
 		return

@@ -146,6 +146,9 @@ func (t *TCB) establish(now time.Duration, in *Segment) {
 		t.snd.wnd <<= t.snd.scale
 	}
 	t.snd.max = max(t.snd.max, t.snd.wnd)
+	if t.has(fPassive) && !t.has(fFastOpen) {
+		t.snd.max = t.snd.wnd // as on Linux, where the connection begins with this segment
+	}
 	t.snd.wl1, t.snd.wl2 = in.Seq, in.Ack
 	if t.has(fFastOpen) {
 		t.fastOpenDone(now)

@@ -142,9 +142,6 @@ func (t *TCB) nagleHolds() bool {
 
 // outputNew gives the next segment of new data, or the FIN.
 func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
-	if t.packetsOut() == 0 {
-		t.restartAfterIdle(now)
-	}
 	n, fin, ok := t.next(now)
 	if !ok {
 		return false
@@ -176,7 +173,8 @@ func (t *TCB) endsRecord(seq Seq) bool {
 }
 
 // restartAfterIdle shrinks the window of a connection that has been idle for longer than an RTO
-// (RFC 5681 §4.1).
+// (RFC 5681 §4.1). As on Linux that is looked at when new data is written, not when it is sent: data that waited
+// for the peer's window finds the congestion window as it was.
 func (t *TCB) restartAfterIdle(now time.Duration) {
 	if t.env.cfg.SlowStartAfterIdle != On {
 		return
@@ -193,11 +191,16 @@ func (t *TCB) restartAfterIdle(now time.Duration) {
 func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Cause) {
 	seq := t.snd.nxt
 	var flags Flags
-	s := txSeg{sent: now, seq: seq, end: seq.Add(uint32(n))}
+	s := txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: seq.Add(uint32(n))}
 	t.header(now, out, seq, 0, why)
 	if n > 0 {
 		t.dataSent(now)
 		if t.x.snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.snd.psh || t.endsRecord(s.end) {
+			flags |= PSH
+			s.marks |= markPSH
+		}
+		if t.has(fPushNext) && why != CauseProbe {
+			t.flags &^= fPushNext
 			flags |= PSH
 			s.marks |= markPSH
 		}
@@ -362,7 +365,7 @@ func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why
 		out.Flags |= FIN
 	}
 	s.marks |= markEver
-	s.sent = now
+	s.sent, s.nth = now, t.total.segsIn
 	if why != CauseRetransmitTLP {
 		t.countRetransmit(now, s)
 	}
@@ -380,7 +383,7 @@ func (t *TCB) countRetransmit(now time.Duration, s *txSeg) {
 		s.marks |= markRetrans
 		r.retrans++
 	}
-	r.again, r.againNxt = s.end, t.snd.nxt
+	r.again = s.end
 	if !r.stamped {
 		r.stamped, r.rexmitAt = true, now
 	}
@@ -406,6 +409,7 @@ func (t *TCB) outputProbe(now time.Duration, out *Segment) bool {
 		if n > 0 {
 			out.Flags |= PSH
 			t.txq()[t.packetsOut()-1].marks |= markPSH
+			t.set(fPushNext, n < min(left, t.currentMSS()) && t.env.cfg.GSOMaxSegs == 1)
 		}
 		t.probesOut, t.backoff = 0, 0
 		t.flags &^= fSentNew // the retransmission timer watches over it, no tail loss probe

@@ -6,10 +6,10 @@ import "time"
 
 // rackState is the part of RACK that lives as long as the connection.
 type rackState struct {
-	sent   time.Duration // RACK.xmit_ts
-	rtt    time.Duration // RACK.rtt
-	end    Seq           // RACK.end_seq
-	tlpEnd Seq           // TLP.end_seq, with rackTLP
+	sent time.Duration // RACK.xmit_ts
+	rtt  time.Duration // RACK.rtt
+	nth  uint32        // txSeg.nth of that
+	end  Seq           // RACK.end_seq
 }
 
 // rackFlags are yes-or-no state of RACK and of tail loss probes.
@@ -20,7 +20,6 @@ const (
 	rackReordSeen                        // RACK.reordering_seen
 	rackTLP                              // a tail loss probe is in flight
 	rackTLPRetrans                       // TLP.is_retrans
-	rackRexmit                           // what was delivered last, in the order of sending, was a retransmission
 )
 
 // reoWindow is by what RACK's reordering window is larger than it begins with, for having been too small.
@@ -43,20 +42,9 @@ func (t *TCB) rackAdvance(s *txSeg, now time.Duration) {
 	}
 	t.rackFlags |= rackAdvanced
 	t.rack.rtt = rtt
-	if sentAfter(s.sent, t.rack.sent, s.end, t.rack.end) {
-		t.rack.sent, t.rack.end = s.sent, s.end
-		t.rackFlags &^= rackRexmit
-		if s.is(markEver) {
-			t.rackFlags |= rackRexmit
-		}
+	if sentAfter(s.sent, t.rack.sent, s.nth, t.rack.nth, s.end, t.rack.end) {
+		t.rack.sent, t.rack.nth, t.rack.end = s.sent, s.nth, s.end
 	}
-}
-
-// sentBeforeIt reports whether the latest segment delivered was new data that had left before the retransmission s
-// did, in the same instant. Numbers break a tie of two segments of one kind only (RFC 8985 §6.1); in virtual time
-// an instant can be long.
-func (t *TCB) sentBeforeIt(s *txSeg) bool {
-	return s.is(markRetrans) && s.sent == t.rack.sent && t.rackFlags&rackRexmit == 0 && t.rack.end.AtOrBefore(t.rec.againNxt)
 }
 
 // rackReoWnd returns the reordering window (step 4): nothing while no reordering was seen and losses are
@@ -92,7 +80,7 @@ func (t *TCB) rackDetectLoss(now time.Duration) (wait time.Duration) {
 		if s.is(markSACKed) || s.is(markLost) && !s.is(markRetrans) {
 			continue
 		}
-		if !sentAfter(t.rack.sent, s.sent, t.rack.end, s.end) || t.sentBeforeIt(s) {
+		if !sentAfter(t.rack.sent, s.sent, t.rack.nth, s.nth, t.rack.end, s.end) {
 			if !s.is(markEver) {
 				break // all behind were sent later, or are retransmissions sent later still
 			}

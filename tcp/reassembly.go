@@ -20,6 +20,8 @@ type oooQueue struct {
 	size  int      // memory, with Params.Wire
 	sack  [4]Range // blocks to report, the latest first (RFC 2018 §4)
 	nsack int
+	old   [4]Range // with nold: the blocks of the ACK that must leave before what arrived last is reported
+	nold  int
 }
 
 func (q *oooQueue) len() int { return len(q.segs) }
@@ -62,9 +64,20 @@ func (t *TCB) outOfOrder(now time.Duration, in *Segment) {
 		t.growWindow(in.Payload.N)
 	}
 	if t.has(fSACK) {
-		q.report(Range{in.Seq, in.End()})
+		r := Range{in.Seq, in.End()}
+		if t.ack.held > 0 && q.place(r) >= sackBlocksExpected {
+			q.old, q.nold = q.sack, q.nsack
+			t.ack.now(CauseDupAck)
+			t.ack.held = 0
+			t.disarmCompress()
+		}
+		q.report(r)
 	}
 }
+
+// sackBlocksExpected is how many blocks one ACK reports reliably, the ACK that was held back among them: before a
+// third appears it must leave, as Linux has it.
+const sackBlocksExpected = 2
 
 // insertOOO puts seg where it belongs, retaining its payload. Where it overlaps what is there, what came
 // first stays at the left and what is covered completely goes; the overlap is reported as a duplicate.
@@ -230,6 +243,24 @@ func (q *oooQueue) report(r Range) {
 	q.nsack = n + 1
 }
 
+// place returns which block r belongs to; nsack: to none.
+func (q *oooQueue) place(r Range) int {
+	for i, b := range q.sack[:q.nsack] {
+		if !r.Start.After(b.End) && !b.Start.After(r.End) {
+			return i
+		}
+	}
+	return q.nsack
+}
+
+// blocks are those that the next ACK reports.
+func (q *oooQueue) blocks() []Range {
+	if q.nold > 0 {
+		return q.old[:q.nold]
+	}
+	return q.sack[:q.nsack]
+}
+
 // forget drops the blocks below nxt.
 func (q *oooQueue) forget(nxt Seq) {
 	n := 0
@@ -275,7 +306,7 @@ func (t *TCB) numSACKs() int {
 		n++
 	}
 	if t.ooo != nil && t.has(fSACK) {
-		n += t.ooo.nsack
+		n += len(t.ooo.blocks())
 	}
 	if t.has(fTS) {
 		return min(n, 3)
@@ -292,7 +323,7 @@ func (t *TCB) fillSACK(o *Options) {
 		n = 1
 	}
 	if t.ooo != nil && t.has(fSACK) {
-		n += copy(o.SACK[n:], t.ooo.sack[:t.ooo.nsack])
+		n += copy(o.SACK[n:], t.ooo.blocks())
 	}
 	if t.has(fTS) {
 		n = min(n, 3)

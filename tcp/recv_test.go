@@ -384,10 +384,16 @@ func TestAckCompression(t *testing.T) {
 	c.tcb.ack.quick, c.tcb.ack.dups = 0, 3
 	c.in(seg{flags: ACK, seq: 30001, ack: 1, len: 1000})
 	c.wantIdle("held back")
-	c.in(seg{flags: ACK, seq: 32001, ack: 1, len: 1000})
+	c.in(seg{flags: ACK, seq: 31001, ack: 1, len: 1000})
 	c.wantIdle("held back")
 	require.Equal(t, 500*time.Microsecond, c.timer(), "5% of the RTT")
 	c.wantCause("one for all", seg{flags: ACK, seq: 1, ack: 1}, CauseDupAck)
+	c.tcb.ack.dups = 3
+	c.in(seg{flags: ACK, seq: 32001, ack: 1, len: 1000})
+	c.wantIdle("held back")
+	c.in(seg{flags: ACK, seq: 35001, ack: 1, len: 1000})
+	c.wantCause("a third block lets out the ACK that was held back", seg{flags: ACK, seq: 1, ack: 1}, CauseDupAck)
+	c.wantIdle("and is held back itself")
 	require.NotZero(t, c.stats.TCPAckCompressed.Load())
 }
 

@@ -10,6 +10,7 @@ import (
 type txSeg struct {
 	sent     time.Duration // when it was sent last
 	seq, end Seq           // end counts SYN and FIN
+	nth      uint32        // how many segments had arrived then: the order of what was sent at the same time
 	marks    txMarks
 	why      Cause // with markLost: how that became known
 }
@@ -31,8 +32,15 @@ const (
 func (s *txSeg) is(m txMarks) bool { return s.marks&m == m }
 
 // sentAfter reports whether one transmission came after another (RFC 8985 §6.1, RACK_sent_after).
-func sentAfter(t1, t2 time.Duration, end1, end2 Seq) bool {
-	return t1 > t2 || t1 == t2 && end1.After(end2)
+// In virtual time much happens at once: what an earlier arrival let out was sent earlier.
+func sentAfter(t1, t2 time.Duration, n1, n2 uint32, end1, end2 Seq) bool {
+	if t1 != t2 {
+		return t1 > t2
+	}
+	if n := int32(n1 - n2); n != 0 {
+		return n > 0
+	}
+	return end1.After(end2)
 }
 
 // inFlight returns how many segments are thought to be in the network: sent, neither SACKed nor lost,
@@ -142,7 +150,6 @@ type recovery struct {
 	hint        Seq           // no lost entry to be sent again lies before
 	rexmitAt    time.Duration // when the first retransmission of this episode was sent; with stamped
 	again       Seq           // end of the segment retransmitted last
-	againNxt    Seq           // SND.NXT at that time
 	undoRetrans int           // retransmissions that may yet prove unnecessary; -1: none was made
 	prior       uint32        // cwnd when PRR began (RFC 6937)
 	delivered   uint32        // prr_delivered

@@ -104,7 +104,7 @@ func (t *TCB) dsackSeen(b Range, a *ackState) int {
 	dups := 1
 	if mss := max(int(t.mss), 1); n > mss {
 		dups = (n + mss - 1) / mss
-	} else if t.rackFlags&rackTLP != 0 && t.rack.tlpEnd == b.End {
+	} else if t.rackFlags&rackTLP != 0 && t.extra.tlpEnd == b.End {
 		a.info |= ackDSACKTLP
 	}
 	x := t.needExtra()

@@ -141,6 +141,7 @@ const (
 	fFastOpen                         // accepted by Fast Open, and the SYN-ACK is not acknowledged yet
 	fEOR                              // records were written (MSG_EOR)
 	fUrgentIn                         // urgent text was announced and not passed by the user
+	fPushNext                         // the next new segment carries PSH: a probe took the head of its text
 	fReset                            // extra.rst is to be sent before anything else
 	fWritePending                     // a writer waits for the connection to open
 )

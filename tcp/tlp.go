@@ -54,14 +54,14 @@ func (t *TCB) tlpSent(now time.Duration, retrans bool) {
 	if retrans {
 		t.rackFlags |= rackTLPRetrans
 	}
-	t.rack.tlpEnd = t.snd.nxt
+	t.needExtra().tlpEnd = t.snd.nxt
 	t.env.stats.TCPLossProbes.Add(1)
 	t.armXmit(TimerRetransmit, now+t.rto)
 }
 
 // tlpAck detects by an ACK whether the probe repaired a loss, which must count as congestion (§7.4).
 func (t *TCB) tlpAck(a *ackState) {
-	end := t.rack.tlpEnd
+	end := t.extra.tlpEnd
 	if t.snd.una.Before(end) {
 		return
 	}

@@ -38,6 +38,9 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 		if t.notsentFull(false) && x.snd.fresh(t.snd.nxt, t.snd.end, goal) {
 			break
 		}
+		if t.packetsOut() == 0 && x.snd.fresh(t.snd.nxt, t.snd.end, goal) {
+			t.restartAfterIdle(now)
+		}
 		room := (int(t.sndLimit) - queued + mss - 1) / mss * mss // the last segment may be full
 		left := x.snd.left(t.snd.nxt, t.snd.end, goal)
 		k := x.snd.write(t.env.alloc, t.snd.end, p[n:min(len(p), n+room, n+left)], goal, int(t.snd.end.Sub(t.snd.nxt)))

@@ -54,8 +54,8 @@ func generate(f family, seed uint64, version IPVersion) (*player, error) {
 	})
 }
 
-// end ends the script, not so soon after a timer that it may be late on another kernel.
-func (g *gen) end() {
+// calm waits until the last timer is so long ago that it may be late on another kernel.
+func (g *gen) calm() {
 	const quiet, step = 60 * time.Millisecond, 150 * time.Millisecond
 	for range 10 {
 		last := g.lines[len(g.lines)-1]
@@ -64,6 +64,12 @@ func (g *gen) end() {
 		}
 		g.wait(step)
 	}
+	g.learn()
+}
+
+// end ends the script.
+func (g *gen) end() {
+	g.calm()
 	g.do(lookEnd)
 }
 
@@ -334,6 +340,7 @@ func (g *gen) state(name string) {
 
 // look observes the connection.
 func (g *gen) look() {
+	g.calm()
 	g.do(lookPoll)
 	if g.one(2) {
 		g.do(lookInfo)

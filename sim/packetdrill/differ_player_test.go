@@ -262,8 +262,8 @@ func (p *player) info() {
 		return
 	}
 	info, err := p.r.k.TCPInfo(f.fd)
-	const closed, listening = 7, 10
-	if state := info["tcpi_state"]; err != nil || state == closed || state == listening {
+	const synSent, closed, listening = 2, 7, 10
+	if state := info["tcpi_state"]; err != nil || state == closed || state == listening || state == synSent {
 		return // what it says of no connection means nothing
 	}
 	var b strings.Builder

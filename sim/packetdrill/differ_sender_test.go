@@ -70,6 +70,8 @@ func playSender(g *gen) {
 	g.write(pick(g, 1000, 2500, 5000, 10000, 20000, 40000))
 	m.run(6 * time.Second)
 	if g.one(2) {
+		m.calm()
+		m.arrivals()
 		g.write(pick(g, 1000, 5000, 20000))
 		m.run(4 * time.Second)
 	}
@@ -280,6 +282,8 @@ func playRounds(g *gen) {
 	for range 1 + g.rng.IntN(4) {
 		g.write(pick(g, 100, 1000, 4000, 10000, 30000, 60000))
 		m.run(time.Duration(pick(g, 60, 150, 3000)) * time.Millisecond)
+		m.calm()
+		m.arrivals()
 		g.pause(0, 20, 300, 900)
 		g.do(lookInfo)
 	}
