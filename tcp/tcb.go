@@ -114,36 +114,36 @@ type totals struct {
 type tcbFlags uint32
 
 const (
-	fPassive     tcbFlags = 1 << iota // began in LISTEN (RFC 9293 MUST-11)
-	fIPv6                             // IP header of 40 bytes
-	fTS                               // timestamps on every segment (RFC 7323 §3)
-	fSACK                             // SACK permitted (RFC 2018)
-	fWScale                           // windows are scaled (RFC 7323 §2)
-	fFinQueued                        // the user closed the sending side: a FIN comes after the data
-	fFinSent                          // SND.NXT is beyond our FIN
-	fRcvShut                          // nobody will read (RCV_SHUTDOWN): the user, or the peer's FIN
-	fOrphan                           // the user closed the connection
-	fSndLocked                        // SO_SNDBUF was set: no autotuning
-	fRcvLocked                        // SO_RCVBUF was set: no autotuning
-	fNoSpace                          // a write did not fit: tell when there is room
-	fOOWSet                           // extra.oow means something
-	fCwndLimited                      // the congestion window stopped Output
-	fRun                              // snd.run means something
-	fSentNew                          // new data went out since Output last said false
-	fDSACK                            // dsack is to be reported
-	fTSRecent                         // ts.recent means something
-	fHaveSack                         // our peer has sent SACK blocks
-	fFinRcvd                          // RCV.NXT is beyond the peer's FIN
-	fUrgent                           // urgent text is being sent
-	fDetached                         // a stand-in took over in TIME-WAIT
-	fKeepalive                        // SO_KEEPALIVE
-	fSynRexmit                        // the SYN or SYN-ACK was sent more than once
-	fFastOpen                         // accepted by Fast Open, and the SYN-ACK is not acknowledged yet
-	fEOR                              // records were written (MSG_EOR)
-	fUrgentIn                         // urgent text was announced and not passed by the user
-	fPushNext                         // the next new segment carries PSH: a probe took the head of its text
-	fReset                            // extra.rst is to be sent before anything else
-	fWritePending                     // a writer waits for the connection to open
+	fPassive      tcbFlags = 1 << iota // began in LISTEN (RFC 9293 MUST-11)
+	fIPv6                              // IP header of 40 bytes
+	fTS                                // timestamps on every segment (RFC 7323 §3)
+	fSACK                              // SACK permitted (RFC 2018)
+	fWScale                            // windows are scaled (RFC 7323 §2)
+	fFinQueued                         // the user closed the sending side: a FIN comes after the data
+	fFinSent                           // SND.NXT is beyond our FIN
+	fRcvShut                           // nobody will read (RCV_SHUTDOWN): the user, or the peer's FIN
+	fOrphan                            // the user closed the connection
+	fSndLocked                         // SO_SNDBUF was set: no autotuning
+	fRcvLocked                         // SO_RCVBUF was set: no autotuning
+	fNoSpace                           // a write did not fit: tell when there is room
+	fOOWSet                            // extra.oow means something
+	fCwndLimited                       // the congestion window stopped Output
+	fRun                               // snd.run means something
+	fSentNew                           // new data went out since Output last said false
+	fDSACK                             // dsack is to be reported
+	fTSRecent                          // ts.recent means something
+	fHaveSack                          // our peer has sent SACK blocks
+	fFinRcvd                           // RCV.NXT is beyond the peer's FIN
+	fUrgent                            // urgent text is being sent
+	fDetached                          // a stand-in took over in TIME-WAIT
+	fKeepalive                         // SO_KEEPALIVE
+	fSynRexmit                         // the SYN or SYN-ACK was sent more than once
+	fFastOpen                          // accepted by Fast Open, and the SYN-ACK is not acknowledged yet
+	fEOR                               // records were written (MSG_EOR)
+	fUrgentIn                          // urgent text was announced and not passed by the user
+	fPushNext                          // the next new segment carries PSH: a probe took the head of its text
+	fReset                             // extra.rst is to be sent before anything else
+	fWritePending                      // a writer waits for the connection to open
 )
 
 func (t *TCB) has(f tcbFlags) bool { return t.flags&f != 0 }
