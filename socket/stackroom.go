@@ -5,6 +5,10 @@ package socket
 // path is a dozen frames deep. A new goroutine's stack of 2 KiB does not hold
 // them, and growing it copies every frame that is on it: the sooner the cheaper.
 // A goroutine that has grown already pays for a call and a comparison.
+//
+// Read does without: it mostly has nothing to send, and a server of net/http
+// starts a goroutine for each request that only reads (700 ns of the 9 µs that a
+// request takes, were its stack to grow).
 func growStack() { reserve(false) }
 
 // reserve has a frame of stackRoom bytes, of which it uses none unless asked to.

@@ -16,7 +16,6 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	growStack()
 	n, err := c.read(p)
 	if err != nil && err != io.EOF {
 		err = c.opError("read", err)
