@@ -316,6 +316,15 @@ func (r *receiver) payload(p *device.Packet, rest []byte) {
 		}
 		pl.Append(tcp.Piece{B: rest, Owner: p.HeadOwner})
 	}
+	if len(p.Frags[1].B) == 0 && pl.N == 0 { // the usual case, without moving pieces about
+		if f := &p.Frags[0]; len(f.B) > 0 {
+			pl.Pieces[0].B, pl.N = f.B, len(f.B)
+			if f.Owner != nil {
+				pl.Pieces[0].Owner = f.Owner
+			}
+		}
+		return
+	}
 	for i := range p.Frags {
 		if f := &p.Frags[i]; len(f.B) > 0 {
 			piece := tcp.Piece{B: f.B}

@@ -90,9 +90,12 @@ func (t *TCB) charge() int {
 		}
 		return n
 	}
-	n, pieces := t.Readable(), 0
+	n, pieces := 0, 0
 	if t.x != nil {
-		pieces = t.x.rcv.pieces.len()
+		n, pieces = t.x.rcv.bytes, t.x.rcv.pieces.len()
+	}
+	if n == 0 && t.ooo == nil {
+		return 0
 	}
 	if t.ooo != nil {
 		n += t.ooo.bytes
@@ -137,8 +140,7 @@ func (t *TCB) offer() uint32 {
 	}
 	free = min(free, int(t.rcv.ssthresh))
 	if t.rcv.scale > 0 {
-		unit := 1 << t.rcv.scale
-		return uint32((free + unit - 1) / unit * unit)
+		return scaledUp(uint32(free), t.rcv.scale)
 	}
 	wnd := int(t.rcv.wnd)
 	switch {
@@ -150,6 +152,12 @@ func (t *TCB) offer() uint32 {
 	return uint32(max(wnd, 0))
 }
 
+// scaledUp rounds wnd up to what can be said with a shift of scale.
+func scaledUp(wnd uint32, scale uint8) uint32 {
+	scale &= 15
+	return (wnd + 1<<scale - 1) >> scale << scale
+}
+
 // selectWindow decides on the window of the segment being sent and returns its window field. "The total of
 // RCV.NXT and RCV.WND should not be reduced" (RFC 9293 §3.10.7.4): an offer is not taken back (SHLD-14),
 // except that a segment for which there was no memory at all closes the window.
@@ -159,8 +167,7 @@ func (t *TCB) selectWindow() uint16 {
 		if wnd == 0 {
 			t.env.stats.TCPWantZeroWindowAdv.Add(1)
 		}
-		unit := uint32(1) << t.rcv.scale
-		wnd = (left + unit - 1) / unit * unit
+		wnd = scaledUp(left, t.rcv.scale)
 	}
 	wnd = min(wnd, 65535<<t.rcv.scale)
 	t.rcv.wnd, t.rcv.wup = wnd, t.rcv.nxt
