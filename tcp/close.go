@@ -89,6 +89,21 @@ func (t *TCB) Close(now time.Duration) {
 	t.queueFIN(now)
 	if t.state == StateFinWait2 {
 		t.orphanFinWait2(now)
+		return
+	}
+	t.countOrphan(now)
+}
+
+// countOrphan enters t among the stack's orphans. One too many is reset instead of being looked after (Linux's
+// tcp_max_orphans): nobody waits for it, and it may take minutes.
+//
+// We differ: Linux sends the FIN first.
+func (t *TCB) countOrphan(now time.Duration) {
+	t.flags |= fCounted
+	if t.env.stats.orphans.Add(1) > int64(t.env.cfg.MaxOrphans) {
+		t.env.stats.TCPAbortOnMemory.Add(1)
+		t.queueReset()
+		t.toClosed(now)
 	}
 }
 

@@ -307,6 +307,42 @@ func TestOrphans(t *testing.T) {
 	})
 }
 
+// TestOrphanLimit: the stack looks after so many orphans and no more (tcp_max_orphans); what waits for nobody but the
+// peer's FIN or old segments is none.
+func TestOrphanLimit(t *testing.T) {
+	cfg := &Config{MaxOrphans: -1}
+	c := established(t, cfg, synOpts)
+	c.write(10)
+	c.next()
+	c.tcb.Close(c.now)
+	c.want("RST", seg{flags: RST | ACK, seq: 11, ack: 1})
+	c.wantState(StateClosed)
+	require.Equal(t, uint64(1), c.stats.TCPAbortOnMemory.Load())
+	require.Zero(t, c.stats.Orphans())
+
+	cfg = &Config{MaxOrphans: 1}
+	c = established(t, cfg, synOpts)
+	c.tcb.Close(c.now)
+	c.want("FIN", seg{flags: FIN | ACK, seq: 1, ack: 1})
+	require.Equal(t, 1, c.stats.Orphans())
+	c.tcb.Close(c.now)
+	require.Equal(t, 1, c.stats.Orphans(), "closed already")
+	c.in(seg{flags: ACK, seq: 1, ack: 2})
+	c.wantState(StateFinWait2)
+	require.Zero(t, c.stats.Orphans())
+
+	c = established(t, cfg, synOpts)
+	c.in(seg{flags: FIN | ACK, seq: 1, ack: 1})
+	c.next()
+	c.tcb.Close(c.now)
+	c.wantState(StateLastAck)
+	c.next()
+	require.Equal(t, 1, c.stats.Orphans())
+	c.in(seg{flags: ACK, seq: 2, ack: 2})
+	c.wantState(StateClosed)
+	require.Zero(t, c.stats.Orphans())
+}
+
 // TestOrphanFinWait2StandIn: the stand-in in FIN-WAIT-2.
 func TestOrphanFinWait2StandIn(t *testing.T) {
 	enter := func() (*conn, TimeWait) {

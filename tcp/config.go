@@ -61,6 +61,8 @@ type Config struct {
 	Retries2          int // tcp_retries2: timeouts before the connection dies; 15 (924.6 s at the least RTO)
 	OrphanRetries     int // tcp_orphan_retries: the same without an application; 0, which means 8
 
+	MaxOrphans int // tcp_max_orphans: connections of a stack without a user, beyond which close resets; 65536
+
 	FinTimeout  time.Duration // tcp_fin_timeout: an orphan's time in FIN-WAIT-2; 60 s
 	TimeWaitLen time.Duration // TIME-WAIT, 2 MSL (RFC 9293 §3.4.2); 60 s
 
@@ -148,7 +150,7 @@ func (c *Config) fillNumbers() {
 		{&c.AdvWinScale, 1}, {&c.AppWin, 31},
 		{&c.InitCwnd, 10}, {&c.InitRwnd, 0},
 		{&c.SynRetries, 6}, {&c.SynLinearTimeouts, 0}, {&c.SynackRetries, 5},
-		{&c.Retries1, 3}, {&c.Retries2, 15}, {&c.OrphanRetries, 0},
+		{&c.Retries1, 3}, {&c.Retries2, 15}, {&c.OrphanRetries, 0}, {&c.MaxOrphans, 65536},
 		{&c.KeepaliveProbes, 9},
 		{&c.Reordering, 3}, {&c.MaxReordering, 300}, {&c.Recovery, 1}, {&c.EarlyRetrans, 3}, {&c.FRTO, 2},
 		{&c.PingpongThr, 1}, {&c.CompSackNr, 44},

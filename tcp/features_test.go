@@ -104,6 +104,7 @@ var features = []struct {
 	{"close", "TIME-WAIT of 60 s", []string{"TestTimeWait", "TestTimeWaitEnds", "close/time_wait_ends.pkt", "close/time_wait_fin_again.pkt"}},
 	{"close", "timestamp-safe reuse of TIME-WAIT", []string{"close/time_wait_reuse.pkt", "timestamps/time_wait_reuse.pkt", "close/time_wait_old_syn.pkt", "socket.TestReuseOfTimeWait"}},
 	{"close", "orphans are bounded in time", []string{"TestOrphans", "TestOrphanFinWait2StandIn", "close/orphan_retries.pkt", "close/fin_wait_2_times_out.pkt"}},
+	{"close", "orphans are bounded in number", []string{"TestOrphanLimit"}},
 
 	// Listening
 	{"listen", "limits of the SYN queue and the accept queue", []string{"handshake/backlog_full.pkt", "socket.TestAcceptQueueOverflow", "socket.TestAcceptQueueMemory"}},

@@ -64,6 +64,10 @@ func (t *TCB) setState(now time.Duration, to State) {
 	case from.in(estab) && !to.in(estab):
 		t.env.stats.CurrEstab.Add(^uint64(0))
 	}
+	if t.has(fCounted) && to.in(1<<StateClosed|1<<StateTimeWait|1<<StateFinWait2) {
+		t.flags &^= fCounted
+		t.env.stats.orphans.Add(-1)
+	}
 	if to == StateClosed {
 		switch from {
 		case StateSynSent, StateSynReceived:

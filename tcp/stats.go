@@ -97,6 +97,7 @@ type Stats struct {
 	TCPDSACKIgnoredNoUndo     atomic.Uint64 `mib:"TcpExt"`
 	TCPAbortOnData            atomic.Uint64 `mib:"TcpExt"`
 	TCPAbortOnClose           atomic.Uint64 `mib:"TcpExt"`
+	TCPAbortOnMemory          atomic.Uint64 `mib:"TcpExt"` // close found more orphans than Config.MaxOrphans
 	TCPAbortOnTimeout         atomic.Uint64 `mib:"TcpExt"`
 	TCPAbortOnLinger          atomic.Uint64 `mib:"TcpExt"`
 	TCPReqQFullDoCookies      atomic.Uint64 `mib:"TcpExt"` // counted by the listener's owner
@@ -127,6 +128,7 @@ type Stats struct {
 	env atomic.Pointer[env] // of the latest connection
 
 	challengeSecond, allotted atomic.Int64
+	orphans                   atomic.Int64 // see Orphans
 }
 
 // Each calls yield for every counter in a fixed order with its group ("Tcp" or "TcpExt"), name and
@@ -146,6 +148,10 @@ func (s *Stats) Each(yield func(group, name string, n uint64) bool) {
 		}
 	}
 }
+
+// Orphans returns how many connections their users have closed that still have something to deliver: neither those in
+// TIME-WAIT count nor those in FIN-WAIT-2 (the "orphan" of Linux's /proc/net/sockstat).
+func (s *Stats) Orphans() int { return int(s.orphans.Load()) }
 
 // challengeAllowed takes one challenge ACK from what the whole stack may send in this second (RFC 5961
 // §7). limit < 0 means no limit.

@@ -185,6 +185,8 @@ func (c *Config) numberNamed(name string) *int {
 		return &c.Retries2
 	case "tcp_orphan_retries":
 		return &c.OrphanRetries
+	case "tcp_max_orphans":
+		return &c.MaxOrphans
 	case "tcp_keepalive_probes":
 		return &c.KeepaliveProbes
 	case "tcp_reordering":

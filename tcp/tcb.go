@@ -144,6 +144,7 @@ const (
 	fPushNext                          // the next new segment carries PSH: a probe took the head of its text
 	fReset                             // extra.rst is to be sent before anything else
 	fWritePending                      // a writer waits for the connection to open
+	fCounted                           // counts among the stack's orphans
 )
 
 func (t *TCB) has(f tcbFlags) bool { return t.flags&f != 0 }
