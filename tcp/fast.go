@@ -10,7 +10,7 @@ import "time"
 // calm reports whether nothing is the matter with the connection.
 func (t *TCB) calm() bool {
 	const want = fTS | fTSRecent | fSACK
-	const odd = fRcvShut | fOrphan | fDSACK | fUrgent | fUrgentIn | fFastOpen | fDetached | fEOR | fFinQueued | fReset
+	const odd = fRcvShut | fOrphan | fDSACK | fUrgent | fUrgentIn | fFastOpen | fDetached | fEOR | fFinQueued | fReset | fPushNext
 	return t.state == StateEstablished && t.flags&(want|odd) == want && t.caState == CAOpen &&
 		t.ecn == 0 && t.retransmits == 0 && t.rec == nil && t.ooo == nil && t.opt == nil && !t.env.full
 }
@@ -38,6 +38,9 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	}
 	if in.Ack != una || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {
 		t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
+	}
+	if t.nonagle&nagleMore != 0 && (acked > 0 || n == 0) {
+		t.nonagle &^= nagleMore
 	}
 	t.softErr, t.probesOut, t.lastRecv = 0, 0, now
 	if acked > 0 {
@@ -120,11 +123,11 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
 	n, end := int(t.snd.end.Sub(t.snd.nxt)), t.snd.end
 	if !t.calm() || t.force != 0 || t.flags&fRun != 0 || t.packetsOut() != 0 || n <= 0 || n > int(t.mss) ||
-		n < int(t.mss) && t.nonagle&(nagleCork|nagleMore) != 0 || now-t.lastSend > t.rto ||
+		n < int(t.mss) && t.nonagle&(nagleCork|nagleMore) != 0 ||
 		n > int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt)) {
 		return false
 	}
-	s := txSeg{sent: now, seq: t.snd.nxt, end: end}
+	s := txSeg{sent: now, nth: t.total.segsIn, seq: t.snd.nxt, end: end}
 	t.header(now, out, s.seq, 0, CauseNewData)
 	t.dataSent(now)
 	if t.x.snd.payload(t.env.alloc, s.seq, n, &out.Payload) || end == t.snd.psh {
@@ -154,11 +157,12 @@ func (t *TCB) quiet() bool {
 }
 
 // writeFast is Write for little with nothing waiting. It returns false when that is not the case.
-func (t *TCB) writeFast(p []byte) bool {
+func (t *TCB) writeFast(now time.Duration, p []byte) bool {
 	if t.state != StateEstablished || t.flags&fFinQueued != 0 || len(p) == 0 || len(p) >= min(int(t.mss), minChunk) ||
 		t.snd.una != t.snd.end || int(t.sndLimit) < len(p) || t.opt != nil || t.env.cfg.NotsentLowat != 0 || t.env.full {
 		return false
 	}
+	t.restartAfterIdle(now)
 	x := t.needX()
 	x.snd.run = t.snd.nxt
 	x.snd.write(t.env.alloc, t.snd.end, p, minChunk, 0)

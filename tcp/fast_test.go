@@ -76,7 +76,7 @@ func TestFastPathIsTaken(t *testing.T) {
 	p := newPipe(t)
 	p.connect()
 	var s Segment
-	require.True(t, p.a.writeFast(make([]byte, 100)))
+	require.True(t, p.a.writeFast(p.now, make([]byte, 100)))
 	require.True(t, p.a.outputFast(p.now, &s))
 	require.False(t, p.a.NeedsOutput())
 	require.False(t, p.a.Output(p.now, &s))
@@ -85,7 +85,7 @@ func TestFastPathIsTaken(t *testing.T) {
 	require.Equal(t, 100, s.Taken)
 	s.Payload.Release()
 
-	require.True(t, p.b.writeFast(make([]byte, 50)))
+	require.True(t, p.b.writeFast(p.now, make([]byte, 50)))
 	require.True(t, p.b.outputFast(p.now, &s), "the answer carries the ACK")
 	s.Into, s.Taken = nil, 0
 	require.True(t, p.a.inputFast(p.now, &s))

@@ -21,7 +21,7 @@ func (t *TCB) Flush() {
 }
 
 func (t *TCB) write(now time.Duration, p []byte, more bool) int {
-	if !more && t.writeFast(p) {
+	if !more && t.writeFast(now, p) {
 		return len(p)
 	}
 	if !t.state.in(canSend|1<<StateSynSent|1<<StateSynReceived) || t.has(fFinQueued) || len(p) == 0 {
