@@ -21,7 +21,8 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	wnd := uint32(in.Wnd) << t.snd.scale
 	if !t.calm() || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
 		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || n > t.receiveWindow() ||
-		in.Ack.Before(una) || in.Ack.After(t.snd.nxt) || wnd > t.snd.max || t.rackFlags&rackTLP != 0 {
+		in.Ack.Before(una) || in.Ack.After(t.snd.nxt) || wnd > t.snd.max || t.rackFlags&rackTLP != 0 ||
+		t.nonagle&nagleMore != 0 {
 		return false
 	}
 	acked, ok := t.acksWhole(in.Ack)
@@ -90,11 +91,12 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.takeRTT(now, now-first, now-last)
 	t.rackUpdateReoWnd()
 	t.setXmitTimer(now)
+	t.cong.Touch(now)
 	if limited := t.cong.IsLimited(); limited || t.alg() != nil {
 		before := t.cong.Cwnd
 		t.algorithm().OnAck(&t.cong, Ack{
 			Now: now, RTT: now - last, SRTT: t.rtt.SRTT(), Acked: uint32(n),
-			Una: t.snd.una, Nxt: t.snd.nxt, Limited: limited,
+			Una: t.snd.una, Nxt: t.snd.nxt, MSS: uint32(t.mss), Limited: limited,
 		})
 		if t.cong.Cwnd != before {
 			t.cwndChanged(now)
