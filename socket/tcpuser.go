@@ -286,11 +286,7 @@ func (c *TCPConn) closeNow() error {
 	c.mu.Unlock()
 	w.run()
 	c.s.kick(q, now)
-	// Let the peer see the end and close its side while everything is in the
-	// cache. Otherwise one who dials again and again is woken by the newest
-	// server before the older ones get to run, and hundreds of connections
-	// that are over pile up in a time slice.
-	c.s.yield()
+	c.s.letPeerClose()
 	return nil
 }
 
