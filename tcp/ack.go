@@ -357,22 +357,32 @@ func (t *TCB) congestionControl(a *ackState) {
 	case !t.mayRaise(a):
 		t.heldAck(a)
 	default:
-		t.cong.Touch(a.now)
-		limited := t.cong.IsLimited()
-		alg := t.alg()
-		if alg == nil {
-			if !limited {
-				break // nothing grows, and nothing is worth remembering yet
-			}
-			alg = t.algorithm()
-		}
-		alg.OnAck(&t.cong, Ack{
-			Now: a.now, RTT: a.rtt, SRTT: t.rtt.SRTT(), Acked: delivered,
-			Una: t.snd.una, Nxt: t.snd.nxt, MSS: uint32(t.mss), Limited: limited,
-		})
+		t.raise(a.now, a.rtt, delivered)
+		return
 	}
 	if t.cong.Cwnd != before {
 		t.cwndChanged(a.now)
+	}
+}
+
+// raise lets the algorithm enlarge the window, because so many segments were delivered.
+func (t *TCB) raise(now, rtt time.Duration, delivered uint32) {
+	t.cong.Touch(now)
+	limited := t.cong.IsLimited()
+	alg := t.alg()
+	if alg == nil {
+		if !limited {
+			return // nothing grows, and nothing is worth remembering yet
+		}
+		alg = t.algorithm()
+	}
+	before := t.cong.Cwnd
+	alg.OnAck(&t.cong, Ack{
+		Now: now, RTT: rtt, SRTT: t.rtt.SRTT(), Acked: delivered,
+		Una: t.snd.una, Nxt: t.snd.nxt, MSS: uint32(t.mss), Limited: limited,
+	})
+	if t.cong.Cwnd != before {
+		t.cwndChanged(now)
 	}
 }
 

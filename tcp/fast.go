@@ -40,9 +40,6 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	if in.Ack != una || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {
 		t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
 	}
-	if t.nonagle&nagleMore != 0 && (acked > 0 || n == 0) {
-		t.nonagle &^= nagleMore
-	}
 	t.softErr, t.probesOut, t.lastRecv = 0, 0, now
 	if acked > 0 {
 		t.ackFast(now, in.Ack, acked)
@@ -91,17 +88,7 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.takeRTT(now, now-first, now-last)
 	t.rackUpdateReoWnd()
 	t.setXmitTimer(now)
-	t.cong.Touch(now)
-	if limited := t.cong.IsLimited(); limited || t.alg() != nil {
-		before := t.cong.Cwnd
-		t.algorithm().OnAck(&t.cong, Ack{
-			Now: now, RTT: now - last, SRTT: t.rtt.SRTT(), Acked: uint32(n),
-			Una: t.snd.una, Nxt: t.snd.nxt, MSS: uint32(t.mss), Limited: limited,
-		})
-		if t.cong.Cwnd != before {
-			t.cwndChanged(now)
-		}
-	}
+	t.raise(now, now-last, uint32(n))
 }
 
 // textFast is inputText for text that is the next in order and fits.
