@@ -193,15 +193,20 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		}
 		return
 	}
-	if c.ln != nil && !c.ln.admits(c, seg) {
+	admitted := c.ln == nil || c.ln.admits(c, seg)
+	if !admitted && r.s.tcpConfig.Load().AbortOnOverflow != tcp.On {
 		c.mu.Unlock()
 		r.s.drop(p, DropTCPAcceptQueue)
 		return
 	}
 	now := c.at(r.now)
 	c.node.baton = int(c.node.queue) == r.queue
-	seg.Into = c.rd.into()
-	c.tcb.Input(now, seg)
+	if admitted {
+		seg.Into = c.rd.into()
+		c.tcb.Input(now, seg)
+	} else {
+		c.tcb.Refuse(now, seg)
+	}
 	if seg.Taken > 0 {
 		c.rd.filled(seg.Taken)
 	}

@@ -46,6 +46,7 @@ type ackState struct {
 	ecr        uint32        // timestamp echoed, with hasECR
 	hasECR     bool
 	hasAckAt   bool
+	window     bool // the send window changed
 }
 
 // Results of processing an ACK.
@@ -153,6 +154,7 @@ func (t *TCB) dubious(a *ackState) bool {
 func (t *TCB) oldAck(now time.Duration, in *Segment) ackResult {
 	far := uint32(min(uint64(t.snd.max), t.total.bytesAcked))
 	if in.Ack.Before(t.snd.una - Seq(far)) {
+		t.updateTSRecent(now, in) // Linux does before it challenges
 		return ackTooOld
 	}
 	if in.Opts.NSACK > 0 && t.has(fSACK) && t.packetsOut() > 0 {
@@ -170,7 +172,9 @@ func (t *TCB) ackNothingOut(a *ackState) {
 	if a.info&ackDSACK != 0 {
 		t.fastRetransAlert(a, 0)
 	}
-	t.ackProbe(a.now)
+	if a.info&(ackData|ackAdvanced) != ackData || a.window {
+		t.ackProbe(a.now) // text in order that acknowledges nothing new is not looked at for more, as on Linux
+	}
 	if t.rackFlags&rackTLP != 0 {
 		t.tlpAck(a)
 	}
@@ -198,6 +202,7 @@ func (t *TCB) updateWindow(now time.Duration, in *Segment, a *ackState) {
 	if wnd == t.snd.wnd {
 		return
 	}
+	a.window = true
 	t.snd.wnd = wnd
 	if wnd > t.snd.max {
 		t.snd.max = wnd

@@ -83,11 +83,11 @@ func (t *TCB) ICMP(now time.Duration, e ICMPError) {
 	if why == 0 {
 		return
 	}
-	if e.Kind == ICMPPacketTooBig {
-		t.pathMTU(now, e.MTU)
+	if t.state == StateSynReceived && t.has(fPassive) && !t.has(fFastOpen) && !e.abandons(t.has(fIPv6)) {
 		return
 	}
-	if t.state == StateSynReceived && t.has(fPassive) && !t.has(fFastOpen) && !e.abandons(t.has(fIPv6)) {
+	if e.Kind == ICMPPacketTooBig {
+		t.pathMTU(now, e.MTU)
 		return
 	}
 	if t.state == StateSynSent || t.state == StateSynReceived && (e.Seq == t.snd.iss || !t.has(fPassive)) {

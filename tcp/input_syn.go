@@ -47,8 +47,12 @@ func (t *TCB) inputSynSent(now time.Duration, in *Segment) {
 	// Fourth, check the SYN bit: "RCV.NXT is set to SEG.SEQ+1, IRS is set to SEG.SEQ."
 	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = in.Seq, in.Seq.Add(1), in.Seq.Add(1), in.Seq.Add(1)
 	t.takeSYNOptions(now, in)
-	if !t.has(fWScale) {
+	switch {
+	case t.has(fWScale):
+	case in.Flags&ACK != 0:
 		t.noScale()
+	default:
+		t.snd.scale = 0 // simultaneous open: as Linux has it, our windows go on as our SYN announced them
 	}
 	t.takeSYNWindow(in)
 	if in.Flags&ACK != 0 {

@@ -158,6 +158,7 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	t.sendNew(now, out, n, fin, why)
 	if probe {
 		t.tlpSent(now, false)
+		t.validateCwnd(now)
 		t.flags &^= fSentNew // no probe after the probe
 	}
 	return true

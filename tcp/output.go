@@ -211,6 +211,13 @@ func (t *TCB) answerReset(in *Segment) {
 	}
 }
 
+// Refuse answers in, the ACK that would end the handshake, with a reset, and ends the connection
+// (tcp_abort_on_overflow).
+func (t *TCB) Refuse(now time.Duration, in *Segment) {
+	t.answerReset(in)
+	t.toClosed(now)
+}
+
 func (t *TCB) outputReset(now time.Duration, out *Segment) {
 	rst := &t.extra.rst
 	*out = Segment{
@@ -242,6 +249,15 @@ func (t *TCB) newDataTried(now time.Duration, out *Segment) bool {
 	return t.outputRetransmit(now, out)
 }
 
+// validateCwnd tells the congestion window how much of it is used.
+func (t *TCB) validateCwnd(now time.Duration) {
+	t.cong.Validate(Usage{
+		Now: now, RTO: t.rto, Una: t.snd.una, Nxt: t.snd.nxt, Out: uint32(t.packetsOut()),
+		Limited: t.has(fCwndLimited) || t.inFlight() >= int(t.cong.Cwnd),
+		Shrink:  t.env.cfg.SlowStartAfterIdle == On && t.caState == CAOpen && !t.has(fNoSpace),
+	})
+}
+
 // outputDone is called when there is nothing more to send: it draws the conclusions of the burst.
 func (t *TCB) outputDone(now time.Duration) {
 	if t.rec != nil {
@@ -254,11 +270,7 @@ func (t *TCB) outputDone(now time.Duration) {
 		t.scheduleTLP(now, false)
 	}
 	if t.has(fSentNew) || t.has(fCwndLimited) {
-		t.cong.Validate(Usage{
-			Now: now, RTO: t.rto, Una: t.snd.una, Nxt: t.snd.nxt, Out: uint32(t.packetsOut()),
-			Limited: t.has(fCwndLimited) || t.inFlight() >= int(t.cong.Cwnd),
-			Shrink:  t.env.cfg.SlowStartAfterIdle == On && t.caState == CAOpen && !t.has(fNoSpace),
-		})
+		t.validateCwnd(now)
 	}
 	t.flags &^= fCwndLimited | fSentNew
 	if t.has(fNoSpace) && t.opt != nil && t.WriteSpace() > 0 { // TCP_NOTSENT_LOWAT: what was sent makes room

@@ -58,8 +58,7 @@ func generate(f family, seed uint64, version IPVersion) (*player, error) {
 func (g *gen) calm() {
 	const quiet, step = 60 * time.Millisecond, 150 * time.Millisecond
 	for range 10 {
-		last := g.lines[len(g.lines)-1]
-		if !last.out || g.at-last.at > max(quiet, last.at/8) {
+		if g.timer == 0 || g.at-g.timer > max(quiet, g.timer/8) {
 			break
 		}
 		g.wait(step)
@@ -97,7 +96,7 @@ func (g *gen) say(format string, args ...any) {
 // pause waits and learns.
 func (g *gen) pause(of ...int) {
 	g.ms(of...)
-	g.learn()
+	g.calm()
 }
 
 // learn follows the kernel's numbers.

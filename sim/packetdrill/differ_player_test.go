@@ -50,6 +50,8 @@ type player struct {
 	lines  []line
 	seen   []captured    // what left, for the driver to take
 	stamps []uint32      // timestamps of what left, as scripts call them
+	last   time.Duration // when the latest moment was played
+	timer  time.Duration // when something left last because time had passed
 	late   time.Duration // by how much the worst moment was late: real time is not exact
 }
 
@@ -151,6 +153,10 @@ func (p *player) collect() {
 		if c.err != nil {
 			text += " // " + c.err.Error()
 		}
+		const soon = 10 * time.Millisecond
+		if c.at-p.last > soon {
+			p.timer = c.at
+		}
 		p.lines = append(p.lines, line{c.at, text, true})
 	}
 	p.seen = append(p.seen, p.r.out...)
@@ -182,7 +188,7 @@ func (p *player) expectation(got *packet) string {
 // do makes a moment happen.
 func (p *player) do(text string) {
 	p.plan.moments = append(p.plan.moments, moment{p.at, text})
-	p.late = max(p.late, p.r.now()-p.at)
+	p.late, p.last = max(p.late, p.r.now()-p.at), p.at
 	switch text {
 	case lookInfo:
 		p.info()

@@ -16,7 +16,7 @@ const atOnce = 3 * time.Millisecond
 // long was waited is at most the time since the beginning.
 func slack(since, elapsed time.Duration) time.Duration {
 	const least, enough = 12 * time.Millisecond, 40 * time.Millisecond
-	return max(least, since/8, min(elapsed/8, enough))
+	return max(least, min(since/8, 4*enough), min(elapsed/8, enough))
 }
 
 // script writes what a kernel did with a plan as a script that expects it.
@@ -31,20 +31,23 @@ func (p *player) script(comment string) (text string, tie bool) {
 	for _, h := range p.plan.header {
 		b.WriteString(h + "\n")
 	}
-	var prev time.Duration // of the event before
+	var prev, out time.Duration // of the event before, and of the packet before
 	for i, l := range p.lines {
 		at, when := l.at, short(l.at)
 		switch since := l.at - prev; {
 		case l.out && since <= atOnce:
 			at, when = prev, "+0"
 		case l.out:
-			s := slack(since, at)
+			s := slack(at-out, at)
 			at = at.Round(time.Millisecond)
 			when = fmt.Sprintf("+%s~+%s", short(max(at-s-prev, 0)), short(at+s-prev))
 			tie = tie || p.tied(i, s)
 		}
 		fmt.Fprintf(&b, "%-6s %s\n", when, l.text)
 		prev = max(at, prev)
+		if l.out {
+			out = at
+		}
 	}
 	return b.String(), tie
 }

@@ -121,7 +121,7 @@ func playClose(g *gen) {
 func (g *gen) closeStep() {
 	switch g.rng.IntN(14) {
 	case 0, 1:
-		g.write(pick(g, 1, 500, 1000, 5000, 30000))
+		g.write(pick(g, 1, 500, 1000, 5000, 10000))
 	case 2:
 		g.read(pick(g, 1, 100, 10000))
 	case 3:

@@ -43,7 +43,6 @@ func (g *gen) oddOptions() string {
 			"bytes 0x1e00", "bytes 0x1e01", "bytes 0x05", "bytes 0x0504aabb", "bytes 0x1c04ffff", "bytes 0x2204aabb", "bytes 0xfd0aaabbccdd00112233"))
 	}
 	text := strings.Join(list, ",")
-	const room = 40
 	if _, err := Parse("", "0 < S 0:0(0) win 10"+options(text)); err != nil {
 		return "mss 1000"
 	}
@@ -63,7 +62,7 @@ func playHandshake(g *gen) {
 			g.anySegment()
 			g.pause(10)
 		}
-		g.segment("S"+pick(g, "", "", "E", "EW")+".", 0, 0, 1, win, opts)
+		g.segment("S"+pick(g, "", "", "E", "W")+".", 0, 0, 1, win, opts)
 	} else {
 		g.listen()
 		if g.one(5) {
@@ -93,6 +92,7 @@ func playHandshake(g *gen) {
 	if g.active {
 		g.fd = 3
 	}
+	g.say("setsockopt(%d, SOL_SOCKET, SO_SNDBUF, [200000], 4)", g.fd)
 	g.do(lookInfo)
 	g.pause(0, 20)
 	g.write(pick(g, 10, 1000, 3000, 10000))
