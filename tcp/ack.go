@@ -154,7 +154,9 @@ func (t *TCB) dubious(a *ackState) bool {
 func (t *TCB) oldAck(now time.Duration, in *Segment) ackResult {
 	far := uint32(min(uint64(t.snd.max), t.total.bytesAcked))
 	if in.Ack.Before(t.snd.una - Seq(far)) {
-		t.updateTSRecent(now, in) // Linux does before it challenges
+		if t.state == StateEstablished && in.SeqLen() == 0 && in.Seq == t.rcv.nxt && in.Flags&^PSH == ACK {
+			t.updateTSRecent(now, in) // Linux predicts such a segment before it looks at the ACK
+		}
 		return ackTooOld
 	}
 	if in.Opts.NSACK > 0 && t.has(fSACK) && t.packetsOut() > 0 {

@@ -50,6 +50,8 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 			// "forced push": the receiver should not wait for the end of a large write.
 			x.snd.pushLast()
 			t.snd.shov = t.snd.end
+		} else if k == left && n == len(p) && !more {
+			x.snd.pushLast() // whatever is written next begins another run
 		}
 	}
 	if n < len(p) {
