@@ -73,7 +73,7 @@ var features = []struct {
 	// Flow control
 	{"flow", "window scaling", []string{"window/scaled.pkt", "handshake/passive_wscale_only.pkt", "handshake/passive_wscale_too_great.pkt"}},
 	{"flow", "silly windows avoided by the sender", []string{"TestSillyWindowSender", "window/silly_sender.pkt"}},
-	{"flow", "silly windows avoided by the receiver", []string{"TestSillyWindowReceiver", "window/reopened.pkt"}},
+	{"flow", "silly windows avoided by the receiver", []string{"TestSillyWindowReceiver", "TestSillyWindowReceiverScaled", "window/reopened.pkt"}},
 	{"flow", "zero-window probes with backoff", []string{"TestZeroWindow", "TestProbesUnanswered", "window/probe.pkt", "window/probe_backoff.pkt", "window/probe_answered.pkt", "window/probe_unanswered.pkt"}},
 	{"flow", "receive buffers that size themselves", []string{"TestReceiveAutotuning", "TestReceiveMemoryIsBounded"}},
 	{"flow", "an advertised edge never shrinks", []string{"window/advertised.pkt", "window/clamp_later.pkt", "TestRandomSegments"}},
@@ -102,7 +102,7 @@ var features = []struct {
 	{"close", "half-close in every order", []string{"TestCloseOrders", "TestHalfClose", "sim/peer.TestCloseOrders", "close/half_close.pkt", "close/half_close_of_peer.pkt", "close/simultaneous.pkt", "close/shutdown_both.pkt"}},
 	{"close", "FIN with data", []string{"close/fin_with_data_from_peer.pkt", "close/data_with_last_fin.pkt", "close/with_data_queued.pkt"}},
 	{"close", "TIME-WAIT of 60 s", []string{"TestTimeWait", "TestTimeWaitEnds", "close/time_wait_ends.pkt", "close/time_wait_fin_again.pkt"}},
-	{"close", "timestamp-safe reuse of TIME-WAIT", []string{"close/time_wait_reuse.pkt", "timestamps/time_wait_reuse.pkt", "close/time_wait_old_syn.pkt", "socket.TestReuseOfTimeWait"}},
+	{"close", "timestamp-safe reuse of TIME-WAIT", []string{"close/time_wait_reuse.pkt", "timestamps/time_wait_reuse.pkt", "close/time_wait_old_syn.pkt", "timestamps/time_wait_old_timestamp.pkt", "socket.TestReuseOfTimeWait"}},
 	{"close", "orphans are bounded in time", []string{"TestOrphans", "TestOrphanFinWait2StandIn", "close/orphan_retries.pkt", "close/fin_wait_2_times_out.pkt"}},
 	{"close", "orphans are bounded in number", []string{"TestOrphanLimit"}},
 

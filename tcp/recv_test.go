@@ -249,6 +249,47 @@ func TestSillyWindowReceiver(t *testing.T) {
 	}
 }
 
+// TestSillyWindowReceiverScaled: with scaling a window that was closed opens by a sixteenth of the buffer and a segment
+// at least, and at once when there is so much.
+func TestSillyWindowReceiverScaled(t *testing.T) {
+	c := newConn(t, nil)
+	c.tcb.SetRcvBuf(400_000)
+	c.tcb.Connect(c.now, &c.p)
+	c.want("SYN", seg{flags: SYN})
+	c.in(seg{flags: SYN | ACK, ack: 1, wnd: 65535, opts: Options{HasMSS: true, MSS: 1000, HasWScale: true}})
+	c.want("ACK", seg{flags: ACK, seq: 1, ack: 1})
+	require.Positive(t, c.tcb.rcv.scale)
+	seq, small := 1, 0
+	for left := 1; left > 0; {
+		require.Less(t, seq, 1_000_000, "the window closes some time")
+		n := min(1000, max(left, 1))
+		c.in(seg{flags: ACK, seq: seq, ack: 1, len: n})
+		seq += n
+		s, ok := c.next()
+		for i := 0; !ok; i++ {
+			require.Less(t, i, 100, "an ACK comes some time")
+			c.timer()
+			s, ok = c.next()
+		}
+		left = s.ack + int(c.last.Wnd)<<c.tcb.rcv.scale - seq
+		if left < 1000 && left > 0 {
+			small++
+		}
+	}
+	require.LessOrEqual(t, small, 1, "what was promised is kept, but nothing small is promised")
+	read, buf := 0, make([]byte, 500)
+	for {
+		n := c.tcb.Read(c.now, buf)
+		require.Positive(t, n, "the window opens before all is read")
+		read += n
+		if _, ok := c.next(); ok {
+			break
+		}
+	}
+	require.GreaterOrEqual(t, int(c.last.Wnd)<<c.tcb.rcv.scale, 400_000/2/16)
+	require.LessOrEqual(t, read, 400_000/2/8)
+}
+
 // TestWindowIsUnsigned: MUST-1.
 func TestWindowIsUnsigned(t *testing.T) {
 	c := established(t, &Config{InitCwnd: 200}, Options{HasMSS: true, MSS: 1000})
