@@ -68,16 +68,23 @@ func (c *TCPConn) tryRead(p []byte) (n int, done bool, err error) {
 	if n = c.tcb.Read(c.recent(), p); n > 0 {
 		return n, true, nil
 	}
+	done, err = c.atEnd()
+	return 0, done, err
+}
+
+// atEnd reports whether there is nothing to wait for when there is nothing to
+// read, and why.
+func (c *TCPConn) atEnd() (bool, error) {
 	if c.tcb.PeerClosed() {
-		return 0, true, io.EOF
+		return true, io.EOF
 	}
 	if err := c.takeError(); err != nil {
-		return 0, true, os.NewSyscallError("read", err)
+		return true, os.NewSyscallError("read", err)
 	}
 	if c.tcb.ReadEOF() || c.detached || c.tcb.State() == tcp.StateClosed {
-		return 0, true, io.EOF
+		return true, io.EOF
 	}
-	return 0, false, nil
+	return false, nil
 }
 
 // afterRead gives up the lock, having sent the window update that reading may
@@ -335,38 +342,9 @@ func (c *TCPConn) shutdown(read bool) error {
 	return nil
 }
 
-// ReadFrom copies from r until io.EOF; it implements io.ReaderFrom.
-func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
-	if !c.ok() {
-		return 0, syscall.EINVAL
-	}
-	n, err := io.Copy(onlyWriter{c}, r)
-	if err != nil {
-		err = c.opError("readfrom", err) // around Write's own: package net has both
-	}
-	return n, err
-}
-
-// WriteTo copies to w until the peer closes; it implements io.WriterTo.
-func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
-	if !c.ok() {
-		return 0, syscall.EINVAL
-	}
-	n, err := io.Copy(w, onlyReader{c})
-	if err != nil {
-		err = c.opError("writeto", err) // around Read's own: package net has both
-	}
-	return n, err
-}
-
 // ok reports whether c was made by a Stack; the methods of a zero TCPConn
 // return EINVAL.
 func (c *TCPConn) ok() bool { return c.s != nil }
-
-// onlyWriter and onlyReader hide the fast paths from io.Copy, which would call
-// them again.
-type onlyWriter struct{ io.Writer }
-type onlyReader struct{ io.Reader }
 
 // LocalAddr returns the local address, a *net.TCPAddr.
 func (c *TCPConn) LocalAddr() net.Addr {
