@@ -61,6 +61,31 @@ func TestFlowTableAgainstMap(t *testing.T) {
 	}
 	require.Equal(t, len(model), table.count)
 	require.Len(t, table.all(), len(model))
+	for _, n := range model {
+		require.True(t, table.remove(n))
+	}
+	require.EqualValues(t, minBuckets, table.size.Load(), "it has shrunk again")
+	require.Nil(t, table.segments[2].Load())
+}
+
+// TestFlowTableBuckets: whatever the size, a hash has one bucket among those there are; a bucket more takes hashes from
+// one other only; and every bucket has a place.
+func TestFlowTableBuckets(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for size := uint32(minBuckets); size < 3000; size++ {
+		sibling := bucketOf(size, size)
+		for range 50 {
+			h := r.Uint32()
+			before, after := bucketOf(h, size), bucketOf(h, size+1)
+			if before >= size || after != before && (after != size || before != sibling) {
+				t.Fatalf("hash %#x: bucket %d of %d, then %d", h, before, size, after)
+			}
+		}
+		k, first := segmentOf(size)
+		if size < first || size-first >= max(first, minBuckets) || k >= flowSegments {
+			t.Fatalf("bucket %d is in segment %d from %d on", size, k, first)
+		}
+	}
 }
 
 // TestFlowTableLookupsDuringResize: a node that stays in the table is found by

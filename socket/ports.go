@@ -60,7 +60,7 @@ func (t *portTable) of(num uint16) iter.Seq[*portUser] {
 
 // put enters u.
 func (t *portTable) put(u *portUser) {
-	if t.count >= len(t.chains) {
+	if t.count >= len(t.chains) && len(t.chains) < 1<<16 { // with 1<<16 each number has its own
 		old := t.chains
 		t.chains = make([]*portUser, max(minBuckets, 2*len(old)))
 		for _, u := range old {
