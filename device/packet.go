@@ -2,9 +2,10 @@ package device
 
 import "time"
 
-// MaxHead is the room in bytes that every Packet has for the headers of our own packets:
-// IPv6 (40) + fragment header (8) + TCP with options (60), or IPv4 with options (60) + TCP (60).
-const MaxHead = 128
+// MaxHead is the room in bytes that every Packet has: for the headers of our own packets, which are at most IPv6 (40) +
+// fragment header (8) + TCP with options (60), or IPv4 with options (60) + TCP (60), and for a small payload, which is
+// cheaper to copy than to own.
+const MaxHead = 256
 
 // MaxPacket is the length in bytes of the longest IP packet (RFC 791 §3.1: a 16 bit total length).
 const MaxPacket = 65535

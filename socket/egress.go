@@ -30,9 +30,18 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 		p.Flags |= device.FlagOutside
 	}
 	hlen := seg.HeaderLen()
-	b, at := s.ipHeader(p, k, protoTCP, hlen, hlen+seg.Payload.N, seg.ECN, id, true)
+	inline := hlen // what goes with the headers
+	if seg.Payload.Lent {
+		inline += seg.Payload.N
+	}
+	b, at := s.ipHeader(p, k, protoTCP, inline, hlen+seg.Payload.N, seg.ECN, id, true)
 	seg.SrcPort, seg.DstPort = k.lport, k.rport
 	seg.MarshalHeader(b[at:])
+	if seg.Payload.Lent {
+		copy(b[at+hlen:], seg.Payload.Pieces[0].B)
+		s.checksum(p, k, protoTCP, at, tcpCsumOffset)
+		return p
+	}
 	for i := range seg.Payload.Pieces {
 		piece := &seg.Payload.Pieces[i]
 		if len(piece.B) == 0 {

@@ -307,9 +307,11 @@ func (r *receiver) payload(p *device.Packet, rest []byte) {
 	pl := &r.seg.Payload
 	*pl = tcp.Payload{}
 	if len(rest) > 0 {
-		if p.HeadOwner == nil {
-			// A small packet lies in its descriptor, which will be used
-			// again; what a receive queue may keep has to lie elsewhere.
+		if p.HeadOwner == nil { // it lies in its descriptor, which will be used again
+			if p.Frags[0].B == nil {
+				pl.Pieces[0].B, pl.N, pl.Lent = rest, len(rest), true
+				return
+			}
 			b := r.s.pool.Get(len(rest))
 			rest = b.Bytes()[:copy(b.Bytes(), rest)]
 			p.HeadOwner = b

@@ -113,7 +113,7 @@ func (c *TCPConn) params(now time.Duration) tcp.Params {
 	mtu, _ := s.mtuTo(now, c.node.key.remote, c.outside)
 	p := tcp.Params{
 		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
-		Local: local, Remote: remote, MTU: mtu, Wire: c.outside,
+		Local: local, Remote: remote, MTU: mtu, Wire: c.outside, Room: device.MaxHead,
 		ISS:      tcp.ISN(s.secret, now, local, remote),
 		TSOffset: tcp.TSOffset(s.secret, local, remote),
 	}

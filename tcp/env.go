@@ -14,6 +14,7 @@ type env struct {
 	alloc    Allocator
 	stats    *Stats
 	observer Observer
+	room     int // Params.Room
 
 	full bool // no short cuts: for a comparison
 
@@ -39,11 +40,11 @@ func (e *env) sharedKeepAlive(c KeepAliveConfig) *KeepAliveConfig {
 // newEnv returns the env for a connection with p: that of the connection before, if it had the same Params.
 func newEnv(p *Params) *env {
 	if p.Stats != nil {
-		if e := p.Stats.env.Load(); e != nil && e.given == p.Config && same(e.alloc, p.Alloc) && same(e.observer, p.Observer) {
+		if e := p.Stats.env.Load(); e != nil && e.given == p.Config && same(e.alloc, p.Alloc) && same(e.observer, p.Observer) && e.room == p.Room {
 			return e
 		}
 	}
-	e := &env{cfg: p.Config, given: p.Config, alloc: p.Alloc, stats: p.Stats, observer: p.Observer}
+	e := &env{cfg: p.Config, given: p.Config, alloc: p.Alloc, stats: p.Stats, observer: p.Observer, room: p.Room}
 	e.transfers.New = func() any { return newTransfer() }
 	if e.cfg == nil || !e.cfg.filled {
 		e.cfg = e.cfg.Defaults()
@@ -74,7 +75,12 @@ type transfer struct {
 	rtx queue[txSeg]
 	snd sendBuf
 	rcv recvBuf
+
+	small [smallText]byte // text that is lent when it is sent
 }
+
+// smallText is the most text that is ever lent, in bytes.
+const smallText = 256
 
 // queueKeep is the most room, in items, that queues of a recycled transfer keep.
 const queueKeep = 256

@@ -118,7 +118,10 @@ func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
 	s := txSeg{sent: now, nth: t.total.segsIn, seq: t.snd.nxt, end: end}
 	t.header(now, out, s.seq, 0, CauseNewData)
 	t.dataSent(now)
-	if t.x.snd.payload(t.env.alloc, s.seq, n, &out.Payload) || end == t.snd.psh {
+	if t.x.snd.lend(n, &out.Payload) {
+		out.Flags |= PSH
+		s.marks = markPSH
+	} else if t.x.snd.payload(t.env.alloc, s.seq, n, &out.Payload) || end == t.snd.psh {
 		out.Flags |= PSH
 		s.marks = markPSH
 	}
@@ -138,6 +141,11 @@ func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
 	return true
 }
 
+// lendMost returns how much text may be lent: it has room together with the usual headers.
+func (t *TCB) lendMost() int {
+	return min(t.env.room-ipHeaderLen(t.has(fIPv6))-MinHeaderLen-12, smallText)
+}
+
 // quiet reports whether Output would do nothing.
 func (t *TCB) quiet() bool {
 	return t.snd.nxt == t.snd.end && t.force == 0 && t.ack.pending&ackNow == 0 && t.rec == nil &&
@@ -153,7 +161,11 @@ func (t *TCB) writeFast(now time.Duration, p []byte) bool {
 	t.restartAfterIdle(now)
 	x := t.needX()
 	x.snd.run = t.snd.nxt
-	x.snd.write(t.env.alloc, t.snd.end, p, minChunk, 0)
+	if len(p) <= t.lendMost() && x.snd.chunks.len() == 0 {
+		x.snd.writeSmall(t.snd.end, p, x.small[:])
+	} else {
+		x.snd.write(t.env.alloc, t.snd.end, p, minChunk, 0)
+	}
 	t.snd.end = t.snd.end.Add(uint32(len(p)))
 	t.nonagle &^= nagleMore
 	t.snd.psh, t.snd.shov = t.snd.end, t.snd.end

@@ -66,10 +66,12 @@ type pipe struct {
 	seqno int
 	trace []string
 	steps int
-	read  []byte // not nil: both users wait for text with this buffer
-	into  bool   // it is given to Input
-	got   int    // how much was read to it
-	check bool   // verify invariants after every step
+	read  []byte                   // not nil: both users wait for text with this buffer
+	into  bool                     // it is given to Input
+	got   int                      // how much was read to it
+	sink  func(atB bool, b []byte) // gets what was read
+	room  int                      // Params.Room
+	check bool                     // verify invariants after every step
 
 	edge [2]Seq // right edge of the receive window seen by the peer
 	evA  Events
@@ -91,7 +93,7 @@ func newPipe(t testing.TB) *pipe {
 }
 
 func (p *pipe) params(local, remote netip.AddrPort, cfg *Config, iss Seq) *Params {
-	return &Params{Config: cfg, Alloc: &p.alloc, Stats: &p.stats, Local: local, Remote: remote, MTU: p.mtu, ISS: iss, TSOffset: uint32(iss) * 7}
+	return &Params{Config: cfg, Alloc: &p.alloc, Stats: &p.stats, Local: local, Remote: remote, MTU: p.mtu, ISS: iss, TSOffset: uint32(iss) * 7, Room: p.room}
 }
 
 // connect performs the handshake; lossless unless loss is configured.
@@ -161,6 +163,14 @@ func (p *pipe) overTheWire(s *Segment) Segment {
 	_, why := ParseHeader(b[:n], &out)
 	require.Equal(p.t, ReasonOK, why)
 	out.Payload, out.ECN = s.Payload, s.ECN
+	if s.Payload.Lent {
+		require.LessOrEqual(p.t, n+s.Payload.N+20, p.room)
+	}
+	if p.room > 0 && s.Payload.N > 0 && n+s.Payload.N+20 <= p.room { // it travels with its header
+		text := make([]byte, s.Payload.N)
+		s.Payload.CopyTo(text, 0)
+		out.Payload = Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true}
+	}
 	out.Payload.Retain()
 	return out
 }
@@ -238,13 +248,26 @@ func (p *pipe) deliver(f *flight) {
 			f.seg.Into = p.read
 		}
 		e.Input(p.now, &f.seg)
-		p.got += f.seg.Taken
+		if f.seg.Payload.Lent { // the owner of the wire uses the memory again
+			for i := range f.seg.Payload.Pieces[0].B {
+				f.seg.Payload.Pieces[0].B[i] = 0xa5
+			}
+		}
+		p.took(f.toB, f.seg.Taken)
 		if p.read != nil {
-			p.got += e.Read(p.now, p.read)
+			p.took(f.toB, e.Read(p.now, p.read))
 		}
 	}
 	f.seg.Payload.Release()
 	p.verify(e)
+}
+
+// took notes that n bytes were read.
+func (p *pipe) took(atB bool, n int) {
+	p.got += n
+	if p.sink != nil {
+		p.sink(atB, p.read[:n])
+	}
 }
 
 // run steps until done or nothing is left to happen; a million steps are a hang.

@@ -3,13 +3,26 @@ package tcp
 import "time"
 
 // Input processes an arriving segment: SEGMENT ARRIVES of RFC 9293 §3.10.7. It keeps the memory of the
-// payload it needs by retaining it; in stays the caller's. The header must have been checked
+// payload it needs by retaining it, or copies what is lent; in stays the caller's. The header must have been checked
 // (ParseHeader, checksum) and belong to this connection. Call Output afterwards.
 func (t *TCB) Input(now time.Duration, in *Segment) {
 	if t.state == StateEstablished && t.inputFast(now, in) {
 		t.idleX()
 		return
 	}
+	if in.Payload.Lent && in.Payload.N > 0 && t.env != nil {
+		lent := in.Payload
+		in.Payload = lent.copied(t.env.alloc)
+		t.input(now, in)
+		in.Payload.Release()
+		in.Payload = lent
+		return
+	}
+	t.input(now, in)
+}
+
+// input is Input for what is out of the ordinary.
+func (t *TCB) input(now time.Duration, in *Segment) {
 	switch t.state {
 	case StateClosed, StateListen:
 		// "If the state is CLOSED (i.e., TCB does not exist), then all data in the incoming segment is

@@ -22,6 +22,9 @@ type Piece struct {
 type Payload struct {
 	Pieces [2]Piece // filled from the front
 	N      int      // total bytes
+	// Lent says that the bytes have no owner and are soon used for something else: those that Output gives with the
+	// next call of the TCB (see Params.Room), those that Input takes when it returns. Who keeps them copies them.
+	Lent bool
 }
 
 // Len returns the number of bytes.
@@ -71,10 +74,18 @@ func (p *Payload) Release() {
 	*p = Payload{}
 }
 
+// copied returns p in memory of alloc, with one reference.
+func (p *Payload) copied(alloc Allocator) Payload {
+	b, owner := alloc.Get(p.N)
+	b = b[:p.N:p.N]
+	p.CopyTo(b, 0)
+	return Payload{Pieces: [2]Piece{{B: b, Owner: owner}}, N: p.N}
+}
+
 // Slice returns the bytes [from, to) of p, clamped to what there is. It takes no reference: pieces
 // that lie outside are left out, so Retain the result, not p, to keep exactly these bytes.
 func (p *Payload) Slice(from, to int) Payload {
-	var out Payload
+	out := Payload{Lent: p.Lent}
 	from = max(from, 0)
 	to = min(to, p.N)
 	for i := range p.Pieces {

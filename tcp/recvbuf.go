@@ -28,6 +28,10 @@ func (r *recvBuf) append(alloc Allocator, p *Payload) (copied int) {
 			continue
 		}
 		r.bytes += len(q.B)
+		if p.Lent {
+			r.keep(alloc, q)
+			continue
+		}
 		if r.join(q) {
 			continue
 		}
@@ -62,13 +66,22 @@ func (r *recvBuf) join(q Piece) bool {
 
 // absorb copies q behind the last piece when that is ours, or into a new piece of our own.
 func (r *recvBuf) absorb(alloc Allocator, q Piece) {
-	all := r.pieces.all()
-	last := &all[len(all)-1]
-	if r.private && cap(last.B)-len(last.B) >= len(q.B) {
-		last.B = append(last.B, q.B...)
-		return
+	r.copyIn(alloc, q, privateChunk)
+}
+
+// keep is absorb for bytes that are lent: there may be no others.
+func (r *recvBuf) keep(alloc Allocator, q Piece) { r.copyIn(alloc, q, max(len(q.B), minChunk)) }
+
+// copyIn copies q behind the last piece when that is ours, or into a new piece of size bytes.
+func (r *recvBuf) copyIn(alloc Allocator, q Piece, size int) {
+	if k := r.pieces.len(); k > 0 && r.private {
+		last := &r.pieces.all()[k-1]
+		if cap(last.B)-len(last.B) >= len(q.B) {
+			last.B = append(last.B, q.B...)
+			return
+		}
 	}
-	mem, owner := alloc.Get(privateChunk)
+	mem, owner := alloc.Get(size)
 	r.pieces.push(Piece{B: append(mem[:0], q.B...), Owner: owner})
 	r.private = true
 }

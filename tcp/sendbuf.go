@@ -8,6 +8,7 @@ type chunk struct {
 	owner Buffer
 	start Seq  // sequence number of b[0]
 	push  bool // its last byte was pushed (RFC 9293 §3.9.1.2) because much was written since the last push
+	lent  bool // b is not the Allocator's, and is used again as soon as it is acknowledged
 }
 
 func (c *chunk) end() Seq { return c.start.Add(uint32(len(c.b))) }
@@ -65,6 +66,22 @@ func (s *sendBuf) write(alloc Allocator, at Seq, p []byte, goal, backlog int) (n
 	return n
 }
 
+// writeSmall copies p to mem, which is the TCB's own, and makes it the first chunk of an empty queue.
+func (s *sendBuf) writeSmall(at Seq, p, mem []byte) {
+	n := copy(mem, p)
+	s.chunks.push(chunk{b: mem[:n:n], start: at, lent: true})
+}
+
+// lend fills out, which is empty, with all that is queued, and reports whether it was written by writeSmall.
+func (s *sendBuf) lend(n int, out *Payload) bool {
+	c := &s.chunks.all()[0]
+	if !c.lent || len(c.b) != n {
+		return false
+	}
+	out.Pieces[0].B, out.N, out.Lent = c.b, n, true
+	return true
+}
+
 // pushLast marks the end of the last chunk as pushed; nothing is added to it any more.
 func (s *sendBuf) pushLast() {
 	if k := s.chunks.len(); k > 0 {
@@ -120,7 +137,7 @@ func (s *sendBuf) payload(alloc Allocator, seq Seq, n int, out *Payload) (push b
 	cs := s.chunks.all()
 	c := &cs[i]
 	off := int(uint32(seq.Sub(c.start)))
-	if have := len(c.b) - off; have >= n {
+	if have := len(c.b) - off; have >= n && !c.lent {
 		out.Pieces[0] = Piece{B: c.b[off : off+n], Owner: c.owner}
 		out.N = n
 		if c.owner != nil {
@@ -131,11 +148,11 @@ func (s *sendBuf) payload(alloc Allocator, seq Seq, n int, out *Payload) (push b
 	return s.gather(alloc, cs[i:], off, n, out)
 }
 
-// gather is payload for bytes that lie in several chunks, beginning at off in the first.
+// gather is payload for bytes that lie in several chunks, beginning at off in the first, or in memory that is lent.
 func (s *sendBuf) gather(alloc Allocator, cs []chunk, off, n int, out *Payload) (push bool) {
 	first := len(cs[0].b) - off
-	push = cs[0].push
-	if first+len(cs[1].b) >= n {
+	push = cs[0].push && first <= n
+	if !cs[0].lent && first+len(cs[1].b) >= n {
 		out.Append(Piece{B: cs[0].b[off:], Owner: cs[0].owner})
 		out.Append(Piece{B: cs[1].b[:n-first], Owner: cs[1].owner})
 		out.Retain()
