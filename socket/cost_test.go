@@ -56,7 +56,7 @@ func TestIdleConnectionCost(t *testing.T) {
 	open(10) // what the first connections set up for all
 	bytes, objects := open(pairs)
 	require.LessOrEqual(t, bytes, uint64(1536*pairs))
-	require.LessOrEqual(t, objects, uint64(3*pairs+pairs/10))
+	require.LessOrEqual(t, objects, uint64(4*pairs))
 	runtime.KeepAlive(kept)
 }
 
