@@ -238,6 +238,7 @@ func (t *TCB) cleanRtx(a *ackState) {
 		return
 	}
 	a.info |= ackSetTimer
+	t.mtuProbeAcked(a.now)
 	if !t.has(fSACK) {
 		t.removeRenoSACKs(a)
 	} else if a.reord.Before(a.priorFack) {

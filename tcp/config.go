@@ -93,6 +93,12 @@ type Config struct {
 
 	TSOWinDivisor int // tcp_tso_win_divisor: share of the window worth sending at once, 1/n; 3, off: -1
 
+	MTUProbing     int           // tcp_mtu_probing: search the path MTU by probes (RFC 4821), 1 after repeated timeouts, 2 always; 0
+	BaseMSS        int           // tcp_base_mss: where the search begins; 1024
+	MTUProbeFloor  int           // tcp_mtu_probe_floor: below which timeouts do not take it; 48
+	ProbeThreshold int           // tcp_probe_threshold: how exact the search is, bytes; 8
+	ProbeInterval  time.Duration // tcp_probe_interval: after which it begins anew; 10 min
+
 	MinSndMSS int           // tcp_min_snd_mss: least segment size whatever the peer says; 48
 	MinRTTWin time.Duration // tcp_min_rtt_wlen: how long the least RTT counts; 300 s
 
@@ -154,6 +160,7 @@ func (c *Config) fillNumbers() {
 		{&c.KeepaliveProbes, 9},
 		{&c.Reordering, 3}, {&c.MaxReordering, 300}, {&c.Recovery, 1}, {&c.EarlyRetrans, 3}, {&c.FRTO, 2},
 		{&c.PingpongThr, 1}, {&c.CompSackNr, 44},
+		{&c.MTUProbing, 0}, {&c.BaseMSS, 1024}, {&c.MTUProbeFloor, 48}, {&c.ProbeThreshold, 8},
 		{&c.MinSndMSS, 48}, {&c.TSOWinDivisor, 3}, {&c.GSOMaxSegs, 65535},
 	} {
 		switch {
@@ -181,7 +188,7 @@ func (c *Config) fillTimes() {
 		{&c.DelackMin, 40 * time.Millisecond}, {&c.DelackMax, 200 * time.Millisecond},
 		{&c.CompSackDelay, time.Millisecond},
 		{&c.InvalidRatelimit, 500 * time.Millisecond},
-		{&c.MinRTTWin, 300 * time.Second},
+		{&c.MinRTTWin, 300 * time.Second}, {&c.ProbeInterval, 10 * time.Minute},
 	} {
 		switch {
 		case *f.p == 0:

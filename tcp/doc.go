@@ -17,8 +17,9 @@
 // (RFC 7323), selective acknowledgments both ways (RFC 2018, 2883, 6675), loss detection by RACK and tail loss
 // probes (RFC 8985), proportional rate reduction (RFC 6937), NewReno (RFC 5681, 6582), CUBIC and HyStart as
 // Linux has them or, on request, as RFC 9438 and RFC 9406 do (Select), undoing reductions that were mistakes (RFC 3522, 3708, 4015, 5682), ECN (RFC 3168), path MTU
-// discovery by ICMP (RFC 1191, 8201, with the checks of RFC 5927), SYN cookies (RFC 4987), initial sequence
-// numbers (RFC 6528), keep-alives, user timeouts (RFC 5482) and buffers that size themselves.
+// discovery by ICMP (RFC 1191, 8201, with the checks of RFC 5927) and by probes (RFC 4821), SYN cookies (RFC
+// 4987), initial sequence numbers (RFC 6528), keep-alives, user timeouts (RFC 5482) and buffers that size
+// themselves.
 //
 // Where the RFCs leave a choice, and in a few places where they do not ("We differ:"), it does what Linux does:
 // when it acknowledges, how it cuts segments, where it sets PSH, which windows it offers, when it gives up. The
@@ -33,7 +34,7 @@
 //
 // # Limits
 //
-// Not supported: TCP-AO and MD5 signatures, Multipath TCP, Accurate ECN, packetization layer path MTU discovery
-// (RFC 4821), pacing, IP options and security labels. Text on a SYN is taken only with Fast Open (RFC 7413); else
+// Not supported: TCP-AO and MD5 signatures, Multipath TCP, Accurate ECN, pacing, IP options and security labels.
+// Text on a SYN is taken only with Fast Open (RFC 7413); else
 // its sender repeats it.
 package tcp

@@ -16,7 +16,7 @@ type env struct {
 	observer Observer
 	room     int // Params.Room
 
-	full bool // no short cuts: for a comparison
+	full bool // no short cuts: for a comparison, or because they do not know of path MTU probes
 
 	transfers sync.Pool
 	keepAlive atomic.Pointer[KeepAliveConfig] // the latest that was set
@@ -49,6 +49,7 @@ func newEnv(p *Params) *env {
 	if e.cfg == nil || !e.cfg.filled {
 		e.cfg = e.cfg.Defaults()
 	}
+	e.full = e.cfg.MTUProbing != 0
 	if e.alloc == nil {
 		e.alloc = HeapAllocator{}
 	}

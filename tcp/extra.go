@@ -8,6 +8,7 @@ import "time"
 type extra struct {
 	alg  Congestion    // nil until it has something to do
 	wire *wireBufs     // memory of what was received; nil: not accounted for
+	mtu  *mtuSearch    // of the path MTU by probes; nil: none
 	tw   *TimeWait     // answers for t in TIME-WAIT, once asked
 	oow  time.Duration // when a bad segment was last answered (tcp_invalid_ratelimit), with fOOWSet
 

@@ -80,6 +80,7 @@ var features = []struct {
 	{"flow", "MSS less the options really sent", []string{"TestSACKBlocksTakeRoom", "TestSendMSS", "handshake/mss_less_options.pkt", "sack/segments_shrink.pkt"}},
 	{"flow", "TCP_MAXSEG", []string{"handshake/active_maxseg.pkt"}},
 	{"flow", "path MTU discovery by ICMP", []string{"TestPathMTU", "sim/peer.TestPathMTU", "pmtu/frag_needed.pkt", "pmtu/packet_too_big.pkt", "pmtu/later_segments.pkt", "pmtu/df_set.pkt"}},
+	{"flow", "path MTU discovery by probes (PLPMTUD, RFC 4821)", []string{"TestMTUProbing", "TestMTUProbingLosesNoWindow", "TestMTUProbingAgain", "pmtu/probe_arrives.pkt", "pmtu/probe_lost.pkt", "pmtu/black_hole.pkt"}},
 	{"flow", "RFC 5927: what ICMP is believed", []string{"TestICMPErrors", "pmtu/not_ours.pkt", "pmtu/greater.pkt", "pmtu/too_small.pkt", "icmp/out_of_window.pkt", "icmp/hard_error_on_connection.pkt",
 		"icmp/source_quench.pkt"}},
 
@@ -188,7 +189,7 @@ func TestConfigNames(t *testing.T) {
 			value = "4096 8192 16384"
 		case "tcp_congestion_control":
 			value = "reno"
-		case "tcp_min_snd_mss":
+		case "tcp_min_snd_mss", "tcp_mtu_probe_floor":
 			value = "48"
 		case "tcp_rto_min", "tcp_rto_max": // Linux has the unit in the name
 			m[1] += "_ms"

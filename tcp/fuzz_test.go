@@ -107,7 +107,8 @@ func (s *script) config() *Config {
 		"tcp_recovery", "tcp_early_retrans", "tcp_frto", "tcp_pingpong_thresh", "tcp_comp_sack_nr", "tcp_challenge_ack_limit", "route.initcwnd",
 		"route.initrwnd", "tcp_notsent_lowat", "tcp_min_snd_mss", "tcp_tso_win_divisor", "tcp_rto_min_us", "tcp_rto_max_ms", "tcp_fin_timeout",
 		"tcp_keepalive_time", "tcp_keepalive_intvl", "tcp_comp_sack_delay_ns", "tcp_invalid_ratelimit", "tcp_min_rtt_wlen", "tcp_ecn",
-		"tcp_congestion_control", "tcp_rmem", "tcp_wmem",
+		"tcp_congestion_control", "tcp_rmem", "tcp_wmem", "tcp_mtu_probing", "tcp_base_mss", "tcp_mtu_probe_floor", "tcp_probe_threshold",
+		"tcp_probe_interval", "tcp_max_orphans",
 	}
 	values := []string{"0", "1", "2", "3", "-1", "40", "255", "1000", "70000", "2147483647", "-2147483648", "9223372036854775807",
 		"reno", "0 0 0", "1 1 1", "4096 100000 1000"}

@@ -202,6 +202,7 @@ func (t *TCB) connected(now time.Duration, in *Segment) {
 	}
 	t.retransmits, t.backoff = 0, 0
 	t.initBuffers(now)
+	t.startMTUSearch(now)
 	t.lastSend = now
 	t.lastRecv = now
 	if t.has(fKeepalive) {

@@ -140,6 +140,9 @@ func (t *TCB) orderlyOrNot(a *ackState, dup int) bool {
 		t.tryToOpen(a)
 		return false
 	}
+	if t.mtuProbeLost(a.now) {
+		return true
+	}
 	t.enterRecovery(a.now, a.info&ackECE != 0)
 	return true
 }

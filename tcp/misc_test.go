@@ -256,7 +256,7 @@ func TestSysctlRanges(t *testing.T) {
 		{"tcp_adv_win_scale", -31, 31}, {"tcp_app_win", 0, 31}, {"tcp_syn_retries", 1, 127}, {"tcp_syn_linear_timeouts", 0, 127},
 		{"tcp_synack_retries", 0, 255}, {"tcp_keepalive_probes", 0, 255}, {"tcp_recovery", 0, 255}, {"tcp_frto", 0, 255},
 		{"tcp_tso_win_divisor", 0, 255}, {"tcp_comp_sack_nr", 0, 255}, {"tcp_pingpong_thresh", 1, 255}, {"tcp_early_retrans", 0, 4},
-		{"tcp_min_snd_mss", 48, 65535}, {"tcp_rto_min_us", 1, 1<<31 - 1}, {"tcp_rto_max_ms", 1000, 120000}, {"tcp_min_rtt_wlen", 0, 86400},
+		{"tcp_min_snd_mss", 48, 65535}, {"tcp_mtu_probe_floor", 48, 65535}, {"tcp_mtu_probing", 0, 255}, {"tcp_rto_min_us", 1, 1<<31 - 1}, {"tcp_rto_max_ms", 1000, 120000}, {"tcp_min_rtt_wlen", 0, 86400},
 		{"tcp_reordering", 1, 300}, {"tcp_max_reordering", 1, 1<<31 - 1}, {"tcp_notsent_lowat", 0, 1<<32 - 1}, {"tcp_fastopen", -1 << 31, 1<<31 - 1},
 	} {
 		for n, ok := range map[int64]bool{x.least - 1: false, x.least: true, x.most: true, x.most + 1: false} {

@@ -48,14 +48,16 @@ func (t *TCB) takeSYNWindow(in *Segment) {
 // peer ever offered, so that a peer with a small buffer can always take two segments (unless the window
 // is as small as that default).
 func (t *TCB) syncMSS() {
-	mss := int(t.mtu) - ipHeaderLen(t.has(fIPv6)) - MinHeaderLen
-	mss = max(min(mss, int(t.mssClamp)), t.env.cfg.MinSndMSS) - t.tsLen()
+	mss := t.mtuToMSS(int(t.mtu))
 	half := int(t.snd.max)
 	if half > defaultMSS4 {
 		half /= 2
 	}
 	if half > 0 && mss > half {
 		mss = max(half, 68-MinHeaderLen-t.tsLen())
+	}
+	if s := t.mtuSearch(); s != nil {
+		mss = s.boundMSS(t, mss)
 	}
 	t.mss = uint16(max(mss, 1))
 }

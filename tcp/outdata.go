@@ -142,6 +142,15 @@ func (t *TCB) nagleHolds() bool {
 
 // outputNew gives the next segment of new data, or the FIN.
 func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
+	if t.env.cfg.MTUProbing != 0 && t.force&forceNew == 0 {
+		n, ok, wait := t.probeMTU(now)
+		if ok {
+			t.sendMTUProbe(now, out, n)
+		}
+		if ok || wait {
+			return ok
+		}
+	}
 	n, fin, ok := t.next(now)
 	if !ok {
 		return false
@@ -219,7 +228,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 		t.flags |= fFinSent
 	}
 	out.Flags |= flags
-	if n < t.currentMSS() && n > 0 {
+	if n < t.currentMSS() && n > 0 && why != CauseNewMTUProbe {
 		t.snd.sml = s.end
 	}
 	first := t.packetsOut() == 0
@@ -367,6 +376,9 @@ func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why
 	}
 	s.marks |= markEver
 	s.sent, s.nth = now, t.total.segsIn
+	if m := t.mtuSearch(); m != nil {
+		m.size = 0 // whatever becomes of the probe says nothing
+	}
 	if why != CauseRetransmitTLP {
 		t.countRetransmit(now, s)
 	}

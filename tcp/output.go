@@ -273,6 +273,9 @@ func (t *TCB) outputDone(now time.Duration) {
 		t.validateCwnd(now)
 	}
 	t.flags &^= fCwndLimited | fSentNew
+	if m := t.mtuSearch(); m != nil {
+		m.queued = t.snd.end
+	}
 	if t.has(fNoSpace) && t.opt != nil && t.WriteSpace() > 0 { // TCP_NOTSENT_LOWAT: what was sent makes room
 		t.flags &^= fNoSpace
 		t.events |= EvWritable

@@ -55,6 +55,7 @@ const (
 	CauseNewData                         // data, or a FIN, sent for the first time
 	CauseNewFRTO                         // data sent for the first time, to see whether a timeout was spurious (RFC 5682)
 	CauseNewTLP                          // data sent for the first time, as a tail loss probe (RFC 8985 §7.3)
+	CauseNewMTUProbe                     // data sent for the first time, in a segment larger than others (RFC 4821)
 	CauseRetransmitSYN                   // SYN or SYN-ACK again: no answer in time, or the peer's SYN came again; or the data of a SYN, which the SYN-ACK did not take
 	CauseRetransmitRTO                   // retransmission timer expired (RFC 6298 §5.4)
 	CauseRetransmitLoss                  // behind what timed out, sent in slow start after it (RFC 5681 §3.1)
@@ -77,7 +78,7 @@ const (
 )
 
 var causeNames = [numCauses]string{
-	"none", "syn", "syn-ack", "new-data", "new-frto", "new-tlp", "retransmit-syn", "retransmit-rto", "retransmit-loss",
+	"none", "syn", "syn-ack", "new-data", "new-frto", "new-tlp", "new-mtu-probe", "retransmit-syn", "retransmit-rto", "retransmit-loss",
 	"retransmit-fast", "retransmit-rack", "retransmit-tlp", "retransmit-pmtu", "retransmit-reneging",
 	"retransmit-probe", "probe", "keepalive", "ack", "delayed-ack", "dup-ack", "challenge-ack",
 	"window-update", "reset", "time-wait",

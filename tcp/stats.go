@@ -123,6 +123,8 @@ type Stats struct {
 	TCPWinProbe               atomic.Uint64 `mib:"TcpExt"`
 	TCPKeepAlive              atomic.Uint64 `mib:"TcpExt"`
 	TCPAckCompressed          atomic.Uint64 `mib:"TcpExt"`
+	TCPMTUPSuccess            atomic.Uint64 `mib:"TcpExt"`
+	TCPMTUPFail               atomic.Uint64 `mib:"TcpExt"`
 	TCPTimeoutRehash          atomic.Uint64 `mib:"TcpExt"` // the path was doubted (RFC 9293 MUST-20, R1)
 
 	env atomic.Pointer[env] // of the latest connection

@@ -90,14 +90,16 @@ func sysctlRange(name string) (least, most int64) {
 	case "tcp_syn_linear_timeouts":
 		return 0, 127
 	case "tcp_synack_retries", "tcp_retries1", "tcp_retries2", "tcp_orphan_retries", "tcp_keepalive_probes", "tcp_recovery",
-		"tcp_frto", "tcp_comp_sack_nr", "tcp_tso_win_divisor":
+		"tcp_frto", "tcp_comp_sack_nr", "tcp_tso_win_divisor", "tcp_mtu_probing":
 		return 0, 255
 	case "tcp_pingpong_thresh":
 		return 1, 255
 	case "tcp_early_retrans":
 		return 0, 4
-	case "tcp_min_snd_mss":
+	case "tcp_min_snd_mss", "tcp_mtu_probe_floor":
 		return 48, 65535
+	case "tcp_probe_interval":
+		return 0, math.MaxUint32 / 1000
 	case "tcp_rto_min_us", "tcp_rto_min_ms":
 		return 1, math.MaxInt32
 	case "tcp_rto_max_ms":
@@ -213,6 +215,14 @@ func (c *Config) numberNamed(name string) *int {
 		return &c.NotsentLowat
 	case "tcp_min_snd_mss":
 		return &c.MinSndMSS
+	case "tcp_mtu_probing":
+		return &c.MTUProbing
+	case "tcp_base_mss":
+		return &c.BaseMSS
+	case "tcp_mtu_probe_floor":
+		return &c.MTUProbeFloor
+	case "tcp_probe_threshold":
+		return &c.ProbeThreshold
 	case "tcp_tso_win_divisor":
 		return &c.TSOWinDivisor
 	}
@@ -239,6 +249,8 @@ func (c *Config) timeNamed(name string) (*time.Duration, time.Duration) {
 		return &c.CompSackDelay, time.Nanosecond
 	case "tcp_invalid_ratelimit":
 		return &c.InvalidRatelimit, time.Millisecond
+	case "tcp_probe_interval":
+		return &c.ProbeInterval, time.Second
 	case "tcp_min_rtt_wlen":
 		return &c.MinRTTWin, time.Second
 	}

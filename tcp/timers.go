@@ -273,6 +273,7 @@ func (t *TCB) givesUp(now time.Duration) bool {
 	if t.timedOut(now, t.env.cfg.Retries1, 0) {
 		// R1: "negative advice" about the path (MUST-20) is for the owner to see in the counter.
 		t.env.stats.TCPTimeoutRehash.Add(1)
+		t.blackHole(now)
 	}
 	if t.has(fOrphan) {
 		limit = t.orphanRetries(t.rto < t.RTOMax())
