@@ -47,7 +47,7 @@ const nearLevel = 0
 // that is at most a quarter as long as the time until it is near, so that it is
 // moved but a few times.
 const (
-	tickBits   = 20 // a tick is 2^20 ns, about a millisecond
+	tickBits   = 23 // a tick is 2^23 ns, about 8 ms
 	levelBits  = 4
 	fineEnough = 2
 )

@@ -33,7 +33,7 @@ type timed interface {
 // A timerQueue holds the timers of a stack, ordered by due time, then key, behind
 // one lock, with at most one armed Timer of the clock. Those due before a horizon
 // are near and in exact order, the others are far: see farTimers. The first one
-// is always near, and few are: all of those of a small stack, or a millisecond's
+// is always near, and few are: all of those of a small stack, or a few milliseconds'
 // of a large one.
 type timerQueue struct {
 	mu      sync.Mutex
