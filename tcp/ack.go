@@ -424,6 +424,9 @@ func (t *TCB) algorithm() Congestion {
 		if err != nil {
 			alg, _ = Select("")
 		}
+		if c, ok := alg.(*Cubic); ok {
+			c.plain = t.env.cfg.HyStart == Off
+		}
 		x.alg = alg
 	}
 	return x.alg

@@ -34,6 +34,7 @@ type Config struct {
 	SlowStartAfterIdle Switch // tcp_slow_start_after_idle: shrink an unused window; on
 	ModerateRcvbuf     Switch // tcp_moderate_rcvbuf: receive buffer autotuning; on
 	RetransCollapse    Switch // tcp_retrans_collapse: join small segments when retransmitting; on
+	HyStart            Switch // module tcp_cubic, hystart: "cubic" leaves slow start at the first sign of a queue; on
 	ECNFallback        Switch // tcp_ecn_fallback: a retransmitted SYN does not ask for ECN; on
 	RFC1337            Switch // tcp_rfc1337: RSTs do not kill TIME-WAIT; off
 	AbortOnOverflow    Switch // tcp_abort_on_overflow: for the listener's owner; off
@@ -133,7 +134,7 @@ func (c *Config) fill() {
 
 func (c *Config) fillSwitches() {
 	for _, s := range []*Switch{&c.Timestamps, &c.SACK, &c.DSACK, &c.WindowScaling, &c.SlowStartAfterIdle,
-		&c.ModerateRcvbuf, &c.RetransCollapse, &c.ECNFallback} {
+		&c.ModerateRcvbuf, &c.RetransCollapse, &c.HyStart, &c.ECNFallback} {
 		if *s == Default {
 			*s = On
 		}

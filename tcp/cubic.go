@@ -54,7 +54,8 @@ type Cubic struct {
 	start    uint64 // when it did, ms
 	lastTime uint64 // when cnt was last worked out, ms
 
-	hy hystart
+	hy    hystart
+	plain bool // slow start without HyStart
 }
 
 var _ Congestion = (*Cubic)(nil)
@@ -87,7 +88,10 @@ func (c *Cubic) OnHeldAck(w *Window, a Ack) {
 	if a.RTT <= 0 || c.begun && jiffies(a.Now)-c.start < 1000 {
 		return // the queue that led to the loss is still in such a sample
 	}
-	c.hy.sample(w, a)
+	c.hy.measure(a.RTT)
+	if !c.plain {
+		c.hy.watch(w, a)
+	}
 }
 
 // update works out cnt for a window of cwnd segments, acked of which were acknowledged at now.
@@ -166,7 +170,7 @@ func (c *Cubic) OnCongestion(w *Window, _ time.Duration, _ CongestionEvent) {
 
 // OnTimeout forgets everything: slow start comes, and after it a curve without a past (RFC 9438 §4.8).
 func (c *Cubic) OnTimeout(now time.Duration, nxt Seq) {
-	*c = Cubic{}
+	*c = Cubic{plain: c.plain}
 	c.hy.reset(now, nxt)
 }
 

@@ -37,7 +37,7 @@ var features = []struct {
 	{"congestion", "CUBIC as Linux has it", []string{"TestCubicCurve", "TestCubicFriendlySlope", "TestCubicPause", "TestCubicTimeout", "TestCubicIdle", "cwnd/cubic_curve.pkt", "cwnd/cubic_friendly.pkt",
 		"cwnd/cubic_pause.pkt", "cwnd/cubic_fast_convergence.pkt", "cwnd/cubic_timeout.pkt", "cwnd/cubic_idle.pkt", "retransmit/cubic_beta.pkt"}},
 	{"congestion", "CUBIC as RFC 9438 has it", []string{"TestCubicRFCCurve", "TestCubicRFCRenoFriendly", "TestCubicRFCOnCongestion", "TestCubicRFCAfterTimeout", "TestCubicRFCUndo"}},
-	{"congestion", "HyStart as Linux has it", []string{"TestHyStartDelay", "TestHyStartTrain", "TestHyStartOnce", "cwnd/hystart_delay.pkt", "cwnd/hystart_delay_not.pkt", "cwnd/hystart_train.pkt"}},
+	{"congestion", "HyStart as Linux has it", []string{"TestHyStartDelay", "TestHyStartTrain", "TestHyStartOnce", "TestHyStartOff", "cwnd/hystart_delay.pkt", "cwnd/hystart_delay_not.pkt", "cwnd/hystart_train.pkt"}},
 	{"congestion", "HyStart++ (RFC 9406)", []string{"TestHyStartPlusThreshold", "TestHyStartPlusExit", "TestHyStartPlusSpurious"}},
 	{"congestion", "selectable per stack and per connection", []string{"TestCongestionControlChoice", "TestSelect", "cwnd/choose_by_socket.pkt"}},
 	{"congestion", "goodput as theory and the kernel have it", []string{"sim/goodput.TestGoodput", "sim/goodput.TestComparison"}},

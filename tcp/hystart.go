@@ -31,12 +31,16 @@ func (h *hystart) reset(now time.Duration, nxt Seq) {
 	h.least, h.samples = 0, 0
 }
 
-// sample takes the RTT of an ACK, and ends slow start by setting ssthresh to cwnd.
-func (h *hystart) sample(w *Window, a Ack) {
-	rtt := max(toMicros(a.RTT), 1)
-	if h.delayMin == 0 || rtt < h.delayMin {
-		h.delayMin = rtt
+// measure takes the RTT of an ACK.
+func (h *hystart) measure(rtt time.Duration) {
+	if us := max(toMicros(rtt), 1); h.delayMin == 0 || us < h.delayMin {
+		h.delayMin = us
 	}
+}
+
+// watch looks at an ACK whose RTT was measured, and ends slow start by setting ssthresh to cwnd.
+func (h *hystart) watch(w *Window, a Ack) {
+	rtt := max(toMicros(a.RTT), 1)
 	if h.found || !w.InSlowStart() {
 		return
 	}

@@ -115,6 +115,22 @@ func TestHyStartOnce(t *testing.T) {
 	require.False(t, s.w.InSlowStart())
 }
 
+// TestHyStartOff: with Config.HyStart off slow start is plain, also after a timeout.
+func TestHyStartOff(t *testing.T) {
+	c := established(t, &Config{HyStart: Off}, synOpts)
+	alg := c.tcb.algorithm().(*Cubic)
+	require.True(t, alg.plain)
+	alg.OnTimeout(0, 0)
+	require.True(t, alg.plain)
+	s := newLinuxStarter(50, 20*ms)
+	s.c.plain = true
+	for range 100 {
+		s.ack(ms, 90*ms)
+	}
+	require.True(t, s.w.InSlowStart())
+	require.Equal(t, uint32(20_000), s.c.hy.delayMin)
+}
+
 // TestHyStartHeld: an ACK that must not grow the window may end slow start nevertheless.
 func TestHyStartHeld(t *testing.T) {
 	s := newLinuxStarter(50, 20*ms)

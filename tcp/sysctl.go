@@ -156,6 +156,8 @@ func (c *Config) switchNamed(name string) *Switch {
 		return &c.ModerateRcvbuf
 	case "tcp_retrans_collapse":
 		return &c.RetransCollapse
+	case "tcp_cubic.hystart": // /sys/module/tcp_cubic/parameters/hystart
+		return &c.HyStart
 	case "tcp_ecn_fallback":
 		return &c.ECNFallback
 	case "tcp_rfc1337":

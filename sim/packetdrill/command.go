@@ -116,6 +116,9 @@ func (fx *shellEffect) command(words []string) error {
 		if p, ok := strings.CutPrefix(target, "/proc/sys/"); ok && len(words) > 1 {
 			return fx.set(p, strings.Join(words[1:], " "))
 		}
+		if target == "/sys/module/tcp_cubic/parameters/hystart" && len(words) > 1 {
+			return fx.set("tcp_cubic.hystart", words[1])
+		}
 		return nil
 	case "sleep", "usleep":
 		return fx.wait(name, words[1:])

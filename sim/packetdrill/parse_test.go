@@ -201,6 +201,7 @@ func TestShell(t *testing.T) {
 		{"only shown", "sysctl net.ipv4.tcp_sack; sysctl -a", nil, 0},
 		{"echo", "echo 1 > /proc/sys/net/ipv4/tcp_sack", []sysctlSetting{{"net.ipv4.tcp_sack", "1"}}, 0},
 		{"echo without a blank", "echo 1 >/proc/sys/net/ipv4/tcp_sack 2>&1", []sysctlSetting{{"net.ipv4.tcp_sack", "1"}}, 0},
+		{"module parameter", "echo 0 > /sys/module/tcp_cubic/parameters/hystart", []sysctlSetting{{"tcp_cubic.hystart", "0"}}, 0},
 		{"echo elsewhere", "echo 1 > /dev/null; echo x", nil, 0},
 		{"helper", "../../set_sysctls.py /proc/sys/net/ipv4/tcp_ecn=2 /proc/sys/net/ipv4/tcp_sack=1", []sysctlSetting{{"net.ipv4.tcp_ecn", "2"}, {"net.ipv4.tcp_sack", "1"}}, 0},
 		{"many lines", "true\n# comment\nsysctl -q \\\n net.ipv4.tcp_sack=1 > /dev/null 2>&1 && nstat | grep x", []sysctlSetting{{"net.ipv4.tcp_sack", "1"}}, 0},
