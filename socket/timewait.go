@@ -10,7 +10,7 @@ import (
 )
 
 // timeWait stands in for a connection in TIME-WAIT (or a FIN-WAIT-2 that
-// nobody holds any more): 144 bytes instead of a TCPConn, and no pointer.
+// nobody holds any more): 152 bytes instead of a TCPConn, and no pointer.
 type timeWait struct {
 	key        flowKey
 	tcb        tcp.TimeWait
@@ -22,6 +22,7 @@ type timeWait struct {
 	claimed    claimAddr // the address how was claimed for
 	outside    bool
 	odd        bool // ends out of turn, by a timer of its own
+	live       bool // not free
 }
 
 // before is the order in which stand-ins end: that of their timers.
@@ -119,6 +120,7 @@ func (t *twTable) add(w *timeWait) twIndex {
 	}
 	i := t.alloc()
 	*t.at(i) = *w
+	t.at(i).live = true
 	t.chainIn(i)
 	t.line(i)
 	return i
@@ -130,15 +132,15 @@ func (t *twTable) chainIn(i twIndex) {
 	w.chain, *b = *b, i
 }
 
-// rehash makes it n buckets.
+// rehash makes it n buckets. It goes through the stand-ins as they lie in memory:
+// by their chains each would be a cache miss.
 func (t *twTable) rehash(n int) {
-	old := t.buckets
 	t.buckets = make([]twIndex, n)
-	for _, i := range old {
-		for i != 0 {
-			next := t.at(i).chain
-			t.chainIn(i)
-			i = next
+	for c, chunk := range t.chunks {
+		for j := range chunk {
+			if chunk[j].live {
+				t.chainIn(twIndex(c*twChunk + j + 1))
+			}
 		}
 	}
 }
