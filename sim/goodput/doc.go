@@ -21,8 +21,7 @@
 //
 // # Linux's CUBIC and that of RFC 9438
 //
-// "cubic" is what Linux has, and the medians of Reno and CUBIC are within a fifth of the kernel's; Reno's at 1 ms and
-// 5 % loss, where the least and the most of nine connections are a factor of two apart, is 27 % above it.
+// "cubic" is what Linux has. The medians of all cells, Reno's and CUBIC's, are within a sixth of the kernel's.
 // "cubic-rfc9438" is what the RFC says. It gets up to three times as much on the path of 1 ms: there Linux gets less
 // than its own Reno. Why is shown by leaving out of ours one thing after the other in which Linux differs (see tcp.Cubic;
 // medians of five seeds, Mbit/s):

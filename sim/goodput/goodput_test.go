@@ -112,7 +112,7 @@ func (s spread) String() string { return fmt.Sprintf("%7.2f %6.2f-%-6.2f", s.med
 const (
 	// From the kernel's: random losses are few in a measurement, so that medians of either scatter by a tenth or two,
 	// where timeouts are many by more.
-	kernelLow, kernelHigh = 0.85, 1.3
+	kernelLow, kernelHigh = 0.85, 1.2
 	// From the model's, where timeouts are rare. At 5 and 10 % they are not: then the model is a ceiling, and PFTK's
 	// formula a floor.
 	modelLow, modelHigh = 0.8, 1.25
