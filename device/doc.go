@@ -10,8 +10,11 @@
 //
 // What a link hands back at once (ReceiveBatch) waits on a part of the RX ring that belongs to the holder of
 // the baton and needs no locked instruction; what comes in from outside (Receive, Inject), on one that any
-// goroutine may use. The two take turns. Who holds the baton before he transmits puts his packets on the TX ring at
-// less expense (TransmitHeld), and has packets of his own (NewPacketHeld, ReleaseHeld).
+// goroutine may use. The two take turns. Who holds the baton before he makes packets has some of his own
+// (NewPacketHeld, ReleaseHeld).
+//
+// What any goroutine may use is a Ring. It carries numbers, and putting one there is one locked instruction; a
+// packet gets its number when it first needs one.
 //
 // Transmit and Receive only enqueue. Packets move when somebody polls, and who polls is decided by the
 // baton: after enqueuing one calls NIC.Ring, and if that returns true one has to poll until NIC.Rest says
@@ -25,8 +28,8 @@
 //
 // # Speed
 //
-// A packet that travels alone, with its bell and its rest, costs four locked instructions if its sender takes
-// the baton first, else five; in bursts, a little more than two. Nothing is allocated for a packet, and nothing is copied unless it leaves this computer.
+// A packet that travels alone, with its bell and its rest, costs four locked instructions; in bursts, a little
+// more than one. Nothing is allocated for a packet, and nothing is copied unless it leaves this computer.
 // An unused NIC takes less than a kilobyte; its rings come with the first packet.
 //
 // # Losing nothing unnoticed

@@ -9,20 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTransmitHeldOrder: packets leave in the order in which they were accepted, whether the holder of the
-// baton transmitted them or somebody else did, and however often a poll comes between.
-func TestTransmitHeldOrder(t *testing.T) {
+// TestTransmitOrder: packets leave in the order in which they were accepted, however often a poll comes between.
+func TestTransmitOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	n := NewNIC(Config{RingSize: 16})
 	require.True(t, n.Ring(0))
 	var want, got []byte
 	for tag := range byte(200) {
 		p := packetOf(n.Pool(), 40, tag, 0)
-		transmit := n.Transmit
-		if rng.IntN(2) == 0 {
-			transmit = n.TransmitHeld
-		}
-		if transmit(0, p) == TxOK {
+		if n.Transmit(0, p) == TxOK {
 			want = append(want, tag)
 		} else {
 			p.Release()
@@ -39,34 +34,17 @@ func TestTransmitHeldOrder(t *testing.T) {
 	require.Equal(t, uint64(200-len(want)), n.Counters().TX.Busy)
 }
 
-// TestTransmitHeldBehindSuspended: a packet on the ring that a suspended Put hides is not overtaken.
-func TestTransmitHeldBehindSuspended(t *testing.T) {
-	n := NewNIC(Config{})
-	transmit(t, n, 1)
-	two := suspend(&n.queues[0].rings.Load().tx, packetOf(n.Pool(), 40, 2, 0))
-	transmit(t, n, 3)
-	require.True(t, n.Ring(0))
-	var got []byte
-	n.Poll(0, 0, 0, collect(&got))
-	require.Equal(t, TxOK, n.TransmitHeld(0, packetOf(n.Pool(), 40, 4, 0)))
-	n.Poll(0, 0, 0, collect(&got))
-	require.Equal(t, []byte{1}, got)
-	two.finish()
-	n.Poll(0, 0, 0, collect(&got))
-	require.Equal(t, []byte{1, 2, 3, 4}, got)
-}
-
-func TestTransmitHeldRefuses(t *testing.T) {
+func TestTransmitRefuses(t *testing.T) {
 	n := NewNIC(Config{RingSize: 4})
 	require.True(t, n.Ring(0))
 	for range 4 {
-		require.Equal(t, TxOK, n.TransmitHeld(0, n.NewPacketHeld(0)))
+		require.Equal(t, TxOK, n.Transmit(0, n.NewPacketHeld(0)))
 	}
 	require.False(t, n.Rest(0), "there are packets")
 	p := n.NewPacketHeld(0)
-	require.Equal(t, TxFull, n.TransmitHeld(0, p))
+	require.Equal(t, TxFull, n.Transmit(0, p))
 	n.SetUp(false)
-	require.Equal(t, TxDown, n.TransmitHeld(0, p))
+	require.Equal(t, TxDown, n.Transmit(0, p))
 	n.ReleaseHeld(0, p)
 	require.Zero(t, n.Poll(0, 0, 0, func(*Packet) { t.Error("down") }))
 	require.True(t, n.Rest(0))
@@ -92,7 +70,7 @@ func TestHeldPackets(t *testing.T) {
 	require.Same(t, p, again)
 	require.Empty(t, again.Head)
 	require.Equal(t, MaxHead, cap(again.Head))
-	clean := Packet{pool: pool, live: 1, inline: again.inline, Head: again.Head}
+	clean := Packet{pool: pool, state: liveBit, inline: again.inline, Head: again.Head}
 	require.Equal(t, clean, *again)
 	require.Equal(t, int64(1), pool.Stats().PacketsOut)
 	again.Retire()
@@ -126,7 +104,7 @@ func TestHeldAllocs(t *testing.T) {
 		n.Ring(0)
 		p := n.NewPacketHeld(0)
 		p.SetHead(40)
-		n.TransmitHeld(0, p)
+		n.Transmit(0, p)
 		n.Poll(0, 0, 0, h)
 		n.Rest(0)
 	}))
@@ -160,15 +138,14 @@ func TestHeldConcurrent(t *testing.T) {
 			for i := uint32(0); i < uint32(each); {
 				held := who%2 == 0 && n.Ring(0)
 				var p *Packet
-				transmit := n.TransmitHeld
 				if held {
 					p = n.NewPacketHeld(0)
 				} else {
-					p, transmit = pool.NewPacket(), n.Transmit
+					p = pool.NewPacket()
 				}
 				p.SetHead(20)
 				p.Hash = who<<24 | i
-				if transmit(0, p) == TxOK {
+				if n.Transmit(0, p) == TxOK {
 					i++
 				} else {
 					p.Release()

@@ -232,23 +232,7 @@ func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 	}
 	q := n.steer(p)
 	p.At = now
-	if !n.queues[q].open(n).tx.Put(p) {
-		n.refusedFull.Add(1)
-		return TxFull
-	}
-	return TxOK
-}
-
-// TransmitHeld is Transmit for the holder of the baton of p's queue, who need not ring for it. It takes one
-// locked instruction instead of two, unless others are transmitting on the queue too (see Ring.PutOwn).
-func (n *NIC) TransmitHeld(now time.Duration, p *Packet) TxResult {
-	if !n.up.Load() {
-		n.refusedDown.Add(1)
-		return TxDown
-	}
-	q := n.steer(p)
-	p.At = now
-	if !n.queues[q].open(n).tx.PutOwn(p) {
+	if !n.pool.put(&n.queues[q].open(n).tx, p) {
 		n.refusedFull.Add(1)
 		return TxFull
 	}
@@ -275,7 +259,7 @@ func (n *NIC) ReleaseHeld(q int, p *Packet) {
 	n.Recycle(q, p)
 }
 
-// maxSpare is how many free packets a queue keeps at most, about 300 bytes each. It keeps as many as its holder has ever
+// maxSpare is how many free packets a queue keeps at most, 384 bytes each. It keeps as many as its holder has ever
 // missed: others come from the pool and go back there.
 const maxSpare = 256
 
@@ -283,14 +267,10 @@ const maxSpare = 256
 func (n *NIC) Recycle(q int, p *Packet) {
 	r := n.queues[q].open(n)
 	switch {
-	case p.pool != n.pool:
-		if p.pool != nil {
-			p.pool.packets.Put(p)
-		}
-	case len(r.spare) < r.want:
+	case p.pool == n.pool && len(r.spare) < r.want:
 		r.spare = append(r.spare, p)
-	default:
-		p.pool.packets.Put(p)
+	case p.pool != nil:
+		p.pool.putPacket(p)
 	}
 }
 
@@ -298,8 +278,12 @@ func (n *NIC) Recycle(q int, p *Packet) {
 func (n *NIC) Transmitted() uint64 {
 	var sum uint64
 	for q := range n.queues {
-		if r := n.queues[q].rings.Load(); r != nil {
-			sum += r.tx.Claimed()
+		qu := &n.queues[q]
+		if r := qu.rings.Load(); r != nil {
+			both, _ := qu.both.load()
+			tx, _ := qu.tx.load()
+			left := both + tx // at most what came; the ring, which forgets laps of its count, knows how much less
+			sum += left + (r.tx.Claimed()-left)%claimedLap
 		}
 	}
 	return sum
@@ -323,7 +307,7 @@ func (n *NIC) Receive(now time.Duration, p *Packet) bool {
 		return false
 	}
 	q := n.steer(p)
-	if !n.queues[q].open(n).openRX(n).Put(p) {
+	if !n.pool.put(n.queues[q].open(n).openRX(n), p) {
 		n.Drop(p, DropRxFull)
 		return false
 	}
@@ -340,7 +324,7 @@ func (n *NIC) ReceiveBatch(q int, now time.Duration, ps []*Packet) int {
 	if n.up.Load() {
 		why = DropRxFull
 		if q < 0 {
-			taken = n.queues[^q].open(n).openRX(n).PutBatch(ps)
+			taken = n.pool.putBatch(n.queues[^q].open(n).openRX(n), ps)
 		} else {
 			taken = n.queues[q].open(n).back.put(ps)
 		}

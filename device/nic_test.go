@@ -394,3 +394,25 @@ func FuzzInject(f *testing.F) {
 		require.Zero(t, n.Pool().Stats().PacketsOut)
 	})
 }
+
+// TestTransmittedLaps: the number of packets goes on where the ring's count begins anew.
+func TestTransmittedLaps(t *testing.T) {
+	n := NewNIC(Config{})
+	q := &n.queues[0]
+	r := q.open(n)
+	const past = claimedLap - 3
+	r.tx.word.Store(past * onePosition)
+	r.tx.seen.Store(past * onePosition)
+	r.tx.head.Store(past * onePosition)
+	r.tx.pos, r.tx.ready, r.tx.freed = past*onePosition, past*onePosition, past*onePosition
+	q.tx.base.Store(&trafficBase{packets: past})
+	for i := range uint64(10) {
+		require.Equal(t, past+i, n.Transmitted())
+		transmit(t, n, 1)
+		require.Equal(t, past+i+1, n.Transmitted())
+		if i%3 == 0 {
+			require.True(t, n.Ring(0))
+			drain(n, 0, (*Packet).Release)
+		}
+	}
+}

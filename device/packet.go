@@ -69,10 +69,15 @@ type Packet struct {
 	// for taps: no protocol depends on it.
 	Cause uint8
 
+	// state is the packet's number plus one, 0 if it has none, and liveBit, which in audit mode is set while
+	// the packet is out of its pool and changed by atomic operations.
+	state  uint32
 	pool   *Pool
-	live   uint32 // audit mode only: 1 while the packet is out of its pool
 	inline [MaxHead]byte
 }
+
+// liveBit is above all numbers.
+const liveBit = 1 << 31
 
 // Len returns the packet's length in bytes, IP header included.
 func (p *Packet) Len() int {
@@ -99,7 +104,7 @@ func (p *Packet) AppendTo(dst []byte) []byte {
 func (p *Packet) Release() {
 	p.Retire()
 	if p.pool != nil {
-		p.pool.packets.Put(p)
+		p.pool.putPacket(p)
 	}
 }
 

@@ -28,15 +28,17 @@ type queue struct {
 
 // rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.
 type rings struct {
-	tx       Ring[*Packet]
-	rx       atomic.Pointer[Ring[*Packet]] // what came in outside of polls; few queues ever need one
-	back     backlog                       // what the link handed back within a poll
-	spare    []*Packet                     // to be used again
-	want     int                           // how many of them to keep
-	rxFirst  bool                          // whose turn it is: the ring's or the backlog's
-	txb, rxb [batch]*Packet                // the batches at hand; they keep what a few past packets are made of alive
-	tapTime  time.Duration                 // the latest time a tap was told
-	scratch  []byte                        // room for the filter to see a packet in one piece
+	tx       Ring
+	rx       atomic.Pointer[Ring] // what came in outside of polls; few queues ever need one
+	back     backlog              // what the link handed back within a poll
+	spare    []*Packet            // to be used again
+	pool     *Pool                // the NIC's
+	want     int                  // how many of them to keep
+	rxFirst  bool                 // whose turn it is: the ring's or the backlog's
+	descs    [batch]Desc          // what a ring had
+	txb, rxb [batch]*Packet       // the batches at hand; they keep what a few past packets are made of alive
+	tapTime  time.Duration        // the latest time a tap was told
+	scratch  []byte               // room for the filter to see a packet in one piece
 }
 
 // open returns the queue's rings, and makes them at first use.
@@ -49,7 +51,8 @@ func (q *queue) open(n *NIC) *rings {
 
 func (q *queue) openSlow(n *NIC) *rings {
 	r := new(rings)
-	r.tx.Init(n.ringSize)
+	r.tx.Init(n.ringSize, &n.pool.numbers.links)
+	r.pool = n.pool
 	r.back.limit = n.ringSize
 	if q.rings.CompareAndSwap(nil, r) {
 		return r
@@ -58,12 +61,12 @@ func (q *queue) openSlow(n *NIC) *rings {
 }
 
 // openRX returns the ring for what comes in outside of polls, and makes it at first use.
-func (r *rings) openRX(n *NIC) *Ring[*Packet] {
+func (r *rings) openRX(n *NIC) *Ring {
 	if rx := r.rx.Load(); rx != nil {
 		return rx
 	}
-	rx := new(Ring[*Packet])
-	rx.Init(n.ringSize)
+	rx := new(Ring)
+	rx.Init(n.ringSize, &n.pool.numbers.links)
 	if r.rx.CompareAndSwap(nil, rx) {
 		return rx
 	}
@@ -145,8 +148,8 @@ func (n *NIC) discard(q int) {
 	for {
 		qu.hear()
 		if r := qu.rings.Load(); r != nil {
-			for p, ok := r.tx.Get(); ok; p, ok = r.tx.Get() {
-				n.Drop(p, DropTxDown)
+			for s := r.getBatch(&r.tx, r.txb[:]); s > 0; s = r.getBatch(&r.tx, r.txb[:]) {
+				n.dropAll(r.txb[:s], DropTxDown)
 			}
 			for g := r.take(batch); g > 0; g = r.take(batch) {
 				n.dropAll(r.rxb[:g], DropRxDown)
@@ -190,6 +193,24 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	return taken
 }
 
+// getBatch takes packets off a ring, as many as there are and ps has room for, a batch at most.
+func (r *rings) getBatch(ring *Ring, ps []*Packet) int {
+	ds := r.descs[:min(len(ps), batch)]
+	ds = ds[:ring.GetBatch(ds)]
+	if len(ds) == 0 {
+		return 0
+	}
+	packets := *r.pool.numbers.packets.Load()
+	for i, d := range ds {
+		p := packets[d]
+		if p.pool != r.pool {
+			r.pool.numbers.takeBack(d)
+		}
+		ps[i] = p
+	}
+	return len(ds)
+}
+
 // take takes received packets into rxb, at most limit and a batch, and returns how many. Neither what came
 // in from outside nor what the link handed back can keep the other waiting: they take turns at being
 // first, and who is first leaves half of the room.
@@ -200,22 +221,22 @@ func (r *rings) take(limit int) int {
 		return r.back.take(ps)
 	}
 	if r.back.len() == 0 {
-		return rx.GetBatch(ps)
+		return r.getBatch(rx, ps)
 	}
 	half := ps[:(len(ps)+1)/2]
 	if r.rxFirst = !r.rxFirst; r.rxFirst {
-		n := rx.GetBatch(half)
+		n := r.getBatch(rx, half)
 		return n + r.back.take(ps[n:])
 	}
 	n := r.back.take(half)
-	return n + rx.GetBatch(ps[n:])
+	return n + r.getBatch(rx, ps[n:])
 }
 
 // pollTX sends a batch of at most limit packets, no more than the backlog has room for, so that the
 // loopback wire loses nothing. It returns how many it took, and the packets and bytes that are still to
 // be added to the counters.
 func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (taken int, packets, bytes uint64) {
-	ps := r.txb[:r.tx.GetBatch(r.txb[:min(limit, r.back.room())])]
+	ps := r.txb[:r.getBatch(&r.tx, r.txb[:min(limit, r.back.room())])]
 	if len(ps) == 0 {
 		return 0, 0, 0
 	}

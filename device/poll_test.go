@@ -109,25 +109,6 @@ func TestHandlerTransmits(t *testing.T) {
 	require.Equal(t, 500, total)
 }
 
-// TestRestWithHiddenPacket: a packet that is still being put on the RX ring hides those behind it there, but
-// neither keeps the holder of the baton spinning nor holds up the loopback wire: who puts it rings.
-func TestRestWithHiddenPacket(t *testing.T) {
-	n := NewNIC(Config{RingSize: 2})
-	transmit(t, n, 3)
-	rx := n.queues[0].open(n).openRX(n)
-	receive := suspend(rx, packetOf(n.Pool(), 40, 1, 0)) // a Receive stops before it fills its place
-	require.True(t, n.Receive(0, packetOf(n.Pool(), 40, 2, 0)))
-	require.True(t, n.Ring(0))
-	var got []byte
-	require.Equal(t, 1, n.Poll(0, 0, 10, collect(&got)))
-	require.True(t, n.Rest(0), "nothing to be done for now")
-	receive.finish()
-	require.True(t, n.Ring(0))
-	drain(n, 0, collect(&got))
-	require.Equal(t, []byte{3, 1, 2}, got)
-	require.Zero(t, n.Drops().Total())
-}
-
 // TestSmallestRings: with room for one packet the loopback wire still loses nothing.
 func TestSmallestRings(t *testing.T) {
 	n := NewNIC(Config{RingSize: 1})

@@ -70,6 +70,7 @@ type Pool struct {
 
 	bufs    [numClasses]sync.Pool
 	packets sync.Pool
+	numbers numbers
 
 	outBufs, outPackets, allocBufs, allocPackets atomic.Int64
 }
@@ -160,7 +161,10 @@ func (p *Pool) putBuf(b *Buf) {
 // NewPacket returns a packet whose fields are zero, except that Head is the empty start of the
 // packet's own room for headers (capacity MaxHead; its bytes are not zeroed).
 func (p *Pool) NewPacket() *Packet {
-	k, _ := p.packets.Get().(*Packet)
+	k := p.numbers.take() // it will have use for its number
+	if k == nil {
+		k, _ = p.packets.Get().(*Packet)
+	}
 	if k == nil {
 		k = &Packet{pool: p}
 		k.Head = k.inline[:0]
@@ -170,20 +174,88 @@ func (p *Pool) NewPacket() *Packet {
 	return k
 }
 
+// putPacket takes back a packet that was retired.
+func (p *Pool) putPacket(k *Packet) {
+	if k.state != 0 {
+		if p.numbers.keep(k) {
+			return
+		}
+		p.numbers.takeBack(Desc(k.state - 1))
+		k.state = 0
+	}
+	p.packets.Put(k)
+}
+
 // handOut notes that k leaves the pool.
 func (p *Pool) handOut(k *Packet) {
 	if p.audited() {
 		p.outPackets.Add(1)
-		atomic.StoreUint32(&k.live, 1)
+		atomic.StoreUint32(&k.state, k.state|liveBit)
 	}
 }
 
 // takeBack notes that k was given up.
 func (p *Pool) takeBack(k *Packet) {
 	if p.audited() {
-		if !atomic.CompareAndSwapUint32(&k.live, 1, 0) {
+		state := atomic.LoadUint32(&k.state)
+		if state&liveBit == 0 || !atomic.CompareAndSwapUint32(&k.state, state, state&^liveBit) {
 			panic("device: Packet released twice")
 		}
 		p.outPackets.Add(-1)
 	}
+}
+
+// desc returns the number by which rings know k; ok is false when there are none left. A packet that is not of the
+// pool's has it only until it leaves the ring.
+func (p *Pool) desc(k *Packet) (d Desc, ok bool) {
+	if k.pool == p {
+		if state := k.state &^ liveBit; state != 0 {
+			return Desc(state - 1), true
+		}
+	}
+	if d, ok = p.numbers.give(k); ok && k.pool == p {
+		k.state |= uint32(d) + 1
+	}
+	return d, ok
+}
+
+// undesc takes the number back that desc gave k, which did not get into the ring.
+func (p *Pool) undesc(k *Packet, d Desc) {
+	if k.pool != p {
+		p.numbers.takeBack(d)
+	}
+}
+
+// put puts k on a ring of packets of the pool's numbers.
+func (p *Pool) put(r *Ring, k *Packet) bool {
+	d, ok := p.desc(k)
+	if ok && r.Put(d) {
+		return true
+	}
+	if ok {
+		p.undesc(k, d)
+	}
+	return false
+}
+
+// putBatch puts the first of ks on a ring, in runs of a batch at most, and returns how many.
+func (p *Pool) putBatch(r *Ring, ks []*Packet) (taken int) {
+	var ds [batch]Desc
+	for len(ks) > 0 {
+		n := 0
+		for ok := true; n < min(len(ks), batch); n++ {
+			if ds[n], ok = p.desc(ks[n]); !ok {
+				break
+			}
+		}
+		put := r.PutBatch(ds[:n])
+		for i := put; i < n; i++ {
+			p.undesc(ks[i], ds[i])
+		}
+		if taken += put; put < batch {
+			break
+		}
+		ks = ks[put:]
+	}
+	return taken
 }

@@ -85,7 +85,7 @@ func TestNewPacketIsClean(t *testing.T) {
 		require.Equal(t, MaxHead, len(p.SetHead(MaxHead)))
 		require.Equal(t, p.Head, p.inline[:])
 		require.Panics(t, func() { p.SetHead(MaxHead + 1) })
-		want := Packet{pool: &pool, live: p.live, inline: p.inline}
+		want := Packet{pool: &pool, state: p.state, inline: p.inline}
 		want.Head = p.Head
 		require.Equal(t, want, *p)
 		b := pool.Get(100)
@@ -93,7 +93,7 @@ func TestNewPacketIsClean(t *testing.T) {
 		b.Retain()
 		*p = Packet{
 			Head: b.Bytes(), HeadOwner: b, Frags: [2]Piece{{b.Bytes(), b}, {b.Bytes(), b}}, At: 1, Hash: 2,
-			CsumStart: 3, CsumOffset: 4, Flags: 5, Queue: 6, pool: &pool, live: p.live,
+			CsumStart: 3, CsumOffset: 4, Flags: 5, Queue: 6, pool: &pool, state: p.state,
 		}
 		p.Release()
 	}

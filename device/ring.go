@@ -2,6 +2,7 @@ package device
 
 import (
 	"math/bits"
+	"sync"
 	"sync/atomic"
 )
 
@@ -9,44 +10,110 @@ import (
 // bytes, because Intel's prefetcher fetches lines in pairs.
 const cacheLine = 128
 
-// A Ring is a bounded first-in-first-out queue for many producers and one consumer at a time, without
-// locks. Init makes it ready.
+// A Desc is a descriptor, what a Ring carries: the number of something that its owner keeps in a table, as
+// the descriptors of a real NIC are places in memory that its driver knows. A descriptor is at one place at a
+// time: not in two rings, and not twice in one.
+type Desc uint32
+
+// MaxDescs is how many descriptors there can be: they are the numbers below it.
+const MaxDescs = 1 << descBits
+
+// Links is what rings need to know of descriptors: each descriptor's neighbours in the ring it is in. Rings
+// that share descriptors share it. The zero value is for none (see Reserve).
+type Links struct {
+	chunks atomic.Pointer[[]*linkChunk]
+	mu     sync.Mutex // guards growing
+}
+
+// linkChunk is the links of some descriptors. Those of a descriptor belong to its owner.
+type linkChunk struct {
+	// link is what was put before a descriptor, or before the run that it ends, and then also endsRun.
+	link [1 << chunkBits]Desc
+	// runs are the others of the runs that descriptors end, in order; made when there is one.
+	runs atomic.Pointer[[1 << chunkBits][]Desc]
+}
+
+const (
+	chunkBits = 8
+	chunkMask = 1<<chunkBits - 1
+	endsRun   = 1 << 31
+)
+
+// Reserve makes room for the descriptors below n, at most MaxDescs. It is safe for concurrent use, also
+// while rings are in use.
+func (l *Links) Reserve(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var chunks []*linkChunk
+	if old := l.chunks.Load(); old != nil {
+		chunks = *old
+	}
+	want := (min(n, MaxDescs) + chunkMask) >> chunkBits
+	if want <= len(chunks) {
+		return
+	}
+	grown := append(make([]*linkChunk, 0, want), chunks...)
+	for len(grown) < want {
+		grown = append(grown, new(linkChunk))
+	}
+	l.chunks.Store(&grown)
+}
+
+// of returns the link of d.
+func (l *Links) of(d Desc) *Desc {
+	return &(*l.chunks.Load())[d>>chunkBits].link[d&chunkMask]
+}
+
+// run returns the run that d ends.
+func (l *Links) run(d Desc) *[]Desc {
+	c := (*l.chunks.Load())[d>>chunkBits]
+	runs := c.runs.Load()
+	if runs == nil {
+		c.runs.CompareAndSwap(nil, new([1 << chunkBits][]Desc))
+		runs = c.runs.Load()
+	}
+	return &runs[d&chunkMask]
+}
+
+// A Ring is a bounded first-in-first-out queue of descriptors for many producers and one consumer at a
+// time, without locks. Init makes it ready.
 //
-// Order: items come out in the order in which their Puts claimed their places. So the items of one
-// producer come out in the order in which it put them, a batch comes out as one run, and an item
-// whose Put returned before another Put began comes out before it.
+// Order: descriptors come out in the order in which they were put. A batch comes out as one run.
 //
 // Progress: no operation waits for another. Of the producers that compete, one always succeeds
-// (lock-free); a consumer's operations end after a bounded number of steps (wait-free). But a producer
-// that is suspended between claiming its place and filling it hides what lies behind it: Get then
-// finds nothing, although later Puts have returned. Those items appear as soon as the suspended Put
-// ends. Who tells the consumer of every item after Put returns therefore never leaves one unseen.
+// (lock-free); a consumer's operations end after a bounded number of steps (wait-free). A Put happens in
+// one step: a producer that is suspended in the middle of one hides nothing and holds nobody up.
 //
 // Full: Put takes nothing and returns false, and PutBatch takes what there is room for. The ring never
-// holds more than Cap items. The consumer gives places back in bursts, of Cap/8 at the latest (Cap below
-// 16: at once) and whenever Get or GetBatch finds the ring empty. So a Put is refused only if the ring
-// held more than Cap - Cap/8 items (Cap below 16: Cap) at some time during the call.
+// holds more than Cap descriptors. The consumer gives places back in bursts, of Cap/8 at the latest (Cap
+// below 16: at once) and whenever Get or GetBatch finds the ring empty. So a Put is refused only if the ring
+// held more than Cap - Cap/8 descriptors (Cap below 16: Cap) at some time during the call.
 //
-// Put, PutBatch, Len, Room and Cap are safe for concurrent use. PutOwn, Get, GetBatch and Ready are for the
+// Put, PutBatch, Len, Room and Cap are safe for concurrent use. Get, GetBatch and Ready are for the
 // consumer; the consumer's role may pass from one goroutine to another by anything that
 // synchronises the two.
 //
 // # How it works
 //
-// One word says both where the next item goes and how many places before that are claimed but not yet
-// filled. So claiming is one compare-and-swap and publishing one addition, on the same cache line and for a
-// batch of any size. The consumer takes what lies before the unfilled places; it looks at the word only
-// when it has taken all that it knows of, and tells of free places now and then. Producers that finish
-// out of turn, and only these, leave a mark for the one whose turn it is.
-type Ring[T any] struct {
-	slots []T
-	mask  uint64 // len(slots) - 1
+// One word says how many descriptors have been put so far and which was the last. A producer notes the
+// last one as the link of his own, which nobody else looks at yet, and replaces the word by one
+// compare-and-swap: that is the only locked instruction of a Put. A batch is noted with its last descriptor
+// and costs no more. The consumer, when he has taken all he knows of, reads the word and follows the links
+// back to what he knows, as far as the count says. What he found he keeps in order for the Gets that follow;
+// they need no atomic operation at all, and he tells producers of free places only now and then.
+//
+// The count makes the word differ from all that it was before, though descriptors come and go: a producer's
+// compare-and-swap succeeds only if nobody has put anything since he read the word. (It wraps around after
+// 2^40 descriptors, hours at full speed.) In the terms of Go's memory model the successful compare-and-swap
+// is synchronised before the consumer's load of the word that it, or one that came after it, wrote; so
+// links, runs, and what the descriptors stand for, need no atomic operations.
+type Ring struct {
+	links *Links
+	size  uint64 // Cap, in positions
 	lag   uint64 // how far head may be behind the consumer
-	marks atomic.Pointer[[]atomic.Uint64]
 
 	_ [cacheLine]byte
-	// word is the tail, the next position to claim, plus the number of positions before it from the
-	// first one on that is not filled: those are pending.
+	// word is the tail, the position behind the last descriptor, and in the bits below it that descriptor.
 	word atomic.Uint64
 	seen atomic.Uint64 // a value that head had: producers read head only when this says full
 	_    [cacheLine - 16]byte
@@ -55,151 +122,113 @@ type Ring[T any] struct {
 
 	// The consumer's own.
 	pos   uint64 // the next position to take
-	ready uint64 // positions before it are known to be filled
+	ready uint64 // positions before it are in found
 	freed uint64 // the value of head
-	_     [cacheLine - 24]byte
+	found []Desc // descriptors by position, modulo its length
+	_     [cacheLine - 48]byte
 }
 
-// A position is the number of a place since the ring was made, times onePosition: the bits below are room
-// for the number of pending ones. Positions wrap around, after some weeks at full speed.
+// A position is the number of descriptors that were put before, times onePosition: the bits below are
+// room for a descriptor.
 const (
-	pendingBits = 17 // room for MaxRingSize
-	pendingMask = 1<<pendingBits - 1
-	onePosition = 1 << pendingBits
+	descBits    = 24
+	descMask    = 1<<descBits - 1
+	onePosition = 1 << descBits
 )
 
-// filled returns the position before which all is filled.
-func filled(word uint64) uint64 { return word - word&pendingMask*(onePosition+1) }
+// tailOf returns the position that word says.
+func tailOf(word uint64) uint64 { return word &^ descMask }
 
-// Init makes r an empty ring for at least n items, rounded up to a power of two, at most MaxRingSize.
-func (r *Ring[T]) Init(n int) {
+// Init makes r an empty ring for at least n descriptors, rounded up to a power of two, at most MaxRingSize.
+// It carries descriptors for which l has room.
+func (r *Ring) Init(n int, l *Links) {
 	size := 1 << bits.Len(uint(min(max(n, 1), MaxRingSize)-1))
-	*r = Ring[T]{slots: make([]T, size), mask: uint64(size - 1), lag: uint64(max(size/8, 1)) * onePosition}
+	*r = Ring{
+		links: l,
+		found: make([]Desc, size),
+		size:  uint64(size) * onePosition,
+		lag:   uint64(max(size/8, 1)) * onePosition,
+	}
 }
 
-// Cap returns the number of items the ring can hold.
-func (r *Ring[T]) Cap() int { return len(r.slots) }
+// Cap returns the number of descriptors the ring can hold.
+func (r *Ring) Cap() int { return int(r.size / onePosition) }
 
-// Len returns the number of places that are claimed and not yet given back. It is exact when nobody
+// Len returns the number of places that are taken and not yet given back. It is exact when nobody
 // else uses the ring and Get has found it empty, else up to Cap/8 - 1 too high.
-func (r *Ring[T]) Len() int {
+func (r *Ring) Len() int {
 	h := r.head.Load() // first: tail only grows, so the difference cannot be negative
-	return min(int((r.word.Load()-h)>>pendingBits), len(r.slots))
+	return min(int((tailOf(r.word.Load())-h)/onePosition), r.Cap())
 }
 
-// Room returns how many items Put would take now, under the same conditions as Len.
-func (r *Ring[T]) Room() int { return len(r.slots) - r.Len() }
+// Claimed returns how many descriptors have been put since Init, modulo claimedLap.
+func (r *Ring) Claimed() uint64 { return r.word.Load() / onePosition }
 
-// room returns how many places are free, or a negative number when the tail is no longer that of word.
-func (r *Ring[T]) room(word uint64) int {
+// claimedLap is where Claimed wraps around.
+const claimedLap = 1 << (64 - descBits)
+
+// Room returns how many descriptors Put would take now, under the same conditions as Len.
+func (r *Ring) Room() int { return r.Cap() - r.Len() }
+
+// room returns how many places are free, or a negative number when word is no longer the ring's.
+func (r *Ring) room(word uint64) int {
 	h := r.head.Load()
 	r.seen.Store(h)
-	if int64(word-h) < 0 {
+	used := int64(tailOf(word) - h)
+	if used < 0 {
 		return -1
 	}
-	return len(r.slots) - int((word-h)>>pendingBits)
+	return int((int64(r.size) - used) / onePosition)
 }
 
-// Put puts v into the ring and returns true, or returns false when the ring is full.
-func (r *Ring[T]) Put(v T) bool {
+// Put puts d into the ring and returns true, or returns false when the ring is full.
+func (r *Ring) Put(d Desc) bool {
+	link := r.links.of(d)
 	for spins := firstPause; ; spins = pause(spins) {
 		w := r.word.Load()
-		if (w-r.seen.Load())>>pendingBits > r.mask {
+		if tailOf(w)-r.seen.Load() >= r.size {
 			if n := r.room(w); n == 0 {
 				return false
 			} else if n < 0 {
 				continue
 			}
 		}
-		if r.word.CompareAndSwap(w, w+onePosition+1) {
-			r.slots[w>>pendingBits&r.mask] = v
-			if w&pendingMask != 0 || r.word.Add(^uint64(0))&pendingMask != 0 {
-				r.settle(w, 1)
-			}
+		*link = Desc(w & descMask)
+		if r.word.CompareAndSwap(w, tailOf(w)+onePosition+uint64(d)) {
 			return true
 		}
 	}
 }
 
-// PutOwn is Put for the consumer himself. Nobody but he looks at what is on the ring, so for him claiming a
-// place and publishing it are one step: one locked instruction instead of two. While others are filling
-// places it is Put.
-func (r *Ring[T]) PutOwn(v T) bool {
-	w := r.word.Load()
-	if w&pendingMask != 0 || (w-r.seen.Load())>>pendingBits > r.mask || !r.word.CompareAndSwap(w, w+onePosition) {
-		return r.Put(v)
-	}
-	r.slots[w>>pendingBits&r.mask] = v
-	return true
-}
-
-// PutBatch puts the first items of vs into the ring, as many as there is room for, as one run that no
-// other producer's item divides. It returns how many.
-func (r *Ring[T]) PutBatch(vs []T) int {
+// PutBatch puts the first of ds into the ring, as many as there is room for, as one run that no
+// other producer's descriptor divides. It returns how many.
+func (r *Ring) PutBatch(ds []Desc) int {
+	noted := 0 // as a run of so many
 	for spins := firstPause; ; spins = pause(spins) {
 		w := r.word.Load()
-		n := len(r.slots) - int((w-r.seen.Load())>>pendingBits)
-		if uint(n) > uint(len(r.slots)) || n < len(vs) {
+		n := int(int64(r.size-(tailOf(w)-r.seen.Load())) / onePosition)
+		if n < len(ds) || n > r.Cap() {
 			if n = r.room(w); n < 0 {
 				continue
 			}
 		}
-		n = min(n, len(vs))
-		if n == 0 {
+		if n = min(n, len(ds)); n == 0 {
 			return 0
 		}
-		if r.word.CompareAndSwap(w, w+uint64(n)*(onePosition+1)) {
-			first := copy(r.slots[w>>pendingBits&r.mask:], vs[:n])
-			copy(r.slots, vs[first:n])
-			if w&pendingMask != 0 || r.word.Add(-uint64(n))&pendingMask != 0 {
-				r.settle(w, uint64(n))
+		last, link := ds[n-1], Desc(w&descMask)
+		if n > 1 {
+			link |= endsRun
+			if n != noted {
+				run := r.links.run(last)
+				*run = append((*run)[:0], ds[:n-1]...)
+				noted = n
 			}
+		}
+		*r.links.of(last) = link
+		if r.word.CompareAndSwap(w, tailOf(w)+uint64(n)*onePosition+uint64(last)) {
 			return n
 		}
 	}
-}
-
-// settle does the rest of publishing the n places from the tail of w on, w being the word of which they
-// were claimed, when others are at it too. A run whose places are filled is published by taking its length off the number of
-// pending ones, which only he may do whose run is the first of these. All others leave the end of their
-// run as a mark at its start; whoever makes the run the first, or finds it first after marking it, takes
-// the mark away, and only one of them can, and publishes it.
-func (r *Ring[T]) settle(w, n uint64) {
-	at := w &^ pendingMask
-	if w&pendingMask == 0 { // was the first, and is published
-		at += n * onePosition
-	} else {
-		r.mark(at).Store(at + n*onePosition | 1)
-		if filled(r.word.Load()) != at {
-			return // somebody before us has yet to finish, and will find the mark
-		}
-	}
-	for {
-		// A mark that is not of a run that begins here is of a later lap: we were late, and the run
-		// that began here has been seen to.
-		mark := r.mark(at)
-		end := mark.Load()
-		n := (end - at) >> pendingBits
-		if end == 0 || n > r.mask+1 || !mark.CompareAndSwap(end, 0) {
-			return
-		}
-		if r.word.Add(-n)&pendingMask == 0 {
-			return
-		}
-		at = end &^ pendingMask
-	}
-}
-
-// mark returns the mark of a position: the end of a run that begins there, with the lowest bit set, or 0.
-// Few rings ever need one, so their memory is made when the first does.
-func (r *Ring[T]) mark(at uint64) *atomic.Uint64 {
-	marks := r.marks.Load()
-	if marks == nil {
-		fresh := make([]atomic.Uint64, len(r.slots))
-		r.marks.CompareAndSwap(nil, &fresh)
-		marks = r.marks.Load()
-	}
-	return &(*marks)[at>>pendingBits&r.mask]
 }
 
 // A producer that lost a race lets about a cache line's journey pass before it tries again, and twice as
@@ -216,61 +245,88 @@ func pause(spins int) (next int) {
 	return min(2*spins, lastPause)
 }
 
-// Ready reports whether Get would find an item.
-func (r *Ring[T]) Ready() bool { return r.pos != r.ready || r.look() }
+// Ready reports whether Get would find a descriptor.
+func (r *Ring) Ready() bool { return r.pos != r.ready || tailOf(r.word.Load()) != r.pos }
 
-// Claimed returns how many items have been put, and are being put, since Init, modulo 1<<47.
-func (r *Ring[T]) Claimed() uint64 { return r.word.Load() >> pendingBits }
-
-// look takes note of what has been published, when all that was known is taken, and reports whether there
-// is any.
-func (r *Ring[T]) look() bool {
-	r.ready = filled(r.word.Load())
-	return r.pos != r.ready
+// look finds what was put since the last look, and reports whether there is anything to take.
+func (r *Ring) look() bool {
+	w := r.word.Load()
+	tail := tailOf(w)
+	if tail == r.ready {
+		return r.pos != tail
+	}
+	d, mask := Desc(w&descMask), uint64(len(r.found)-1)
+	chunks := *r.links.chunks.Load()
+	for at := tail; at != r.ready; {
+		link := chunks[d>>chunkBits].link[d&chunkMask]
+		at -= onePosition
+		r.found[at/onePosition&mask] = d
+		if link&endsRun != 0 {
+			run := *r.links.run(d)
+			at -= uint64(len(run)) * onePosition
+			first := copy(r.found[at/onePosition&mask:], run)
+			copy(r.found, run[first:])
+		}
+		d = link &^ endsRun
+	}
+	r.ready = tail
+	return r.pos != tail
 }
 
-// giveBack lets producers have the places of all items taken so far.
-func (r *Ring[T]) giveBack() {
+// giveBack lets producers have the places of all descriptors taken so far.
+func (r *Ring) giveBack() {
 	r.freed = r.pos
 	r.head.Store(r.pos)
 }
 
-// Get takes the oldest item out of the ring; ok is false when there is none.
-func (r *Ring[T]) Get() (v T, ok bool) {
-	if r.pos == r.ready && !r.look() {
-		if r.freed != r.pos {
+// Get takes the oldest descriptor out of the ring; ok is false when there is none.
+func (r *Ring) Get() (d Desc, ok bool) {
+	pos := r.pos
+	if pos != r.ready {
+		d = r.found[pos/onePosition&uint64(len(r.found)-1)]
+	} else if w := r.word.Load(); tailOf(w) == pos+onePosition { // one alone need not be found by links
+		d = Desc(w & descMask)
+		r.ready = pos + onePosition
+	} else if r.look() {
+		d = r.found[pos/onePosition&uint64(len(r.found)-1)]
+	} else {
+		if r.freed != pos {
 			r.giveBack()
 		}
-		return v, false
+		return 0, false
 	}
-	var zero T
-	s := &r.slots[r.pos>>pendingBits&r.mask]
-	v, *s = *s, zero
-	r.pos += onePosition
-	if r.pos-r.freed >= r.lag {
+	pos += onePosition
+	r.pos = pos
+	if pos-r.freed >= r.lag {
 		r.giveBack()
 	}
-	return v, true
+	return d, true
 }
 
-// GetBatch takes the oldest items out of the ring, as many as there are and vs has room for, and puts
-// them into vs in order. It returns how many.
-func (r *Ring[T]) GetBatch(vs []T) int {
-	n := int((r.ready - r.pos) >> pendingBits)
-	if n < len(vs) {
+// GetBatch takes the oldest descriptors out of the ring, as many as there are and ds has room for, and puts
+// them into ds in order. It returns how many.
+func (r *Ring) GetBatch(ds []Desc) int {
+	n := int((r.ready - r.pos) / onePosition)
+	if n == 0 && len(ds) > 0 {
+		if w := r.word.Load(); tailOf(w) == r.pos+onePosition {
+			ds[0] = Desc(w & descMask) // one alone need not be found by links
+			r.pos += onePosition
+			r.ready = r.pos
+			if r.pos-r.freed >= r.lag {
+				r.giveBack()
+			}
+			return 1
+		}
+	}
+	if n < len(ds) {
 		r.look()
-		n = int((r.ready - r.pos) >> pendingBits)
+		n = int((r.ready - r.pos) / onePosition)
 	}
-	if n = min(n, len(vs)); n > 0 {
-		part := r.slots[r.pos>>pendingBits&r.mask:]
-		first := copy(vs[:n], part)
-		clear(part[:first])
-		rest := r.slots[:n-first]
-		copy(vs[first:n], rest)
-		clear(rest)
-		r.pos += uint64(n) * onePosition
-	}
-	if owed := r.pos - r.freed; owed >= r.lag || n == 0 && len(vs) > 0 && owed > 0 {
+	n = min(n, len(ds))
+	first := copy(ds[:n], r.found[r.pos/onePosition&uint64(len(r.found)-1):])
+	copy(ds[first:n], r.found)
+	r.pos += uint64(n) * onePosition
+	if owed := r.pos - r.freed; owed >= r.lag || n == 0 && len(ds) > 0 && owed > 0 {
 		r.giveBack()
 	}
 	return n

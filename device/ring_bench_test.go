@@ -15,10 +15,10 @@ const ringSize = DefaultRingSize
 // A benchQueue is what the ring is compared with, and the ring itself.
 type benchQueue struct {
 	name     string
-	put      func(p *Packet) bool
+	put      func(d Desc) bool
 	get      func() bool
-	putBatch func(ps []*Packet) int
-	getBatch func(ps []*Packet) int
+	putBatch func(ds []Desc) int
+	getBatch func(ds []Desc) int
 }
 
 // benchQueues returns a new queue of each kind.
@@ -26,9 +26,16 @@ func benchQueues() []benchQueue {
 	return []benchQueue{newRingQueue(), newMutexQueue(), newChanQueue()}
 }
 
+// benchRing is a ring for the descriptors of the benchmarks.
+func benchRing() *Ring {
+	l, r := new(Links), new(Ring)
+	l.Reserve(5 * 2 * ringSize)
+	r.Init(ringSize, l)
+	return r
+}
+
 func newRingQueue() benchQueue {
-	r := new(Ring[*Packet])
-	r.Init(ringSize)
+	r := benchRing()
 	return benchQueue{
 		name:     "ring",
 		put:      r.Put,
@@ -42,10 +49,10 @@ func newRingQueue() benchQueue {
 type mutexRing struct {
 	mu         sync.Mutex
 	head, tail uint
-	slots      [ringSize]*Packet
+	slots      [ringSize]Desc
 }
 
-func (r *mutexRing) putBatch(ps []*Packet) int {
+func (r *mutexRing) putBatch(ps []Desc) int {
 	r.mu.Lock()
 	n := min(len(ps), int(ringSize-(r.tail-r.head)))
 	for _, p := range ps[:n] {
@@ -56,19 +63,18 @@ func (r *mutexRing) putBatch(ps []*Packet) int {
 	return n
 }
 
-func (r *mutexRing) getBatch(ps []*Packet) int {
+func (r *mutexRing) getBatch(ps []Desc) int {
 	r.mu.Lock()
 	n := min(len(ps), int(r.tail-r.head))
 	for i := range ps[:n] {
 		ps[i] = r.slots[r.head%ringSize]
-		r.slots[r.head%ringSize] = nil
 		r.head++
 	}
 	r.mu.Unlock()
 	return n
 }
 
-func (r *mutexRing) put(p *Packet) bool {
+func (r *mutexRing) put(p Desc) bool {
 	r.mu.Lock()
 	ok := r.tail-r.head < ringSize
 	if ok {
@@ -79,11 +85,10 @@ func (r *mutexRing) put(p *Packet) bool {
 	return ok
 }
 
-func (r *mutexRing) get() (p *Packet, ok bool) {
+func (r *mutexRing) get() (p Desc, ok bool) {
 	r.mu.Lock()
 	if ok = r.tail != r.head; ok {
 		p = r.slots[r.head%ringSize]
-		r.slots[r.head%ringSize] = nil
 		r.head++
 	}
 	r.mu.Unlock()
@@ -102,9 +107,9 @@ func newMutexQueue() benchQueue {
 }
 
 func newChanQueue() benchQueue {
-	c := make(chan *Packet, ringSize)
+	c := make(chan Desc, ringSize)
 	q := benchQueue{name: "chan"}
-	q.put = func(p *Packet) bool {
+	q.put = func(p Desc) bool {
 		select {
 		case c <- p:
 			return true
@@ -120,7 +125,7 @@ func newChanQueue() benchQueue {
 			return false
 		}
 	}
-	q.putBatch = func(ps []*Packet) int {
+	q.putBatch = func(ps []Desc) int {
 		for i, p := range ps {
 			if !q.put(p) {
 				return i
@@ -128,7 +133,7 @@ func newChanQueue() benchQueue {
 		}
 		return len(ps)
 	}
-	q.getBatch = func(ps []*Packet) int {
+	q.getBatch = func(ps []Desc) int {
 		for i := range ps {
 			if !q.get() {
 				return i
@@ -157,24 +162,23 @@ func BenchmarkRing(b *testing.B) {
 }
 
 func benchSameRing(b *testing.B) {
-	r, p := new(Ring[*Packet]), new(Packet)
-	r.Init(ringSize)
+	r := benchRing()
 	for range b.N {
-		r.Put(p)
+		r.Put(1)
 		r.Get()
 	}
 }
 
 func benchSameMutex(b *testing.B) {
-	r, p := new(mutexRing), new(Packet)
+	r := new(mutexRing)
 	for range b.N {
-		r.put(p)
+		r.put(1)
 		r.get()
 	}
 }
 
 func benchSameChan(b *testing.B) {
-	c, p := make(chan *Packet, ringSize), new(Packet)
+	c, p := make(chan Desc, ringSize), Desc(1)
 	for range b.N {
 		select {
 		case c <- p:
@@ -188,9 +192,9 @@ func benchSameChan(b *testing.B) {
 }
 
 func benchSameBatch(b *testing.B, q benchQueue) {
-	var in, out [ringBatch]*Packet
+	var in, out [ringBatch]Desc
 	for i := range in {
-		in[i] = new(Packet)
+		in[i] = Desc(i)
 	}
 	for n := 0; n < b.N; n += ringBatch {
 		q.putBatch(in[:])
@@ -203,27 +207,29 @@ func benchSameBatch(b *testing.B, q benchQueue) {
 func benchAcross(b *testing.B, q benchQueue, producers, size int) {
 	var wg sync.WaitGroup
 	share := (b.N + producers - 1) / producers
-	for range producers {
-		wg.Go(func() { produce(q, share, size) })
+	for i := range producers {
+		wg.Go(func() { produce(q, Desc(i*2*ringSize), share, size) })
 	}
 	consume(q, share*producers, size)
 	wg.Wait()
 }
 
-func produce(q benchQueue, n, size int) {
-	ps := make([]*Packet, size)
-	for i := range ps {
-		ps[i] = new(Packet)
+// produce puts n descriptors, of twice as many as the queue holds by turns: so none is in it twice.
+func produce(q benchQueue, first Desc, n, size int) {
+	ds := make([]Desc, 2*ringSize+size)
+	for i := range ds {
+		ds[i] = first + Desc(i%(2*ringSize))
 	}
-	for n > 0 {
+	for at := 0; n > 0; {
 		m := 0
 		if size == 1 {
-			if q.put(ps[0]) {
+			if q.put(ds[at]) {
 				m = 1
 			}
 		} else {
-			m = q.putBatch(ps[:min(size, n)])
+			m = q.putBatch(ds[at : at+min(size, n)])
 		}
+		at = (at + m) % (2 * ringSize)
 		if n -= m; m == 0 {
 			runtime.Gosched()
 		}
@@ -231,7 +237,7 @@ func produce(q benchQueue, n, size int) {
 }
 
 func consume(q benchQueue, n, size int) {
-	ps := make([]*Packet, size)
+	ds := make([]Desc, size)
 	for n > 0 {
 		m := 0
 		if size == 1 {
@@ -239,7 +245,7 @@ func consume(q benchQueue, n, size int) {
 				m = 1
 			}
 		} else {
-			m = q.getBatch(ps)
+			m = q.getBatch(ds)
 		}
 		if n -= m; m == 0 {
 			runtime.Gosched()

@@ -29,26 +29,27 @@ func (o ringOp) String() string {
 }
 
 // legal applies the operation to a queue that can hold c items, as Ring's doc allows: a put takes less
-// than it is offered only when the queue is full; a get finds less than there is only while a put is
-// under way, which may hide what lies behind it.
-func (o ringOp) legal(queue []int, c int, hidden bool) (after []int, ok bool) {
+// than it is offered only when the queue is full, but some of it also when a get is under way, which may
+// make more room after the put has counted it; a get finds what there is when it begins, but may make room
+// later, when more has come.
+func (o ringOp) legal(queue []int, c int, racing bool) (after []int, ok bool) {
 	if o.put {
 		after = append(slices.Clone(queue), o.vs...)
-		return after, len(after) <= c && (len(o.vs) == o.want || len(after) == c)
+		return after, len(after) <= c && (len(o.vs) == o.want || len(after) == c || racing && len(o.vs) > 0)
 	}
 	n := len(o.vs)
 	if n > len(queue) || !slices.Equal(o.vs, queue[:n]) {
 		return nil, false
 	}
-	return queue[n:], n == o.want || n == len(queue) || hidden
+	return queue[n:], n == o.want || n == len(queue) || racing
 }
 
 // linearizable reports whether there is an order of the operations, each at some instant between its
 // begin and its end, in which all are legal one after another.
 func linearizable(ops []ringOp, c int) bool {
-	hidden := make([]bool, len(ops))
+	racing := make([]bool, len(ops))
 	for i, o := range ops {
-		hidden[i] = slices.ContainsFunc(ops, func(p ringOp) bool { return p.put && p.begin < o.end && o.begin < p.end })
+		racing[i] = slices.ContainsFunc(ops, func(p ringOp) bool { return p.put != o.put && p.begin < o.end && o.begin < p.end })
 	}
 	tried := map[string]bool{}
 	var search func(done uint, queue []int) bool
@@ -71,7 +72,7 @@ func linearizable(ops []ringOp, c int) bool {
 			if done&(1<<i) != 0 || o.begin > firstEnd {
 				continue
 			}
-			if after, ok := o.legal(queue, c, hidden[i]); ok && search(done|1<<i, after) {
+			if after, ok := o.legal(queue, c, racing[i]); ok && search(done|1<<i, after) {
 				return true
 			}
 		}
@@ -96,9 +97,12 @@ func TestLinearizableRejects(t *testing.T) {
 		{"got twice", []ringOp{put(1, 2, 1, 1), get(3, 4, 1, 1), get(5, 6, 1, 1)}, false},
 		{"lost", []ringOp{put(1, 2, 1, 1), get(3, 4, 1)}, false},
 		{"hidden by a put under way", []ringOp{put(1, 2, 1, 1), put(1, 9, 1, 2), get(3, 4, 1), get(10, 11, 2, 1, 2)}, true},
+		{"not hidden", []ringOp{put(1, 2, 1, 1), get(3, 4, 1), get(10, 11, 1, 1)}, false},
 		{"full too early", []ringOp{put(1, 2, 1, 1), put(3, 4, 1)}, false},
 		{"full", []ringOp{put(1, 2, 3, 1, 2), put(3, 4, 1), get(5, 6, 1, 1), put(7, 8, 1, 3)}, true},
 		{"batch cut too short", []ringOp{put(1, 2, 2, 1)}, false},
+		{"batch cut while there came more room", []ringOp{put(1, 2, 1, 1), put(3, 9, 2, 2), get(4, 5, 1, 1)}, true},
+		{"put refused while there was room", []ringOp{put(1, 2, 1, 1), put(3, 9, 2), get(4, 5, 1, 1)}, false},
 		{"batch divided", []ringOp{put(1, 9, 2, 1, 2), put(1, 9, 1, 3), get(10, 11, 2, 1, 3)}, false},
 		{"more than fits", []ringOp{put(1, 2, 3, 1, 2, 3)}, false},
 	}
@@ -135,7 +139,7 @@ func TestRingLinearizable(t *testing.T) {
 }
 
 // someOps does a few operations and returns them: gets if who is 0, else puts.
-func someOps(r *Ring[int], clock *atomic.Int64, who int, rng *rand.Rand) (ops []ringOp) {
+func someOps(r *Ring, clock *atomic.Int64, who int, rng *rand.Rand) (ops []ringOp) {
 	for i := range 4 {
 		n := 1 + rng.IntN(3)
 		vs := make([]int, n)
@@ -145,17 +149,18 @@ func someOps(r *Ring[int], clock *atomic.Int64, who int, rng *rand.Rand) (ops []
 		o := ringOp{put: who > 0, want: n, begin: clock.Add(1)}
 		switch {
 		case !o.put && n == 1:
-			if v, ok := r.Get(); ok {
-				o.vs = []int{v}
+			if d, ok := r.Get(); ok {
+				o.vs = []int{int(d)}
 			}
 		case !o.put:
-			o.vs = vs[:r.GetBatch(vs)]
+			ds := make([]Desc, n)
+			o.vs = numbersOf(ds[:r.GetBatch(ds)])
 		case n == 1:
-			if r.Put(vs[0]) {
+			if r.Put(Desc(vs[0])) {
 				o.vs = vs
 			}
 		default:
-			o.vs = vs[:r.PutBatch(vs)]
+			o.vs = vs[:r.PutBatch(descs(vs...))]
 		}
 		o.end = clock.Add(1)
 		ops = append(ops, o)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,29 +11,56 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newRing(n int) *Ring[int] {
-	r := new(Ring[int])
-	r.Init(n)
+// manyDescs is how many descriptors there are in most tests.
+const manyDescs = 1 << 9
+
+// newRing returns a ring for n of manyDescs descriptors.
+func newRing(n int) *Ring { return newRingFor(n, manyDescs) }
+
+// newRingFor returns a ring for n of many descriptors.
+func newRingFor(n, many int) *Ring {
+	l, r := new(Links), new(Ring)
+	l.Reserve(many)
+	r.Init(n, l)
 	return r
 }
 
+// descs are numbers as descriptors.
+func descs(vs ...int) []Desc {
+	ds := make([]Desc, len(vs))
+	for i, v := range vs {
+		ds[i] = Desc(v)
+	}
+	return ds
+}
+
+// numbersOf is the reverse of descs.
+func numbersOf(ds []Desc) []int {
+	vs := make([]int, len(ds))
+	for i, d := range ds {
+		vs[i] = int(d)
+	}
+	return vs
+}
+
 func TestRingCap(t *testing.T) {
-	for n, want := range map[int]int{-1: 1, 0: 1, 1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 100: 128, 256: 256, 257: 512} {
+	for n, want := range map[int]int{-1: 1, 0: 1, 1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 100: 128, 255: 256, 256: 256} {
 		r := newRing(n)
 		require.Equal(t, want, r.Cap(), n)
 		for i := range want {
 			require.Equal(t, want-i, r.Room())
-			require.True(t, r.Put(i), "item %d of %d", i, want)
+			require.True(t, r.Put(Desc(i)), "item %d of %d", i, want)
 		}
-		require.False(t, r.Put(-1), "a full ring of %d takes no more", want)
-		require.Zero(t, r.PutBatch([]int{-1, -2}))
+		require.False(t, r.Put(400), "a full ring of %d takes no more", want)
+		require.Zero(t, r.PutBatch([]Desc{400, 401}))
 		require.Equal(t, want, r.Len())
+		require.Equal(t, uint64(want), r.Claimed())
 		require.Zero(t, r.Room())
 		for i := range want {
 			require.True(t, r.Ready())
 			v, ok := r.Get()
 			require.True(t, ok)
-			require.Equal(t, i, v)
+			require.Equal(t, Desc(i), v)
 		}
 		require.False(t, r.Ready())
 		v, ok := r.Get()
@@ -47,9 +73,9 @@ func TestRingCap(t *testing.T) {
 // ringModel is what a ring must do, with a slice in its place.
 type ringModel struct {
 	t     *testing.T
-	r     *Ring[int]
-	items []int
-	next  int
+	r     *Ring
+	items []Desc
+	next  Desc
 }
 
 func newRingModel(t *testing.T, n int) *ringModel { return &ringModel{t: t, r: newRing(n), next: 1} }
@@ -67,7 +93,7 @@ func (m *ringModel) refused() {
 func (m *ringModel) put() {
 	if m.r.Put(m.next) {
 		m.items = append(m.items, m.next)
-		m.next++
+		m.next = (m.next + 1) % manyDescs
 	} else {
 		m.refused()
 	}
@@ -75,13 +101,13 @@ func (m *ringModel) put() {
 }
 
 func (m *ringModel) putBatch(n int) {
-	vs := make([]int, n)
+	vs := make([]Desc, n)
 	for i := range vs {
-		vs[i] = m.next + i
+		vs[i] = (m.next + Desc(i)) % manyDescs
 	}
 	took := m.r.PutBatch(vs)
 	m.items = append(m.items, vs[:took]...)
-	m.next += took
+	m.next = (m.next + Desc(took)) % manyDescs
 	if took < n {
 		m.refused()
 	}
@@ -99,10 +125,10 @@ func (m *ringModel) get() {
 }
 
 func (m *ringModel) getBatch(n int) {
-	vs := make([]int, n)
+	vs := make([]Desc, n)
 	got := m.r.GetBatch(vs)
 	require.Equal(m.t, min(n, len(m.items)), got)
-	require.Equal(m.t, append([]int{}, m.items[:got]...), vs[:got])
+	require.Equal(m.t, append([]Desc{}, m.items[:got]...), vs[:got])
 	m.items = m.items[got:]
 }
 
@@ -130,9 +156,7 @@ func TestRingModel(t *testing.T) {
 				m.step(rng.IntN(4), rng.IntN(c+3))
 			}
 			m.getBatch(c)
-			for i := range m.r.slots {
-				require.Zero(t, m.r.slots[i], "what was taken out is not kept alive")
-			}
+			require.Zero(t, m.r.Len()%max(c/8, 1))
 		})
 	}
 }
@@ -160,6 +184,24 @@ func stress(n int) int {
 // ringItem is item i of a producer, put by its call number call.
 type ringItem struct{ producer, i, call int }
 
+// ringItems is what descriptors stand for in tests with several producers: each has a range of them. Only who
+// has the descriptor may look.
+type ringItems struct {
+	each int
+	v    []ringItem
+}
+
+func newRingItems(producers, each int) *ringItems {
+	return &ringItems{each, make([]ringItem, producers*each)}
+}
+
+// put makes a descriptor for v.
+func (t *ringItems) put(v ringItem) Desc {
+	d := Desc(v.producer*t.each + v.i)
+	t.v[d] = v
+	return d
+}
+
 // TestRingConcurrent: several producers, in batches and singly, and consumers that take turns. Each
 // producer's items come out once and in order, and no batch is divided by another's.
 func TestRingConcurrent(t *testing.T) {
@@ -167,20 +209,19 @@ func TestRingConcurrent(t *testing.T) {
 		for _, producers := range []int{1, 4} {
 			t.Run(fmt.Sprintf("%d producers, ring of %d", producers, c), func(t *testing.T) {
 				each := stress(20000)
-				r := new(Ring[ringItem])
-				r.Init(c)
+				r, items := newRingFor(c, producers*each), newRingItems(producers, each)
 				var wg sync.WaitGroup
-				k := itemChecker{r: r, next: make([]int, producers), left: producers * each}
+				k := itemChecker{r: r, items: items, next: make([]int, producers), left: producers * each}
 				k.busy.Store(int64(producers))
 				for p := range producers {
 					wg.Go(func() {
-						putItems(r, p, each)
+						putItems(r, items, p)
 						k.busy.Add(-1)
 					})
 				}
 				for i := range 2 {
 					wg.Go(func() {
-						vs := make([]ringItem, 1+6*i)
+						vs := make([]Desc, 1+6*i)
 						for k.consume(vs) {
 							runtime.Gosched()
 						}
@@ -195,13 +236,13 @@ func TestRingConcurrent(t *testing.T) {
 	}
 }
 
-func putItems(r *Ring[ringItem], p, each int) {
+func putItems(r *Ring, items *ringItems, p int) {
 	rng := rand.New(rand.NewPCG(7, uint64(p)))
-	vs := make([]ringItem, 5)
-	for i, call := 0, 0; i < each; call++ {
-		n := min(1+rng.IntN(len(vs)), each-i)
+	vs := make([]Desc, 5)
+	for i, call := 0, 0; i < items.each; call++ {
+		n := min(1+rng.IntN(len(vs)), items.each-i)
 		for k := range vs[:n] {
-			vs[k] = ringItem{p, i + k, call}
+			vs[k] = items.put(ringItem{p, i + k, call})
 		}
 		if n > 1 {
 			n = r.PutBatch(vs[:n])
@@ -217,14 +258,15 @@ func putItems(r *Ring[ringItem], p, each int) {
 // An itemChecker consumes with goroutines that hand the consumer's role to and fro by a lock.
 type itemChecker struct {
 	mu      sync.Mutex
-	r       *Ring[ringItem]
+	r       *Ring
+	items   *ringItems
 	next    []int // by producer
 	left    int
 	failure string
 	busy    atomic.Int64 // producers at work
 }
 
-func (k *itemChecker) consume(vs []ringItem) (more bool) {
+func (k *itemChecker) consume(vs []Desc) (more bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	busy := k.busy.Load()
@@ -232,7 +274,8 @@ func (k *itemChecker) consume(vs []ringItem) (more bool) {
 	if n == 0 && busy == 0 {
 		return false
 	}
-	for _, v := range vs[:n] {
+	for _, d := range vs[:n] {
+		v := k.items.v[d]
 		if want := k.next[v.producer]; v.i != want && k.failure == "" {
 			k.failure = fmt.Sprintf("%+v came where item %d was due", v, want)
 		}
@@ -246,20 +289,20 @@ func (k *itemChecker) consume(vs []ringItem) (more bool) {
 func TestRingBatchWhole(t *testing.T) {
 	const producers = 4
 	each := stress(20000)
-	r := new(Ring[ringItem])
-	r.Init(16)
+	r, items := newRingFor(16, producers*each), newRingItems(producers, each)
 	var wg sync.WaitGroup
 	for p := range producers {
-		wg.Go(func() { putItems(r, p, each) })
+		wg.Go(func() { putItems(r, items, p) })
 	}
 	closed := make([]int, producers) // the first call that may still come
 	var prev ringItem
 	for left := producers * each; left > 0; {
-		v, ok := r.Get()
+		d, ok := r.Get()
 		if !ok {
 			runtime.Gosched()
 			continue
 		}
+		v := items.v[d]
 		if v.producer != prev.producer || v.call != prev.call {
 			require.GreaterOrEqual(t, v.call, closed[v.producer], "the batch of %+v was divided", v)
 			closed[v.producer] = v.call + 1
@@ -270,147 +313,125 @@ func TestRingBatchWhole(t *testing.T) {
 	wg.Wait()
 }
 
-// A suspended is a Put that has claimed its places and goes no further until finish.
-type suspended[T any] struct {
-	r  *Ring[T]
-	w  uint64
-	vs []T
-}
-
-func suspend[T any](r *Ring[T], vs ...T) suspended[T] {
-	w := r.word.Load()
-	r.word.Store(w + uint64(len(vs))*(onePosition+1))
-	return suspended[T]{r, w, vs}
-}
-
-// finish does what Put and PutBatch do after claiming.
-func (s suspended[T]) finish() {
-	n := uint64(len(s.vs))
-	for i, v := range s.vs {
-		s.r.slots[(s.w>>pendingBits+uint64(i))&s.r.mask] = v
-	}
-	if s.w&pendingMask != 0 || s.r.word.Add(-n)&pendingMask != 0 {
-		s.r.settle(s.w, n)
+// TestRingSlept: a producer that read the word and slept while others put and the consumer took, any number
+// of times, does not get its descriptor in by mistake: also when the descriptor that was the last when it fell
+// asleep is the last again.
+func TestRingSlept(t *testing.T) {
+	r := newRing(8)
+	for lap := range 100 {
+		require.True(t, r.Put(1))
+		w := r.word.Load() // a Put of 9 gets so far
+		for range lap%9 + 1 {
+			d, ok := r.Get()
+			require.True(t, ok)
+			require.Equal(t, Desc(1), d)
+			require.True(t, r.Put(1))
+		}
+		require.Equal(t, w&descMask, r.word.Load()&descMask)
+		require.False(t, r.word.CompareAndSwap(w, tailOf(w)+onePosition+9))
+		_, ok := r.Get()
+		require.True(t, ok)
+		require.False(t, r.Ready())
 	}
 }
 
-// TestRingHides: a producer that is suspended before it fills its place hides what lies behind it, and
-// nothing is lost when it goes on.
-func TestRingHides(t *testing.T) {
-	r := newRing(4)
-	require.True(t, r.Put(1))
-	two := suspend(r, 2)
-	require.True(t, r.Put(3))
-	v, ok := r.Get()
-	require.True(t, ok)
-	require.Equal(t, 1, v)
+// TestRingStaleLinks: what the consumer has taken may be put again at once, here or into another ring,
+// while it has yet to look at what came later.
+func TestRingStaleLinks(t *testing.T) {
+	a := newRing(4)
+	b := new(Ring)
+	b.Init(4, a.links)
+	require.Equal(t, 3, a.PutBatch([]Desc{1, 2, 3}))
+	d, _ := a.Get() // sees all three
+	require.Equal(t, Desc(1), d)
+	require.True(t, a.Put(1))
+	d, _ = a.Get()
+	require.Equal(t, Desc(2), d)
+	require.True(t, b.Put(2))
+	d, _ = a.Get()
+	require.Equal(t, Desc(3), d)
+	require.True(t, b.Put(3)) // what was put before 1 in a
+	require.True(t, a.Put(4))
+	vs := make([]Desc, 4)
+	require.Equal(t, []Desc{1, 4}, vs[:a.GetBatch(vs)])
+	require.Equal(t, []Desc{2, 3}, vs[:b.GetBatch(vs)])
+}
+
+// TestRingOfNothing: a ring may be looked at before there are descriptors.
+func TestRingOfNothing(t *testing.T) {
+	r := new(Ring)
+	r.Init(4, new(Links))
 	require.False(t, r.Ready())
-	_, ok = r.Get()
+	_, ok := r.Get()
 	require.False(t, ok)
-	require.Zero(t, r.GetBatch(make([]int, 4)))
-	require.Equal(t, 2, r.Len())
-	two.finish()
-	vs := make([]int, 4)
-	require.Equal(t, []int{2, 3}, vs[:r.GetBatch(vs)])
+	require.Zero(t, r.GetBatch(make([]Desc, 2)))
 }
 
-// TestRingFinish: producers that claimed places one after another fill them in any order. After each, what
-// comes out is what lies before the first that is not filled, and no more. Laps of the ring leave nothing
-// behind that misleads later ones, and positions may wrap around.
-func TestRingFinish(t *testing.T) {
-	for _, start := range []uint64{0, 1<<64 - 9*onePosition} {
-		r := newRing(8)
-		r.word.Store(start)
-		r.seen.Store(start)
-		r.head.Store(start)
-		r.pos, r.ready, r.freed = start, start, start
-		for _, order := range permutations(4) {
-			runs := [][]int{{1}, {2, 3, 4}, {5, 6}, {7}}
-			var puts []suspended[int]
-			for _, vs := range runs {
-				puts = append(puts, suspend(r, vs...))
-			}
-			finished := make([]bool, len(runs))
-			next := 0 // of runs, the first that is not out
-			for _, k := range order {
-				puts[k].finish()
-				finished[k] = true
-				want := []int{}
-				for ; next < len(runs) && finished[next]; next++ {
-					want = append(want, runs[next]...)
-				}
-				got := make([]int, 8)
-				require.Equal(t, want, got[:r.GetBatch(got)], "after run %d of %v", k, order)
-			}
-			require.Zero(t, r.word.Load()&pendingMask)
-			r.GetBatch(make([]int, 1))
-			require.Zero(t, r.Len())
-		}
+// TestRingWraps: positions may wrap around.
+func TestRingWraps(t *testing.T) {
+	r := newRing(8)
+	var start uint64 = 1<<64 - 9*onePosition
+	r.word.Store(start)
+	r.seen.Store(start)
+	r.head.Store(start)
+	r.pos, r.ready, r.freed = start, start, start
+	m := &ringModel{t: t, r: r, next: 1}
+	for range 20 {
+		m.putBatch(5)
+		m.put()
+		m.getBatch(3)
+		m.get()
+		m.getBatch(8)
 	}
+	require.Less(t, r.pos, start)
 }
 
-// permutations returns all orders of the numbers below n.
-func permutations(n int) [][]int {
-	if n == 0 {
-		return [][]int{nil}
+// TestLinksGrow: room for more descriptors can be made while rings are in use.
+func TestLinksGrow(t *testing.T) {
+	l, r := new(Links), new(Ring)
+	l.Reserve(1)
+	r.Init(64, l)
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 1; n < 1<<16; n += 50 {
+			l.Reserve(n)
+		}
+		done.Store(true)
+	})
+	put, got := Desc(0), Desc(0)
+	get := func() {
+		d, ok := r.Get()
+		require.True(t, ok)
+		require.Equal(t, got%100, d)
+		got++
 	}
-	var all [][]int
-	for _, p := range permutations(n - 1) {
-		for i := range n {
-			all = append(all, slices.Insert(slices.Clone(p), i, n-1))
+	for !done.Load() {
+		if r.Put(put % 100) {
+			put++
+		}
+		if put-got > 50 {
+			get()
 		}
 	}
-	return all
+	for got != put {
+		get()
+	}
+	wg.Wait()
+	require.Len(t, *l.chunks.Load(), 1<<(16-chunkBits))
 }
 
 // TestRingAllocs: the ring's operations allocate nothing.
 func TestRingAllocs(t *testing.T) {
 	r := newRing(64)
-	vs := make([]int, 16)
+	vs := make([]Desc, 16)
+	for i := range vs {
+		vs[i] = Desc(i + 2)
+	}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		r.Put(1)
 		r.PutBatch(vs)
 		r.Get()
 		r.GetBatch(vs)
 	}))
-}
-
-// TestRingPutOwn: the consumer puts items of its own between those of others. Nothing is lost or made, and the items
-// of each come out in the order in which it put them.
-func TestRingPutOwn(t *testing.T) {
-	const producers, each = 3, 20000
-	var r Ring[[2]int] // who put it, and its number
-	r.Init(16)
-	for who := range producers {
-		go func() {
-			for n := 0; n < each; {
-				if r.Put([2]int{who, n}) {
-					n++
-				} else {
-					runtime.Gosched()
-				}
-			}
-		}()
-	}
-	var next [producers + 1]int
-	own, got := 0, 0
-	for got < (producers+1)*each {
-		if own < each && r.PutOwn([2]int{producers, own}) {
-			own++
-		}
-		for range 2 {
-			v, ok := r.Get()
-			if !ok {
-				runtime.Gosched()
-				break
-			}
-			require.Equal(t, next[v[0]], v[1], "item of %d", v[0])
-			next[v[0]]++
-			got++
-		}
-	}
-	_, ok := r.Get()
-	require.False(t, ok)
-	require.Zero(t, r.Len())
-	require.Equal(t, uint64(got), r.Claimed())
 }

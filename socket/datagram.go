@@ -67,11 +67,7 @@ func (s *Stack) sendDatagram(now time.Duration, q int, held bool, k *flowKey, ha
 		s.attach(p, b)
 	}
 	s.checksum(p, k, protoUDP, at, udpCsumOffset)
-	if held {
-		s.sent(p, s.nic.TransmitHeld(now, p))
-	} else {
-		s.send(now, p)
-	}
+	s.send(now, p)
 }
 
 // newPacket returns an empty packet for queue q; held says that the caller has

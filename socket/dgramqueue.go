@@ -34,7 +34,7 @@ type dgramQueue struct {
 // Bounds of a dgramQueue.
 const (
 	firstDgrams = 8   // room at first
-	maxSpent    = 128 // retired packets kept, about 300 bytes each
+	maxSpent    = 128 // retired packets kept, 384 bytes each
 )
 
 // len returns how many datagrams wait.

@@ -111,12 +111,7 @@ func (r *receiver) sendSegment(flow *flowKey, seg *tcp.Segment) {
 
 // send hands p to the NIC or counts its loss. The caller sees to the baton.
 func (s *Stack) send(now time.Duration, p *device.Packet) bool {
-	return s.sent(p, s.nic.Transmit(now, p))
-}
-
-// sent acts on what the NIC said about p.
-func (s *Stack) sent(p *device.Packet, result device.TxResult) bool {
-	if result == device.TxOK {
+	if s.nic.Transmit(now, p) == device.TxOK {
 		return true
 	}
 	s.count.outRefused.Add(1)

@@ -303,13 +303,7 @@ func (c *TCPConn) output(now time.Duration) {
 
 // transmit offers p to the NIC and reports whether it is off our hands.
 func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
-	var result device.TxResult
-	if c.node.baton {
-		result = c.s.nic.TransmitHeld(now, p)
-	} else {
-		result = c.s.nic.Transmit(now, p)
-	}
-	switch result {
+	switch c.s.nic.Transmit(now, p) {
 	case device.TxOK:
 		return true
 	case device.TxFull:

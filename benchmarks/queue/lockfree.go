@@ -61,13 +61,12 @@ func (q *Vyukov) Get() (Item, bool) {
 		case d == 0:
 			if q.head.CompareAndSwap(pos, pos+1) {
 				it := c.it
-				c.it = nil
 				c.turn.Store(pos + uint64(len(q.cells)))
 				return it, true
 			}
 			pos = q.head.Load()
 		case d < 0:
-			return nil, false
+			return 0, false
 		default:
 			pos = q.head.Load()
 		}
@@ -116,7 +115,7 @@ func (q *Lamport) Get() (Item, bool) {
 	h := q.head.Load()
 	if h == q.oldTail {
 		if q.oldTail = q.tail.Load(); h == q.oldTail {
-			return nil, false
+			return 0, false
 		}
 	}
 	it := q.buf[h&uint64(len(q.buf)-1)]

@@ -41,15 +41,19 @@ func (x xsyncQueue) Get() (Item, bool)         { return x.q.TryDequeue() }
 func (x xsyncQueue) PutBatch(items []Item) int { return putEach(x, items) }
 func (x xsyncQueue) GetBatch(items []Item) int { return getEach(x, items) }
 
+// MaxItems bounds the items: they are the numbers below it.
+const MaxItems = 16 * Size
+
 // newDevice returns the ring of our NIC: many producers, one consumer.
-func newDevice(size int) *device.Ring[Item] {
-	r := new(device.Ring[Item])
-	r.Init(size)
+func newDevice(size int) *device.Ring {
+	l, r := new(device.Links), new(device.Ring)
+	l.Reserve(MaxItems)
+	r.Init(size, l)
 	return r
 }
 
 func singleChannel(n int) {
-	q, it := NewChannel(Size), new([64]byte)
+	q, it := NewChannel(Size), Item(1)
 	for range n {
 		q.Put(it)
 		q.Get()
@@ -57,7 +61,7 @@ func singleChannel(n int) {
 }
 
 func singleMutex(n int) {
-	q, it := NewMutex(Size), new([64]byte)
+	q, it := NewMutex(Size), Item(1)
 	for range n {
 		q.Put(it)
 		q.Get()
@@ -65,7 +69,7 @@ func singleMutex(n int) {
 }
 
 func singleVyukov(n int) {
-	q, it := NewVyukov(Size), new([64]byte)
+	q, it := NewVyukov(Size), Item(1)
 	for range n {
 		q.Put(it)
 		q.Get()
@@ -73,7 +77,7 @@ func singleVyukov(n int) {
 }
 
 func singleXsync(n int) {
-	q, it := newXsync(Size).q, new([64]byte)
+	q, it := newXsync(Size).q, Item(1)
 	for range n {
 		q.TryEnqueue(it)
 		q.TryDequeue()
@@ -81,7 +85,7 @@ func singleXsync(n int) {
 }
 
 func singleLamport(n int) {
-	q, it := NewLamport(Size), new([64]byte)
+	q, it := NewLamport(Size), Item(1)
 	for range n {
 		q.Put(it)
 		q.Get()
@@ -89,7 +93,7 @@ func singleLamport(n int) {
 }
 
 func singleDevice(n int) {
-	q, it := newDevice(Size), new([64]byte)
+	q, it := newDevice(Size), Item(1)
 	for range n {
 		q.Put(it)
 		q.Get()

@@ -1,20 +1,25 @@
 // Package queue holds the queues that the NIC's descriptor ring is compared with, each in its
 // textbook form and written for this comparison, behind one interface.
 //
-// They carry pointers, as a descriptor ring does. A call through the interface costs the same for
-// all of them; the benchmarks beside the ring itself, in package device, have none.
+// They carry numbers, as the NIC's ring does: its packets are in a table. A call through the interface costs
+// the same for all of them; the benchmarks beside the ring itself, in package device, have none.
 //
 //	var q queue.Queue = queue.NewVyukov(256)
-//	q.Put(&descriptor)
-//	p, ok := q.Get()
+//	q.Put(7)
+//	d, ok := q.Get()
 package queue
 
-import "sync"
+import (
+	"sync"
 
-// Item is what the queues carry: a pointer to something of a packet's size.
-type Item = *[64]byte
+	"example.com/loopback/device"
+)
 
-// Queue is a bounded queue of descriptors. Nothing waits: a full or an empty queue says so.
+// Item is what the queues carry: a descriptor, less than MaxItems.
+type Item = device.Desc
+
+// Queue is a bounded queue of descriptors. Nothing waits: a full or an empty queue says so. An item is in one
+// place at a time, so not twice in a queue.
 type Queue interface {
 	Put(Item) bool
 	Get() (Item, bool)
@@ -67,7 +72,7 @@ func (c Channel) Get() (Item, bool) {
 	case it := <-c:
 		return it, true
 	default:
-		return nil, false
+		return 0, false
 	}
 }
 

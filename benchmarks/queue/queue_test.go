@@ -10,10 +10,11 @@ import (
 	"example.com/loopback/benchmarks/queue"
 )
 
-func items(n int) []queue.Item {
+// items returns n items from first on.
+func items(first, n int) []queue.Item {
 	s := make([]queue.Item, n)
 	for i := range s {
-		s[i] = new([64]byte)
+		s[i] = queue.Item(first + i)
 	}
 	return s
 }
@@ -22,7 +23,7 @@ func TestFirstInFirstOut(t *testing.T) {
 	for _, k := range queue.Kinds() {
 		t.Run(k.Name, func(t *testing.T) {
 			const size = 16
-			q, in := k.New(size), items(size)
+			q, in := k.New(size), items(0, size)
 			for lap := range 5 {
 				for i, it := range in {
 					require.True(t, q.Put(it), "lap %d: put %d of %d", lap, i, size)
@@ -31,7 +32,7 @@ func TestFirstInFirstOut(t *testing.T) {
 				for _, want := range in {
 					got, ok := q.Get()
 					require.True(t, ok)
-					require.Same(t, want, got)
+					require.Equal(t, want, got)
 				}
 				_, ok := q.Get()
 				require.False(t, ok, "empty")
@@ -44,7 +45,7 @@ func TestBatches(t *testing.T) {
 	for _, k := range queue.Kinds() {
 		t.Run(k.Name, func(t *testing.T) {
 			const size = 16
-			q, in := k.New(size), items(size+5)
+			q, in := k.New(size), items(0, size+5)
 			out := make([]queue.Item, size+5)
 			for range 5 {
 				require.Equal(t, 7, q.PutBatch(in[:7]))
@@ -53,7 +54,7 @@ func TestBatches(t *testing.T) {
 				require.Equal(t, size-5, q.GetBatch(out[5:]), "what there is")
 				require.Equal(t, 0, q.GetBatch(out))
 				for i, want := range in[:size] {
-					require.Same(t, want, out[i])
+					require.Equal(t, want, out[i])
 				}
 			}
 		})
@@ -81,23 +82,24 @@ func race(t *testing.T, k queue.Kind, batch bool) {
 	if k.Producers != 0 {
 		producers = k.Producers
 	}
+	const own = queue.MaxItems / 4 // a producer's items: more than the queue holds, again and again
 	q := k.New(64)
-	place := make(map[queue.Item]int) // producer*each + sequence
 	var wg sync.WaitGroup
 	for p := range producers {
-		in := items(each)
-		for i, it := range in {
-			place[it] = p*each + i
-		}
-		wg.Go(func() { produce(q, in, batch) })
+		in := items(p*own, own)
+		wg.Go(func() {
+			for left := each; left > 0; left -= own {
+				produce(q, in[:min(own, left)], batch)
+			}
+		})
 	}
 	next := make([]int, producers)
 	out := make([]queue.Item, 32)
 	for left := producers * each; left > 0; {
 		n := take(q, out, batch)
 		for _, it := range out[:n] {
-			p, seq := place[it]/each, place[it]%each
-			require.Equal(t, next[p], seq, "producer %d", p)
+			p := int(it) / own
+			require.Equal(t, queue.Item(p*own+next[p]%own), it, "producer %d", p)
 			next[p]++
 		}
 		if left -= n; n == 0 {

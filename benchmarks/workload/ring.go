@@ -46,9 +46,11 @@ func measureRings(env *Env) ([]Result, error) {
 			continue
 		}
 		for _, batch := range []int{1, ringBatch} {
-			add(fmt.Sprintf("on=%dP1C/batch=%d", producers, batch), func(n int) {
-				across(kind.New(queue.Size), producers, batch, n)
-			})
+			q, in := kind.New(queue.Size), make([][]queue.Item, producers)
+			for i := range in {
+				in[i] = manyDescriptors(i, batch)
+			}
+			add(fmt.Sprintf("on=%dP1C/batch=%d", producers, batch), func(n int) { across(q, in, batch, n) })
 		}
 	}
 	return results, nil
@@ -85,17 +87,17 @@ func sameBatch(q queue.Queue, n int) {
 func descriptors() []queue.Item {
 	in := make([]queue.Item, ringBatch)
 	for i := range in {
-		in[i] = new([64]byte)
+		in[i] = queue.Item(i)
 	}
 	return in
 }
 
-// across moves n descriptors from producers to this goroutine.
-func across(q queue.Queue, producers, batch, n int) {
+// across moves n descriptors from producers, who have in, to this goroutine.
+func across(q queue.Queue, in [][]queue.Item, batch, n int) {
 	var wg sync.WaitGroup
-	for i := range producers {
-		share := (n + i) / producers
-		wg.Go(func() { produce(q, batch, share) })
+	for i := range in {
+		share := (n + i) / len(in)
+		wg.Go(func() { produce(q, in[i], batch, share) })
 	}
 	out := make([]queue.Item, batch)
 	for n > 0 {
@@ -112,17 +114,27 @@ func across(q queue.Queue, producers, batch, n int) {
 	wg.Wait()
 }
 
-func produce(q queue.Queue, batch, n int) {
-	in := descriptors()
-	for n > 0 {
+func produce(q queue.Queue, in []queue.Item, batch, n int) {
+	for at := 0; n > 0; {
 		put := 0
 		if batch > 1 {
-			put = q.PutBatch(in[:min(n, batch)])
-		} else if q.Put(in[0]) {
+			put = q.PutBatch(in[at : at+min(n, batch)])
+		} else if q.Put(in[at]) {
 			put = 1
 		}
+		at = (at + put) % (2 * queue.Size)
 		if n -= put; put == 0 {
 			runtime.Gosched()
 		}
 	}
+}
+
+// manyDescriptors returns producer's descriptors: twice as many as a queue holds, so that none is in it twice when
+// they are put by turns, and the first batch of them once more at the end.
+func manyDescriptors(producer, batch int) []queue.Item {
+	in := make([]queue.Item, 2*queue.Size, 2*queue.Size+batch)
+	for i := range in {
+		in[i] = queue.Item(producer*len(in) + i)
+	}
+	return append(in, in[:batch]...)
 }

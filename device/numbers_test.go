@@ -1,0 +1,116 @@
+package device
+
+import (
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestNumbers: a packet of the pool's has a number from its first ring on, and keeps it.
+func TestNumbers(t *testing.T) {
+	pool := &Pool{Audit: true}
+	n := NewNIC(Config{Pool: pool})
+	p := packetOf(pool, 40, 1, 0)
+	require.Zero(t, p.state&^liveBit)
+	require.Equal(t, TxOK, n.Transmit(0, p))
+	require.Equal(t, uint32(1), p.state&^liveBit)
+	require.True(t, n.Ring(0))
+	n.Poll(0, 0, 0, func(got *Packet) {
+		require.Same(t, p, got)
+		got.Release()
+	})
+	require.Same(t, p, pool.NewPacket(), "one with a number goes first")
+	require.Equal(t, liveBit|uint32(1), p.state)
+	require.NotSame(t, p, pool.NewPacket())
+	require.Equal(t, TxOK, n.Transmit(0, p))
+	require.Equal(t, Desc(1), pool.numbers.next)
+}
+
+// TestPacketSize: no cache line of a packet is another packet's too.
+func TestPacketSize(t *testing.T) {
+	require.Zero(t, unsafe.Sizeof(Packet{})%64)
+}
+
+// TestNumbersOfStrangers: packets of another pool, or of none, have a number while they are on a ring.
+func TestNumbersOfStrangers(t *testing.T) {
+	n := NewNIC(Config{RingSize: 2})
+	other := new(Pool)
+	for range 5 {
+		strangers := []*Packet{other.NewPacket(), new(Packet), other.NewPacket()}
+		for i, p := range strangers {
+			p.SetHead(20)
+			want := TxOK
+			if i == 2 {
+				want = TxFull
+			}
+			require.Equal(t, want, n.Transmit(0, p))
+		}
+		var got []*Packet
+		require.True(t, n.Ring(0))
+		n.Poll(0, 0, 0, func(p *Packet) { got = append(got, p) })
+		require.True(t, n.Rest(0))
+		require.Equal(t, strangers[:2], got)
+		require.Same(t, strangers[1], got[1])
+		for _, p := range strangers {
+			require.Zero(t, p.state&^liveBit)
+			p.Release()
+		}
+	}
+	require.LessOrEqual(t, n.pool.numbers.next, Desc(3), "numbers are used again")
+	require.Len(t, n.pool.numbers.unused, int(n.pool.numbers.next))
+}
+
+// TestNumbersBounded: what many packets at a time needed goes back, but for maxNumbered of them.
+func TestNumbersBounded(t *testing.T) {
+	n := NewNIC(Config{RingSize: 4 * maxNumbered})
+	for range 3 {
+		for range 3 * maxNumbered {
+			require.Equal(t, TxOK, n.Transmit(0, n.pool.NewPacket()))
+		}
+		require.True(t, n.Ring(0))
+		require.Equal(t, 3*maxNumbered, drain(n, 0, (*Packet).Release))
+		require.Len(t, n.pool.numbers.free, maxNumbered)
+		require.Len(t, n.pool.numbers.unused, 2*maxNumbered)
+		for _, p := range n.pool.numbers.free {
+			require.Same(t, p, (*n.pool.numbers.packets.Load())[p.state-1])
+		}
+	}
+	packets := 0
+	for _, p := range *n.pool.numbers.packets.Load() {
+		if p != nil {
+			packets++
+		}
+	}
+	require.Equal(t, maxNumbered, packets, "the rest is not held")
+}
+
+// TestNumbersConcurrent: packets of one pool on the rings of several NICs, taken and released by everybody.
+func TestNumbersConcurrent(t *testing.T) {
+	pool := &Pool{Audit: true}
+	a, b := NewNIC(Config{Pool: pool, RingSize: 8}), NewNIC(Config{Pool: pool, RingSize: 8})
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			n := a
+			if i%2 == 0 {
+				n = b
+			}
+			for range stress(10000) {
+				p := packetOf(pool, 40, byte(i), 0)
+				if n.Transmit(0, p) != TxOK {
+					p.Release()
+				}
+				if n.Ring(0) {
+					for done := false; !done; done = n.Rest(0) {
+						n.Poll(0, 0, 0, (*Packet).Release)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Zero(t, pool.Stats().PacketsOut)
+	require.LessOrEqual(t, pool.numbers.next, Desc(64))
+}
