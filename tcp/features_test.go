@@ -54,7 +54,7 @@ var features = []struct {
 	{"congestion", "F-RTO (RFC 5682)", []string{"recovery/frto_spurious.pkt"}},
 
 	// Loss detection
-	{"loss", "SACK scoreboard (RFC 2018, RFC 6675)", []string{"TestFastRetransmitSACK", "TestRecoveryModes", "retransmit/sack_hole.pkt", "recovery/two_holes.pkt", "recovery/sack_of_unsent.pkt",
+	{"loss", "SACK scoreboard (RFC 2018, RFC 6675)", []string{"TestFastRetransmitSACK", "TestRecoveryModes", "retransmit/sack_hole.pkt", "recovery/two_holes.pkt", "recovery/sack_of_unsent.pkt", "recovery/sack_beyond_sent.pkt",
 		"recovery/sack_inverted.pkt"}},
 	{"loss", "RACK (RFC 8985)", []string{"TestReorderingIsLearned", "recovery/rack_timer.pkt", "recovery/lost_retransmission.pkt", "recovery/reordering_survived.pkt", "recovery/reordering_learned.pkt"}},
 	{"loss", "tail loss probes (RFC 8985)", []string{"TestTailLossProbe", "TestTailLossProbeNewData", "TestTLPRecovery", "retransmit/tail_loss_probe.pkt", "retransmit/tail_loss_probe_new_data.pkt",
