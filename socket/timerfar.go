@@ -44,12 +44,12 @@ type farBucket struct {
 const nearLevel = 0
 
 // Spans of level l are tick << (l-1)*levelBits long. A timer is put into one
-// that is at most a quarter as long as the time until it is near, so that it is
+// that is at most a sixteenth of the time until it is near, so that it is
 // moved but a few times.
 const (
 	tickBits   = 23 // a tick is 2^23 ns, about 8 ms
 	levelBits  = 4
-	fineEnough = 2
+	fineEnough = 4
 )
 
 func spanBits(level uint8) int { return tickBits + levelBits*int(level-1) }
