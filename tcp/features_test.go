@@ -59,7 +59,7 @@ var features = []struct {
 	{"loss", "RACK (RFC 8985)", []string{"TestReorderingIsLearned", "recovery/rack_timer.pkt", "recovery/lost_retransmission.pkt", "recovery/reordering_survived.pkt", "recovery/reordering_learned.pkt"}},
 	{"loss", "tail loss probes (RFC 8985)", []string{"TestTailLossProbe", "TestTailLossProbeNewData", "TestTLPRecovery", "retransmit/tail_loss_probe.pkt", "retransmit/tail_loss_probe_new_data.pkt",
 		"recovery/tlp_dsack.pkt", "recovery/tlp_repairs.pkt", "recovery/tlp_then_timeout.pkt"}},
-	{"loss", "PRR (RFC 6937)", []string{"recovery/prr.pkt", "recovery/cubic_window_after.pkt"}},
+	{"loss", "PRR (RFC 6937)", []string{"recovery/prr.pkt", "recovery/prr_many_lost.pkt", "recovery/cubic_window_after.pkt"}},
 	{"loss", "DSACK sent on duplicates (RFC 2883)", []string{"sack/dsack_below_ack.pkt", "sack/dsack_above_ack.pkt", "sack/dsack_partial.pkt", "sack/dsack_off.pkt"}},
 	{"loss", "SACK reneging survived", []string{"TestRenegingSurvived", "recovery/reneging.pkt"}},
 	{"loss", "RTO of 200 ms at least, 120 s at most", []string{"TestRTTBounds", "TestBackoff", "retransmit/timeout.pkt", "retransmit/backoff_repeated.pkt"}},
