@@ -44,6 +44,12 @@ func errnoOf(err error) error {
 		return syscall.EHOSTUNREACH
 	case tcp.ErrProtoUnreach:
 		return syscall.ENOPROTOOPT
+	case tcp.ErrNotSupported:
+		return syscall.EOPNOTSUPP
+	case tcp.ErrHostDown:
+		return syscall.EHOSTDOWN
+	case tcp.ErrNoNet:
+		return errNoNet
 	case tcp.ErrProto:
 		return syscall.EPROTO
 	case tcp.ErrAccess:

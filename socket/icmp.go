@@ -259,7 +259,7 @@ func kindOf4(m ipv4.ICMP) (kind tcp.ICMPKind, ok bool) {
 			return tcp.ICMPPortUnreach, true
 		case ipv4.CodeFragmentationNeeded:
 			return tcp.ICMPPacketTooBig, true
-		case ipv4.CodeHostUnreachable, ipv4.CodeHostUnknown, ipv4.CodeHostIsolated, ipv4.CodeHostTOS:
+		case ipv4.CodeHostUnreachable, ipv4.CodeSourceRouteFailed, ipv4.CodeHostUnknown, ipv4.CodeHostIsolated, ipv4.CodeHostTOS:
 			return tcp.ICMPHostUnreach, true
 		case ipv4.CodeHostProhibited, ipv4.CodeFiltered:
 			return tcp.ICMPAdminProhibited, true

@@ -385,7 +385,9 @@ func (t *twTable) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		// A new SYN that cannot be mistaken for the old connection's: the
 		// listener, if there is one, takes it (RFC 9293 §3.6.1, RFC 6191).
 		ln = s.findListener(flow)
-		dead = ln != nil
+		if dead = ln != nil; !dead {
+			verdict = w.tcb.Challenge(r.now, &s.tcpStats, &out)
+		}
 	}
 	gone := *w
 	switch {

@@ -47,6 +47,7 @@ type ackState struct {
 	hasECR     bool
 	hasAckAt   bool
 	window     bool // the send window changed
+	predicted  bool
 }
 
 // Results of processing an ACK.
@@ -97,11 +98,15 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	if in.Flags&ECE != 0 && t.ecn&ecnOK != 0 && in.Flags&SYN == 0 {
 		a.info |= ackECE
 	}
-	t.softErr = 0
+	if in.Seq == t.rcv.nxt && a.info&(ackData|ackAdvanced) == ackData && !a.window && in.Flags&(FIN|SYN) == 0 && t.state == StateEstablished {
+		a.predicted = true // text in order and nothing else: Linux does not look at the ACK
+	}
+	if !a.predicted {
+		t.softErr, t.probesOut = 0, 0
+	}
 	if t.nonagle&nagleMore != 0 && (a.info&ackAdvanced != 0 || a.info&ackData == 0) {
 		t.nonagle &^= nagleMore // MSG_MORE holds back its own call, not what others make due
 	}
-	t.probesOut = 0
 	t.lastRecv = now
 	if a.priorCount == 0 {
 		t.ackNothingOut(&a)
@@ -174,8 +179,8 @@ func (t *TCB) ackNothingOut(a *ackState) {
 	if a.info&ackDSACK != 0 {
 		t.fastRetransAlert(a, 0)
 	}
-	if a.info&(ackData|ackAdvanced) != ackData || a.window {
-		t.ackProbe(a.now) // text in order that acknowledges nothing new is not looked at for more, as on Linux
+	if !a.predicted {
+		t.ackProbe(a.now)
 	}
 	if t.rackFlags&rackTLP != 0 {
 		t.tlpAck(a)

@@ -16,6 +16,9 @@ const (
 	ErrProto                          // ICMP parameter problem: EPROTO
 	ErrAccess                         // ICMP administratively prohibited: EACCES (v6), EHOSTUNREACH (v4)
 	ErrMessageSize                    // the path's MTU shrank: EMSGSIZE, soft only
+	ErrNotSupported                   // ICMP says that a source route failed: EOPNOTSUPP
+	ErrHostDown                       // ICMP says that the host is unknown: EHOSTDOWN
+	ErrNoNet                          // ICMP says that the host is isolated: ENONET
 	ErrNotConnected                   // not in a state for this call: ENOTCONN
 	ErrWouldNotClose                  // sending side is already closed: ENOTCONN
 	ErrNoUrgent                       // no urgent byte to be read apart: EINVAL
@@ -36,6 +39,9 @@ var errorTexts = [numErrors]string{
 	ErrProto:         "tcp: protocol error",
 	ErrAccess:        "tcp: permission denied",
 	ErrMessageSize:   "tcp: message too long",
+	ErrNotSupported:  "tcp: operation not supported",
+	ErrHostDown:      "tcp: host is down",
+	ErrNoNet:         "tcp: machine is not on the network",
 	ErrNotConnected:  "tcp: not connected",
 	ErrWouldNotClose: "tcp: sending side is closed",
 	ErrNoUrgent:      "tcp: no urgent text",

@@ -26,6 +26,22 @@ type ICMPError struct {
 	Seq  Seq   // sequence number quoted in the error
 }
 
+// err maps an ICMP error to ours.
+func (e *ICMPError) err(v6 bool) Error {
+	const failed, unknown, isolated = 5, 7, 8 // codes of ICMPHostUnreach over IPv4 that Linux tells apart
+	if !v6 && e.Kind == ICMPHostUnreach {
+		switch e.Code {
+		case failed:
+			return ErrNotSupported
+		case unknown:
+			return ErrHostDown
+		case isolated:
+			return ErrNoNet
+		}
+	}
+	return e.Kind.errorOf(v6)
+}
+
 // errorOf maps kinds to errors.
 func (k ICMPKind) errorOf(v6 bool) Error {
 	switch k {
@@ -79,7 +95,7 @@ func (t *TCB) ICMP(now time.Duration, e ICMPError) {
 		t.env.stats.OutOfWindowIcmps.Add(1)
 		return
 	}
-	why := e.Kind.errorOf(t.has(fIPv6))
+	why := e.err(t.has(fIPv6))
 	if why == 0 {
 		return
 	}
@@ -115,9 +131,6 @@ func (t *TCB) pathMTU(now time.Duration, mtu int) {
 	least := minPMTU4
 	if t.has(fIPv6) {
 		least = minPMTU6
-	}
-	if mtu < least && !t.has(fIPv6) {
-		t.softErr = ErrMessageSize // so small a path may never work
 	}
 	mtu = max(mtu, least)
 	if mtu >= int(t.mtu) {

@@ -16,9 +16,9 @@ func (t *TCB) advMSS() uint16 {
 func (t *TCB) takeSYNOptions(now time.Duration, in *Segment) {
 	if in.Opts.HasMSS {
 		t.mssClamp = in.Opts.MSS
-	}
-	if t.opt != nil && t.opt.maxSeg != 0 {
-		t.mssClamp = min(t.mssClamp, t.opt.maxSeg)
+		if t.opt != nil && t.opt.maxSeg != 0 { // Linux lowers what was offered, not the default
+			t.mssClamp = min(t.mssClamp, t.opt.maxSeg)
+		}
 	}
 	t.set(fSACK, in.Opts.SACKPermitted && t.env.cfg.SACK == On)
 	t.set(fTS, in.Opts.HasTS && t.env.cfg.Timestamps == On)

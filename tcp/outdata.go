@@ -199,7 +199,7 @@ func (t *TCB) restartAfterIdle(now time.Duration) {
 // sendNew builds the segment of the n bytes from SND.NXT on, enters it into the retransmission queue and
 // moves SND.NXT.
 func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Cause) {
-	seq := t.snd.nxt
+	seq, mss := t.snd.nxt, t.currentMSS() // before the header takes the report of a duplicate with it
 	var flags Flags
 	s := txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: seq.Add(uint32(n))}
 	t.header(now, out, seq, 0, why)
@@ -228,7 +228,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 		t.flags |= fFinSent
 	}
 	out.Flags |= flags
-	if n < t.currentMSS() && n > 0 && why != CauseNewMTUProbe {
+	if n < mss && n > 0 && why != CauseNewMTUProbe {
 		t.snd.sml = s.end
 	}
 	first := t.packetsOut() == 0

@@ -185,6 +185,9 @@ func (t *TCB) outputAck(now time.Duration, out *Segment) {
 // that shrank, where the peer would refuse it.
 func (t *TCB) acceptableSeq() Seq {
 	end := t.snd.una.Add(t.snd.wnd)
+	if t.state == StateSynReceived && t.has(fPassive) {
+		return t.snd.nxt
+	}
 	if !end.Before(t.snd.nxt) || t.has(fWScale) && uint32(t.snd.nxt.Sub(end)) < 1<<t.rcv.scale {
 		return t.snd.nxt
 	}

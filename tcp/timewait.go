@@ -194,6 +194,12 @@ func (w *TimeWait) ack(now time.Duration, stats *Stats, in, out *Segment, skippe
 	return Reply
 }
 
+// Challenge answers a SYN for which Input gave Recycle, when nobody listens.
+func (w *TimeWait) Challenge(now time.Duration, stats *Stats, out *Segment) Verdict {
+	w.fill(now, stats, out)
+	return Reply
+}
+
 func (w *TimeWait) fill(now time.Duration, stats *Stats, out *Segment) {
 	*out = Segment{
 		SrcPort: w.localPort, DstPort: w.remotePort, Seq: w.sndNxt, Ack: w.rcvNxt, Flags: ACK,

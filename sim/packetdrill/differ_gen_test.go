@@ -43,8 +43,9 @@ type family struct {
 func generate(f family, seed uint64, version IPVersion) (*player, error) {
 	rng := rand.New(rand.NewPCG(seed, uint64(len(f.name))<<32|uint64(f.name[0])))
 	p := plan{name: fmt.Sprintf("%s-%d", f.name, seed), ports: f.ports}
+	p.header = []string{"`sysctl -w net.ipv4.tcp_syn_linear_timeouts=0`"} // as Linux was for ten years
 	if f.header != nil {
-		p.header = f.header(rng)
+		p.header = append(p.header, f.header(rng)...)
 	}
 	return playOn(NewStack, p, Options{IPVersion: version, Seed: seed}, func(pl *player) {
 		g := &gen{player: pl, rng: rng, fd: 4}

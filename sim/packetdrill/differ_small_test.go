@@ -54,10 +54,10 @@ func playHandshake(g *gen) {
 	g.ts, g.scaled = false, false
 	ecn := pick(g, "", "", "", "EW", "E", "W")
 	opts := g.oddOptions()
-	win := pick(g, 65535, 29200, 1000, 10, 0)
+	win := pick(g, 65535, 29200, 1000, 0)
 	if g.one(2) {
 		g.connect()
-		g.pause(0, 10, 1100)
+		g.pause(0, 10)
 		if g.one(4) {
 			g.anySegment()
 			g.pause(10)
@@ -107,6 +107,7 @@ func playHandshake(g *gen) {
 
 // playWindow has a peer whose window opens and closes.
 func playWindow(g *gen) {
+	g.mss = max(g.mss, 536)
 	g.established()
 	win := func() int {
 		return g.window(pick(g, 0, 0, 1, 100, 500, 1000, 1500, 2000, 3000, 10000, 65535))
