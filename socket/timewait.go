@@ -401,6 +401,10 @@ func (t *twTable) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	if dead {
 		t.bury(&gone)
 	}
+	if ln != nil && seg.Flags&tcp.FIN != 0 {
+		s.drop(p, DropTCPListen) // as in LISTEN
+		return true
+	}
 	if ln != nil {
 		ln.open(r, p, seg, flow, hint)
 		return true

@@ -111,7 +111,11 @@ func (t *TCB) crossSYN(now time.Duration, in *Segment) {
 // whose authors found the RFC's wanting: a repeated SYN is answered with the SYN-ACK again.
 func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 	// An echo of a timestamp that no SYN-ACK of ours had is of another connection; like Linux, treat it as an old one.
-	paws := t.has(fTS) && in.Opts.HasTS && (!t.pawsOK(now, in.Opts.TSVal, 0) || in.Opts.TSEcr != 0 && t.packetsOut() > 0 && !t.echoPlausible(now, in.Opts.TSEcr))
+	latest := now
+	if t.synOut() {
+		latest = t.txq()[0].sent
+	}
+	paws := t.has(fTS) && in.Opts.HasTS && (!t.pawsOK(now, in.Opts.TSVal, 0) || in.Opts.TSEcr != 0 && t.packetsOut() > 0 && !t.echoPlausible(latest, in.Opts.TSEcr))
 	if in.Seq == t.rcv.irs && in.Flags&(SYN|ACK|RST) == SYN && !paws {
 		if !t.oowLimited(now, in, &t.env.stats.TCPACKSkippedSynRecv) {
 			t.force |= forceSyn

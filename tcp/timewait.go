@@ -62,9 +62,6 @@ func (t *TCB) standIn(now time.Duration) TimeWait {
 		localPort: t.localPort, remotePort: t.remotePort,
 		finWait2: t.state == StateFinWait2, rfc1337: t.env.cfg.RFC1337 == On,
 	}
-	if t.has(fOOWSet) {
-		w.lastOOW, w.oowSet = t.extra.oow, true
-	}
 	return w
 }
 

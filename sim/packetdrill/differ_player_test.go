@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -317,13 +318,10 @@ func (p *player) socketError() {
 		if err != nil {
 			continue
 		}
-		text := fmt.Sprint(v)
-		var errno interface{ Error() string }
-		if e, ok := v.(error); ok {
-			errno = e
-			text = fmt.Sprint(errno)
+		if errno, ok := v.(syscall.Errno); ok {
+			v = errnoNumber(errno)
 		}
-		p.note(fmt.Sprintf("getsockopt(%d, SOL_SOCKET, SO_ERROR, [%s], [4]) = 0", num, text))
+		p.note(fmt.Sprintf("getsockopt(%d, SOL_SOCKET, SO_ERROR, [%v], [4]) = 0", num, v))
 	}
 }
 

@@ -28,6 +28,7 @@ func (p *player) script(comment string) (text string, tie bool) {
 	for _, c := range strings.Split(comment, "\n") {
 		fmt.Fprintf(&b, "// %s\n", c)
 	}
+	fmt.Fprintf(&b, "--ip_version=%s\n", p.r.cfg.version)
 	for _, h := range p.plan.header {
 		b.WriteString(h + "\n")
 	}

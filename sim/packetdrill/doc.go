@@ -86,6 +86,34 @@
 //
 //	PACKETDRILL_RECORD=FILE go test -v -run TestRecord ./sim/packetdrill
 //
+// # Generated scripts
+//
+// The tests have a generator of scripts: from a seed it makes up an application and a peer, which send segments
+// of every kind in every state, close in every order, reorder, overlap and lose data, open and shrink windows,
+// write little and much, ask for keepalives and time-outs, report ICMP errors, fill a listener's queues and negotiate odd
+// options; the peer of a transfer is a receiver with SACK and DSACK that loses what the seed says. The families are listed
+// in differ_segments_test.go. The script is made while our stack plays it, played again on Linux, and
+// what Linux did is written down as a script that expects all of it: flags, numbers, windows, options, times, results of
+// calls, poll, SO_ERROR and TCP_INFO. That is then played on our stack, as root, by
+//
+//	PACKETDRILL_DIFFER=. PACKETDRILL_SEEDS=0-100 PACKETDRILL_DIR=DIR go test -v -run TestDifferOnLinux ./sim/packetdrill
+//
+// where PACKETDRILL_DIFFER is a pattern for families. Differences are sorted by cause; PACKETDRILL_SHRINK=1 makes the first of each
+// cause as short as it can be. TestDifferRecorded plays what was left in DIR on our stack alone.
+//
+// Not counted are scripts in which a timer of Linux ran out so close to an event that the order is chance, those that Linux itself
+// does not play twice alike, and differences of these kinds (differ_tolerated_test.go):
+//
+//   - receive memory: the window follows the memory of packets, which depends on the driver and on merging;
+//   - send memory: how much a write takes follows the memory of segments, for the same reason;
+//   - timer wheel: timers of Linux are late by up to an eighth, and what a time-out of the user cuts short is one expiry more or less;
+//   - error queue: poll tells of an ICMP error about a SYN over IPv4 until MSG_ERRQUEUE reads it;
+//   - state after a lost SYN: without timestamps Linux says Loss until the next ACK.
+//
+// RESULT
+//
+// The scripts below generated are a sample with Linux's answers, which every test run plays.
+//
 // # Limits
 //
 // No SCTP, UDP-Lite, MPTCP, encapsulation (GRE, MPLS), TCP-AO and MD5; sockets of

@@ -355,7 +355,7 @@ func TestScriptsOnLinux(t *testing.T) {
 	if pattern == "" {
 		t.Skip("set PACKETDRILL_LINUX=all, as root, to try the scripts on the kernel of this machine")
 	}
-	for _, dir := range []string{"testdata", "differences", os.Getenv("PACKETDRILL_DIR")} {
+	for _, dir := range []string{"testdata", "generated", "differences", os.Getenv("PACKETDRILL_DIR")} {
 		if _, err := os.Stat(dir); err != nil {
 			continue
 		}
