@@ -159,10 +159,10 @@ func (t *TCB) dubious(a *ackState) bool {
 // old duplicate but a guess.
 func (t *TCB) oldAck(now time.Duration, in *Segment) ackResult {
 	far := uint32(min(uint64(t.snd.max), t.total.bytesAcked))
+	if t.state == StateEstablished && in.SeqLen() == 0 && in.Seq == t.rcv.nxt && in.Flags&^PSH == ACK && uint32(in.Wnd)<<t.snd.scale == t.snd.wnd {
+		t.updateTSRecent(now, in) // Linux predicts such a segment before it looks at the ACK
+	}
 	if in.Ack.Before(t.snd.una - Seq(far)) {
-		if t.state == StateEstablished && in.SeqLen() == 0 && in.Seq == t.rcv.nxt && in.Flags&^PSH == ACK {
-			t.updateTSRecent(now, in) // Linux predicts such a segment before it looks at the ACK
-		}
 		return ackTooOld
 	}
 	if in.Opts.NSACK > 0 && t.has(fSACK) && t.packetsOut() > 0 {

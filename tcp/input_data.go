@@ -190,6 +190,7 @@ func (t *TCB) inputFIN(now time.Duration) {
 		// "If our FIN has been ACKed (perhaps in this segment), then enter TIME-WAIT, start the time-wait timer,
 		// turn off the other timers; otherwise, enter the CLOSING state."
 		t.ack.now(CauseAck)
+		t.force |= forceAck // Linux acknowledges at once, and sends what may be waiting, and our FIN, after that
 		t.setState(now, StateClosing)
 	case StateFinWait2:
 		// "Enter the TIME-WAIT state. Start the time-wait timer, turn off the other timers."

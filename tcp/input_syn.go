@@ -103,8 +103,7 @@ func (t *TCB) crossSYN(now time.Duration, in *Segment) {
 	t.syncMSS()
 	t.initRcvMSS()
 	t.setState(now, StateSynReceived)
-	t.force |= forceSyn
-	t.armXmit(TimerRetransmit, now+t.rto)
+	t.force |= forceSyn // the timer of our SYN goes on, as on Linux
 }
 
 // inputSynReceived handles segments in SYN-RECEIVED that came from LISTEN. The order is that of Linux,

@@ -32,6 +32,13 @@ func (t *TCB) Output(now time.Duration, out *Segment) bool {
 			return t.outputSYN(now, out)
 		}
 	}
+	if t.force&forceAck != 0 {
+		t.force &^= forceAck
+		if t.ack.pending&ackNow != 0 {
+			t.outputAck(now, out)
+			return true
+		}
+	}
 	if t.rec != nil || t.force != 0 {
 		if t.outputRetransmit(now, out) {
 			return true

@@ -168,6 +168,7 @@ const (
 	forceKeepalive                        // keep-alive probe
 	forceSyn                              // SYN or SYN-ACK
 	forceNagle                            // Nagle is off for what is queued now
+	forceAck                              // the pending ACK, before anything that could carry it
 )
 
 // pendingReset is a RST that Output sends before anything else, with fReset.
