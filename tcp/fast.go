@@ -21,7 +21,8 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	wnd := uint32(in.Wnd) << t.snd.scale
 	if !t.calm() || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
 		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || n > t.receiveWindow() ||
-		in.Ack.Before(una) || in.Ack.After(t.snd.nxt) || wnd > t.snd.max || t.rackFlags&rackTLP != 0 {
+		in.Ack.Before(una) || in.Ack.After(t.snd.nxt) || wnd > t.snd.max || t.rackFlags&rackTLP != 0 ||
+		t.nonagle&nagleMore != 0 {
 		return false
 	}
 	acked, ok := t.acksWhole(in.Ack)

@@ -155,6 +155,12 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	if !ok {
 		return false
 	}
+	if t.packetsOut() == 0 && t.restartAfterIdle(now) {
+		t.flags &^= fRun
+		if n, fin, ok = t.next(now); !ok {
+			return false
+		}
+	}
 	probe := t.force&forceNew != 0
 	t.force &^= forceNew
 	why := CauseNewData
@@ -183,17 +189,19 @@ func (t *TCB) endsRecord(seq Seq) bool {
 }
 
 // restartAfterIdle shrinks the window of a connection that has been idle for longer than an RTO
-// (RFC 5681 §4.1). As on Linux that is looked at when new data is written, not when it is sent: data that waited
-// for the peer's window finds the congestion window as it was.
-func (t *TCB) restartAfterIdle(now time.Duration) {
+// (RFC 5681 §4.1), and reports whether it did. It is looked at when data is written and when it leaves, not while it
+// waits for the peer's window.
+func (t *TCB) restartAfterIdle(now time.Duration) bool {
 	if t.env.cfg.SlowStartAfterIdle != On {
-		return
+		return false
 	}
 	before := t.cong.Cwnd
 	t.cong.RestartAfterIdle(now, now-t.lastSend, t.rto)
-	if t.cong.Cwnd != before {
-		t.cwndChanged(now)
+	if t.cong.Cwnd == before {
+		return false
 	}
+	t.cwndChanged(now)
+	return true
 }
 
 // sendNew builds the segment of the n bytes from SND.NXT on, enters it into the retransmission queue and

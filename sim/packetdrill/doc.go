@@ -110,8 +110,6 @@
 //   - error queue: poll tells of an ICMP error about a SYN over IPv4 until MSG_ERRQUEUE reads it;
 //   - state after a lost SYN: without timestamps Linux says Loss until the next ACK.
 //
-// # RESULT
-//
 // The scripts below generated are a sample with Linux's answers, which every test run plays.
 //
 // # Limits
