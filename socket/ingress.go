@@ -25,6 +25,7 @@ type receiver struct {
 	handle func(*device.Packet)
 	seg    tcp.Segment
 	flow   flowKey // of seg, as its receiver is called
+	woken  *waiter // the latest reader of a connection that was woken since run looked
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
 

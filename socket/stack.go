@@ -217,11 +217,13 @@ func (s *Stack) kick(q int, now time.Duration) {
 	}
 }
 
-// kickHeld is kick for one who has the baton already if held says so.
-func (s *Stack) kickHeld(q int, now time.Duration, held bool) {
+// kickHeld is kick for one who has the baton already if held says so. It returns a
+// reader whom that woke.
+func (s *Stack) kickHeld(q int, now time.Duration, held bool) *waiter {
 	if held || s.nic.Ring(q) {
-		s.run(q, now, false)
+		return s.run(q, now, false)
 	}
+	return nil
 }
 
 // queueOf is the queue of the NIC that carries what is not a connection's.
@@ -239,8 +241,9 @@ const (
 
 // run polls queue q, whose baton we hold, until nothing is left to do. coarse
 // says that now is not by the clock (see sendTime). One who has worked for others
-// long enough hands the baton to a timer that is due at once.
-func (s *Stack) run(q int, now time.Duration, coarse bool) {
+// long enough hands the baton to a timer that is due at once. It returns the last
+// reader of a connection that was woken.
+func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 	r := &s.receivers[q]
 	done, old := 0, 0 // packets handled: all, and since the look at the clock
 	for {
@@ -254,12 +257,15 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) {
 		if s.anyStall.Load() {
 			s.resumeStalled(r.time())
 		}
+		if r.woken != nil {
+			woken, r.woken = r.woken, nil
+		}
 		if s.nic.Rest(q) {
-			return
+			return woken
 		}
 		if done += n; done >= pollBudget {
 			s.afterFunc(0, func() { s.run(q, s.now(), false) })
-			return
+			return woken
 		}
 		if old += n; old >= pollBatch {
 			now, coarse, old = s.now(), false, 0

@@ -216,6 +216,9 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	r.deliver()
 	r.s.nic.ReleaseHeld(r.queue, p)
 	w.run()
+	if w.rd != nil {
+		r.woken = w.rd
+	}
 	r.kickOther(int(c.node.queue))
 }
 

@@ -170,9 +170,9 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			c.node.baton = false
 			c.mu.Unlock()
 			w.run()
-			c.s.kickHeld(int(c.node.queue), now, held)
+			woken := c.s.kickHeld(int(c.node.queue), now, held)
 			if full {
-				c.s.yield()
+				c.s.yield(woken)
 			}
 			return n, err
 		}
@@ -184,9 +184,9 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			c.node.baton = false
 			c.mu.Unlock()
 			w.run()
-			c.s.kickHeld(int(c.node.queue), now, held)
+			woken := c.s.kickHeld(int(c.node.queue), now, held)
 			if full {
-				c.s.yield()
+				c.s.yield(woken)
 			}
 			c.mu.Lock()
 			now = c.recent() // taking the packets may have taken its time

@@ -37,6 +37,9 @@ type waitq struct{ *waiter }
 type waiter struct {
 	cond    Cond // &own, or the Parker's
 	waiting int32
+	behind  int16  // how many wait in letRun
+	runs    uint8  // how often one who waited went on
+	woken   bool   // one was told to, and has yet to
 	got     int    // how much of buf was filled
 	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
@@ -83,6 +86,9 @@ func (w *waitq) wait(s *Stack, l sync.Locker) {
 	if s.parker == nil {
 		w.own.Wait() // returns always: no need for a deferred function, which costs as much as a lock
 		w.waiting--
+		if w.woken {
+			w.goOn()
+		}
 		return
 	}
 	defer func() { w.waiting-- }()
@@ -113,7 +119,30 @@ func (w *waitq) waiters() *waiter {
 	if !w.busy() {
 		return nil
 	}
+	w.woken = true
 	return w.waiter
+}
+
+// goOn notes that one who was woken runs.
+func (w *waiter) goOn() {
+	w.woken = false
+	w.runs++
+	if w.behind > 0 {
+		w.own.Broadcast()
+	}
+}
+
+// letRun returns when one of those that the caller has woken by broadcast runs, at once if one does
+// already. No lock is held. The scheduler then has the caller as the next to run on the processor of the woken,
+// where runtime.Gosched would leave it to any processor to take up the caller, away from what it has in its cache.
+func (w *waiter) letRun() {
+	w.own.L.Lock()
+	w.behind++
+	for runs := w.runs; w.woken && w.runs == runs; {
+		w.own.Wait()
+	}
+	w.behind--
+	w.own.L.Unlock()
 }
 
 // signal and broadcast wake one and all of those who wait.
@@ -127,10 +156,14 @@ func (w *waitq) wakeAll() {
 	}
 }
 
-// yield lets others run, where that is for the scheduler of the real computer to
+// yield lets the woken run, or others if there is none, where that is for the scheduler of the real computer to
 // arrange. A simulation decides itself who runs when.
-func (s *Stack) yield() {
-	if s.parker == nil && s.clock == nil {
+func (s *Stack) yield(woken *waiter) {
+	switch {
+	case s.parker != nil || s.clock != nil:
+	case woken != nil && runtime.GOMAXPROCS(0) > 1:
+		woken.letRun()
+	default:
 		runtime.Gosched()
 	}
 }

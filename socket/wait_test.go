@@ -1,9 +1,12 @@
 package socket
 
 import (
+	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,4 +98,84 @@ func TestWatching(t *testing.T) {
 	require.NoError(t, u.SetReadDeadline(time.Now().Add(time.Nanosecond)))
 	_, _, err = u.ReadFrom(make([]byte, 1))
 	require.Error(t, err)
+}
+
+// TestLetRun: one who woke a reader lets it run, and comes back when it does, also if the reader was quicker or
+// goes back to waiting at once.
+func TestLetRun(t *testing.T) {
+	s := New(Config{})
+	var mu sync.Mutex
+	var q waitq
+	const rounds = 2000
+	seen, told := 0, 0 // told is how often the reader was told to go on
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for seen < rounds {
+			if seen == told {
+				q.wait(s, &mu)
+				continue
+			}
+			seen++
+		}
+	})
+	for range rounds {
+		mu.Lock()
+		for !q.busy() {
+			mu.Unlock()
+			runtime.Gosched()
+			mu.Lock()
+		}
+		told++
+		w := q.waiters()
+		mu.Unlock()
+		w.broadcast()
+		w.letRun()
+		mu.Lock()
+		require.Equal(t, told, seen, "the reader ran")
+		mu.Unlock()
+	}
+	wg.Wait()
+	require.Zero(t, q.waiting)
+	require.Zero(t, q.behind)
+	q.waiter.letRun() // nobody was woken
+}
+
+// TestWritersLetReadersRun: long writes on several connections at once arrive, with one and with two readers.
+func TestWritersLetReadersRun(t *testing.T) {
+	s := New(Config{Queues: 2})
+	defer s.Close()
+	l, err := s.Listen("tcp", "127.0.0.1:80")
+	require.NoError(t, err)
+	const total = 20 * 100 << 10
+	var wg sync.WaitGroup
+	var got [4]atomic.Int64
+	for i := range got {
+		c, err := s.Dial("tcp", "127.0.0.1:80")
+		require.NoError(t, err)
+		p, err := l.Accept()
+		require.NoError(t, err)
+		wg.Go(func() {
+			for range 20 {
+				if _, err := c.Write(make([]byte, 100<<10)); err != nil {
+					t.Error(err)
+				}
+			}
+			c.Close()
+		})
+		for range 1 + i%2 {
+			wg.Go(func() {
+				n, err := io.Copy(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{p})
+				if err != nil {
+					t.Error(err)
+				}
+				got[i].Add(n)
+			})
+		}
+	}
+	wg.Wait()
+	for i := range got {
+		require.Equal(t, int64(total), got[i].Load())
+	}
 }
