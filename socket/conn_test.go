@@ -285,7 +285,7 @@ func TestCloseStackUnblocks(t *testing.T) {
 	s := socket.New(socket.Config{})
 	l, err := s.Listen("tcp", "localhost:0")
 	require.NoError(t, err)
-	c, err := s.Dial("tcp", l.Addr().String())
+	_, err = s.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
 	u, err := s.ListenPacket("udp", "localhost:0")
 	require.NoError(t, err)
@@ -294,7 +294,7 @@ func TestCloseStackUnblocks(t *testing.T) {
 	var wg sync.WaitGroup
 	for name, block := range map[string]func() error{
 		"Accept":   func() error { _, err := l.Accept(); return err },
-		"Read":     func() error { _, err := c.Read(make([]byte, 1)); return err },
+		"Read":     func() error { _, err := a.Read(make([]byte, 1)); return err }, // nobody writes to a
 		"Write":    func() error { _, err := io.Copy(a, endless{}); return err },
 		"ReadFrom": func() error { _, _, err := u.ReadFrom(make([]byte, 1)); return err },
 	} {
