@@ -117,11 +117,28 @@ func (n *NIC) IsLocal(a netip.Addr) bool {
 	if t.loop4 && a.Is4() && a.As4()[0] == 127 {
 		return true
 	}
-	if _, found := slices.BinarySearchFunc(t.locals, a, netip.Addr.Compare); found {
+	if t.has(a) {
 		return true
 	}
 	for _, p := range t.prefixes {
 		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// fewAddrs is up to how many addresses looking at each is quicker than a search.
+const fewAddrs = 8
+
+// has reports whether a is one of the addresses.
+func (t *addrTable) has(a netip.Addr) bool {
+	if len(t.locals) > fewAddrs {
+		_, found := slices.BinarySearchFunc(t.locals, a, netip.Addr.Compare)
+		return found
+	}
+	for i := range t.locals {
+		if t.locals[i] == a {
 			return true
 		}
 	}

@@ -105,3 +105,29 @@ func BenchmarkIsLocal(b *testing.B) {
 		})
 	}
 }
+
+// TestIsLocalFewAndMany: addresses are found however many there are, as they come and as they go.
+func TestIsLocalFewAndMany(t *testing.T) {
+	n := NewNIC(Config{})
+	addr := func(i int) netip.Prefix {
+		if i%2 == 0 {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), 1}), 24)
+		}
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 15: byte(i)}), 64)
+	}
+	const all = 3 * fewAddrs
+	check := func(from, to int) {
+		for i := range all + 1 {
+			require.Equal(t, from <= i && i < to, n.IsLocal(addr(i).Addr()), "%d of %d to %d", i, from, to)
+		}
+	}
+	for i := range all {
+		check(0, i)
+		require.NoError(t, n.AddAddr(addr(i)))
+	}
+	for i := range all {
+		check(i, all)
+		require.NoError(t, n.DelAddr(addr(i)))
+	}
+	check(0, 0)
+}
