@@ -155,7 +155,7 @@ func (t *TCB) outputNew(now time.Duration, out *Segment) bool {
 	if !ok {
 		return false
 	}
-	if t.packetsOut() == 0 && t.restartAfterIdle(now) {
+	if t.packetsOut() == 0 && t.cong.stamp != now && t.restartAfterIdle(now) { // unless writing did it just now
 		t.flags &^= fRun
 		if n, fin, ok = t.next(now); !ok {
 			return false

@@ -112,20 +112,20 @@ func (t *TCB) CanSend() bool {
 // IsPassive reports whether the connection came from a listener.
 func (t *TCB) IsPassive() bool { return t.has(fPassive) }
 
-// Unsent returns how many bytes were written and not sent yet (SIOCOUTQNSD).
+// Unsent returns how many bytes were written and not sent yet (SIOCOUTQNSD); a FIN counts as one, as on Linux.
 func (t *TCB) Unsent() int {
 	if !t.state.in(synchronized) {
 		return 0
 	}
-	return max(int(t.dataEnd().Sub(t.snd.nxt)), 0)
+	return int(t.snd.end.Sub(t.snd.nxt))
 }
 
-// Unacked returns how many bytes were written and not acknowledged yet (SIOCOUTQ).
+// Unacked returns how many bytes were written and not acknowledged yet (SIOCOUTQ); a FIN counts as one.
 func (t *TCB) Unacked() int {
 	if !t.state.in(synchronized) {
 		return 0
 	}
-	return max(int(t.dataEnd().Sub(t.snd.una)), 0)
+	return int(t.snd.end.Sub(t.snd.una))
 }
 
 // Read is the RECEIVE call (RFC 9293 §3.10.3): it copies up to len(p) bytes out of the receive queue. It

@@ -331,7 +331,7 @@ func (c *call) option() (level, name string) {
 // what Linux would send.
 func bsdOption(name string) bool {
 	switch name {
-	case "TCP_FUNCTION_BLK", "TCP_LOG", "TCP_LOGBUF", "TCP_LOGID", "TCP_LOGDUMP", "SO_NOSIGPIPE", "SO_USELOOPBACK", "SO_DEBUG":
+	case "TCP_DELACK", "TCP_RACK_TLP_REDUCE", "TCP_RACK_PACE_ALWAYS", "TCP_FUNCTION_BLK", "TCP_LOG", "TCP_LOGBUF", "TCP_LOGID", "TCP_LOGDUMP", "SO_NOSIGPIPE", "SO_USELOOPBACK", "SO_DEBUG":
 		return true
 	}
 	return false

@@ -46,6 +46,7 @@ assert tcpi_snd_cwnd == 10, 'cwnd: %d' % tcpi_snd_cwnd
 +0.000 setsockopt(3, IPPROTO_TCP, TCP_FUNCTION_BLK, {function_set_name="freebsd",
                                                     pcbcnt=0}, 36) = 0
 +0.000 setsockopt(3, SOL_SOCKET, SO_DEBUG, [1], 4) = 0
++0.000 setsockopt(3, IPPROTO_TCP, TCP_DELACK, [1], 4) = 0
 +0.000 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
 +0.000 >  S   0:0(0)        win 4000 <mss 1000,sackOK,TS val 100 ecr 0,nop,wscale 7>
 +0.050 <  S.  0:0(0) ack  1 win 65535 <mss 1460, nop, wscale 9, sackOK, TS val 500 ecr 100>
