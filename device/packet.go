@@ -103,14 +103,20 @@ func (p *Packet) AppendTo(dst []byte) []byte {
 // to its pool. Its owner calls it exactly once and must not touch the packet afterwards.
 func (p *Packet) Release() {
 	p.Retire()
+	p.Recycle()
+}
+
+// Recycle is the second half of Release: it returns a packet that was retired to its pool. The holder of a
+// baton uses NIC.Recycle.
+func (p *Packet) Recycle() {
 	if p.pool != nil {
 		p.pool.putPacket(p)
 	}
 }
 
 // Retire is the first half of Release: it gives up the packet and all that it holds, but leaves it to the
-// caller to see that it is used again, by handing it to the holder of a baton for NIC.Recycle. A retired
-// packet that is forgotten is left to the garbage collector.
+// caller to see that it is used again, by Recycle or by handing it to the holder of a baton for
+// NIC.Recycle. Nobody else gives its memory back.
 func (p *Packet) Retire() {
 	if p.HeadOwner != nil {
 		p.HeadOwner.Release()

@@ -52,10 +52,10 @@ func (q *dgramQueue) push(p *device.Packet, from ip, port uint16) {
 	q.end++
 }
 
-// makeRoom makes room for one more, by forgetting a retired packet if there is one.
+// makeRoom makes room for one more, in the place of a retired packet if there is one.
 func (q *dgramQueue) makeRoom() {
 	if q.spent != q.first {
-		q.spent++
+		q.giveUp()
 		return
 	}
 	slots := make([]dgram, max(firstDgrams, 2*len(q.slots)))
@@ -96,6 +96,15 @@ func (q *dgramQueue) skip() {
 	q.first++
 }
 
+// giveUp returns the first of the retired packets to its pool.
+func (q *dgramQueue) giveUp() {
+	if d := q.at(q.spent); d.p != nil {
+		d.p.Recycle()
+		d.p = nil
+	}
+	q.spent++
+}
+
 // recycle hands retired packets to the holder of the baton of queue n, about as
 // many as he has use for who brings one.
 func (q *dgramQueue) recycle(nic *device.NIC, n int) {
@@ -116,6 +125,9 @@ func (q *dgramQueue) recycle(nic *device.NIC, n int) {
 func (q *dgramQueue) clear() {
 	for q.len() > 0 {
 		q.pop().Release()
+	}
+	for q.spent != q.first {
+		q.giveUp()
 	}
 	*q = dgramQueue{}
 }

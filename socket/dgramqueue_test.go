@@ -61,3 +61,26 @@ func TestDgramQueue(t *testing.T) {
 		require.Zero(t, pool.Stats().BufsOut)
 	}
 }
+
+// TestDgramQueueGivesBack: packets that were read and those that were not go back when the socket is closed. They
+// came over a ring, so nobody else would give their memory back.
+func TestDgramQueueGivesBack(t *testing.T) {
+	pool := new(device.Pool)
+	nic := device.NewNIC(device.Config{Pool: pool})
+	require.True(t, nic.Ring(0))
+	var q dgramQueue
+	const n = 100
+	for range n {
+		require.Equal(t, device.TxOK, nic.Transmit(0, pool.NewPacket()))
+	}
+	require.Equal(t, n, nic.Poll(0, 0, n, func(p *device.Packet) { q.push(p, anyV4, 1) }))
+	for range n - 10 {
+		q.retire()
+	}
+	q.clear()
+	before := pool.Stats().PacketsAllocated
+	for range n {
+		pool.NewPacket()
+	}
+	require.Equal(t, before, pool.Stats().PacketsAllocated)
+}
