@@ -99,6 +99,9 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 	case k.ln != nil:
 		k.ln.mu.Lock()
 		defer k.ln.mu.Unlock()
+		if k.ln.closed { // by shutdown: it has no connection, and is no listener any more
+			return false, true, false, true
+		}
 		return k.ln.queue.len() > 0, false, false, false
 	case k.udp != nil:
 		k.udp.mu.Lock()

@@ -18,6 +18,7 @@ type gen struct {
 	ts, sack, scaled bool
 	mss, wscale      int
 
+	plain  bool // nothing at random on the way into a state
 	active bool
 	fd     int    // the connection's, in the script
 	nxt    uint32 // next sequence number of the peer
@@ -230,7 +231,7 @@ func (g *gen) syn() {
 
 // established opens a connection, as passive or active opener.
 func (g *gen) established() {
-	if g.one(3) {
+	if !g.plain && g.one(3) {
 		g.connect()
 		g.pause(10)
 		g.segment("S.", 0, 0, 1, 65535, strings.Trim(g.synOptions(), " <>"))
@@ -272,7 +273,7 @@ func (g *gen) shut(how string) {
 // state brings the connection into a state by its usual way.
 func (g *gen) state(name string) {
 	fin := func() {
-		if g.one(2) {
+		if !g.plain && g.one(2) {
 			g.closing()
 		} else {
 			g.shut("SHUT_WR")
@@ -297,14 +298,14 @@ func (g *gen) state(name string) {
 		g.syn()
 	default:
 		g.established()
-		if g.one(3) {
+		if !g.plain && g.one(3) {
 			g.write(pick(g, 10, 1000, 3000))
 			if g.one(2) {
 				g.pause(10)
 				g.send(".", 0)
 			}
 		}
-		if g.one(4) {
+		if !g.plain && g.one(4) {
 			g.send("P.", pick(g, 1, 100))
 			if g.one(2) {
 				g.read(1000)

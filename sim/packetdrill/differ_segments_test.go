@@ -8,6 +8,7 @@ import (
 func families() []family {
 	return []family{
 		{name: "segments", play: playSegments},
+		{name: "states", play: playStates},
 		{name: "close", play: playClose},
 		{name: "receiver", play: playReceiver},
 		{name: "sender", play: playSender, header: senderHeader},
