@@ -59,7 +59,8 @@ func (b *Buf) Release() {
 // is ready. It is safe for concurrent use and meant to be fast on every core: its free lists are
 // sync.Pools of its own, so a Get and Release on one core take no lock and touch no line of another
 // core. It holds at most what was once in use at the same time, and what lies idle through two
-// garbage collections goes back to the collector.
+// garbage collections goes back to the collector. Packets that were on a ring have numbers there; up to
+// maxNumbered of those are kept with their numbers, by a lock, and the holders of batons keep some more.
 //
 // A Pool must not be copied after first use.
 type Pool struct {
