@@ -38,7 +38,7 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 		if t.notsentFull(false) && x.snd.fresh(t.snd.nxt, t.snd.end, goal) {
 			break
 		}
-		if t.packetsOut() == 0 && x.snd.fresh(t.snd.nxt, t.snd.end, goal) {
+		if t.packetsOut() == 0 && (n == 0 || !t.headFits()) && x.snd.fresh(t.snd.nxt, t.snd.end, goal) { // once for what will leave
 			t.restartAfterIdle(now)
 		}
 		room := (int(t.sndLimit) - queued + mss - 1) / mss * mss // the last segment may be full
