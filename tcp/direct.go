@@ -6,10 +6,14 @@ import "time"
 // (Segment.Into). It saves the receive queue, and can hardly be seen from outside: it is as if the user had
 // read as soon as the text was there, before it could count against the receive buffer.
 
+// mostInto is the most text that goes straight to the user. Of large transfers it would make every second segment
+// be acknowledged, because all before it has been read; as it is, they wait for the user, and one ACK does for many.
+const mostInto = 4 << 10
+
 // takesInto reports whether the user's buffer takes all text of in, which is the next in order: nothing waits before it,
 // and nobody asked to be told of less or other than all text there is.
 func (t *TCB) takesInto(in *Segment) bool {
-	return in.Payload.N <= len(in.Into) && t.Readable() == 0 && t.ooo == nil && t.opt == nil && t.wire() == nil &&
+	return in.Payload.N <= min(len(in.Into), mostInto) && t.Readable() == 0 && t.ooo == nil && t.opt == nil && t.wire() == nil &&
 		t.flags&(fUrgentIn|fRcvShut) == 0
 }
 
