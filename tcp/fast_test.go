@@ -71,6 +71,25 @@ func TestReadersWithBuffers(t *testing.T) {
 	}
 }
 
+// Only little text goes straight to a user: of large segments all would be acknowledged, two by two.
+func TestMostInto(t *testing.T) {
+	p := newPipe(t)
+	p.mtu = 16436
+	p.connect()
+	for _, n := range []int{mostInto, mostInto + 1} {
+		require.Equal(t, n, p.a.Write(p.now, make([]byte, n)))
+		var s Segment
+		require.True(t, p.a.Output(p.now, &s))
+		s.Into = make([]byte, 64<<10)
+		p.b.Input(p.now, &s)
+		require.Equal(t, n <= mostInto, s.Taken == n, "%d bytes", n)
+		require.Equal(t, n-s.Taken, p.b.Readable())
+		s.Payload.Release()
+		p.drain()
+		p.until(p.now + time.Second)
+	}
+}
+
 // The plainest of dialogues takes the short cuts.
 func TestFastPathIsTaken(t *testing.T) {
 	p := newPipe(t)
