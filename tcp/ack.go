@@ -60,8 +60,7 @@ const (
 	ackFuture           // acknowledges what was not sent
 )
 
-// processAck handles the acknowledgment of in. fast promises that in is an ordinary segment whose window
-// moves forward with it.
+// processAck handles the acknowledgment of in. What it does for the common case, ackFast does, too.
 func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	seqAck := in.Ack
 	if seqAck.Before(t.snd.una) {

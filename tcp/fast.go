@@ -119,10 +119,7 @@ func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
 	s := txSeg{sent: now, nth: t.total.segsIn, seq: t.snd.nxt, end: end}
 	t.header(now, out, s.seq, 0, CauseNewData)
 	t.dataSent(now)
-	if t.x.snd.lend(n, &out.Payload) {
-		out.Flags |= PSH
-		s.marks = markPSH
-	} else if t.x.snd.payload(t.env.alloc, s.seq, n, &out.Payload) || end == t.snd.psh {
+	if t.x.snd.lend(n, &out.Payload) || t.x.snd.payload(t.env.alloc, s.seq, n, &out.Payload) || end == t.snd.psh {
 		out.Flags |= PSH
 		s.marks = markPSH
 	}
