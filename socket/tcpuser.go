@@ -94,22 +94,24 @@ func (c *TCPConn) afterRead(n int) int {
 		c.mu.Unlock()
 		return n
 	}
-	now := c.s.now()
-	held := c.takeBaton()
-	w := c.settleUser(now)
-	c.node.baton = false
-	c.mu.Unlock()
-	w.run()
-	c.s.kickHeld(int(c.node.queue), now, held)
+	c.deliver(c.s.now())
 	return n
 }
 
-// takeBaton takes the baton of the connection's queue if nobody has it: who is
-// about to send does so more cheaply with it. The lock is held, and before it is
-// given up baton must be false again; then kickHeld does what is left to do.
-func (c *TCPConn) takeBaton() bool {
-	c.node.baton = c.s.nic.Ring(int(c.node.queue))
-	return c.node.baton
+// deliver sends what a call of the user has made due and gives up the lock. If nobody
+// has the baton of the connection's queue it is taken before, since who has it sends
+// more cheaply. It returns a reader whom that woke.
+func (c *TCPConn) deliver(now time.Duration) *waiter {
+	held := c.s.nic.Ring(int(c.node.queue))
+	c.node.baton = held
+	w := c.settleUser(now)
+	if w.wr == nil && !c.writing {
+		w.wr = c.wr.waiters() // other writers
+	}
+	c.node.baton = false
+	c.mu.Unlock()
+	w.run()
+	return c.s.kickHeld(int(c.node.queue), now, held)
 }
 
 // takeError returns the pending error, once.
@@ -161,33 +163,12 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 				c.tcb.Flush() // a piece taken before may be waiting for this one
 			}
 			c.writing = false
-			held := c.takeBaton()
-			w := c.settleUser(now)
-			if w.wr == nil {
-				w.wr = c.wr.waiters()
-			}
-			full := c.burstFull(k)
-			c.node.baton = false
-			c.mu.Unlock()
-			w.run()
-			woken := c.s.kickHeld(int(c.node.queue), now, held)
-			if full {
-				c.s.yield(woken)
-			}
+			c.deliverBurst(now, k)
 			return n, err
 		}
 		if k > 0 {
 			// Deliver what there is: that may make room at once.
-			held := c.takeBaton()
-			w := c.settleUser(now)
-			full := c.burstFull(k)
-			c.node.baton = false
-			c.mu.Unlock()
-			w.run()
-			woken := c.s.kickHeld(int(c.node.queue), now, held)
-			if full {
-				c.s.yield(woken)
-			}
+			c.deliverBurst(now, k)
 			c.mu.Lock()
 			now = c.recent() // taking the packets may have taken its time
 			continue
@@ -206,14 +187,16 @@ const (
 	writeBurst = 256 << 10 // bytes
 )
 
-// burstFull notes that n bytes were written, and reports whether the writer lets
-// others run when they are delivered.
-func (c *TCPConn) burstFull(n int) bool {
-	if c.burst += int32(n); c.burst < writeBurst {
-		return false
+// deliverBurst is deliver after n bytes were written.
+func (c *TCPConn) deliverBurst(now time.Duration, n int) {
+	c.burst += int32(n)
+	full := c.burst >= writeBurst
+	if full {
+		c.burst = 0
 	}
-	c.burst = 0
-	return true
+	if woken := c.deliver(now); full {
+		c.s.yield(woken)
+	}
 }
 
 func (c *TCPConn) waitWrite() {
