@@ -226,7 +226,9 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 // lock is held; the caller wakes w when it has given the lock up.
 func (c *TCPConn) settle(now time.Duration) (w wakes) {
 	now = c.at(now)
-	c.output(now)
+	if c.pending != nil || !c.tcb.Quiet() {
+		c.output(now)
+	}
 	return c.act(now)
 }
 
@@ -245,11 +247,26 @@ func (c *TCPConn) settleUser(now time.Duration) (w wakes) {
 
 // act acts on what happened to the TCB.
 func (c *TCPConn) act(now time.Duration) (w wakes) {
-	ev := c.tcb.TakeEvents()
-	if ev == 0 {
-		c.rearm()
-		return w
+	// What most segments bring about is told apart from the rest, which is long.
+	const usual = tcp.EvReadable | tcp.EvWritable | tcp.EvSent
+	if ev := c.tcb.TakeEvents(); ev&^usual != 0 {
+		w = c.actOn(now, ev)
+	} else if ev != 0 {
+		if ev&tcp.EvReadable != 0 {
+			w.rd = c.rd.waiters()
+		}
+		if ev&(tcp.EvWritable|tcp.EvSent) != 0 {
+			w.wr = c.wr.waiters()
+		}
 	}
+	if !c.armed() {
+		c.rearm()
+	}
+	return w
+}
+
+// actOn acts on the events ev.
+func (c *TCPConn) actOn(now time.Duration, ev tcp.Events) (w wakes) {
 	if ev&tcp.EvError != 0 {
 		c.soErr, _ = c.tcb.Err().(tcp.Error)
 		w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
@@ -274,7 +291,6 @@ func (c *TCPConn) act(now time.Duration) (w wakes) {
 		c.detach()
 		w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	}
-	c.rearm()
 	return w
 }
 
@@ -320,6 +336,12 @@ func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
 		p.Release()
 		return true
 	}
+}
+
+// armed reports whether rearm would find the timer set early enough, as it mostly is:
+// it is lazy, and the deadlines of a connection that is alive move to later times.
+func (c *TCPConn) armed() bool {
+	return c.timer.set && c.timer.due <= c.tcb.Deadline() && c.due == nil && !c.detached
 }
 
 // rearm sees to it that expire is called when the TCB or a waiting user wants.

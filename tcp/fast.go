@@ -144,12 +144,6 @@ func (t *TCB) lendMost() int {
 	return min(t.env.room-ipHeaderLen(t.has(fIPv6))-MinHeaderLen-12, smallText)
 }
 
-// quiet reports whether Output would do nothing.
-func (t *TCB) quiet() bool {
-	return t.snd.nxt == t.snd.end && t.force == 0 && t.ack.pending&ackNow == 0 && t.rec == nil &&
-		t.flags&(fReset|fSentNew|fCwndLimited|fRun|fNoSpace) == 0
-}
-
 // writeFast is Write for little with nothing waiting. It returns false when that is not the case.
 func (t *TCB) writeFast(now time.Duration, p []byte) bool {
 	if t.state != StateEstablished || t.flags&fFinQueued != 0 || len(p) == 0 || len(p) >= min(int(t.mss), minChunk) ||

@@ -7,7 +7,7 @@ import "time"
 // nothing else carried it. Call it until it returns false; a caller that cannot send any more just now
 // stops and goes on later.
 func (t *TCB) Output(now time.Duration, out *Segment) bool {
-	if t.quiet() {
+	if t.Quiet() {
 		return false
 	}
 	if t.state == StateEstablished && t.outputFast(now, out) {
