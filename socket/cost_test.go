@@ -21,7 +21,7 @@ func TestNewStackCost(t *testing.T) {
 	s := New(Config{})
 	require.Nil(t, s.hosts.byName)
 	require.Nil(t, s.tcpPorts.users.chains)
-	require.Zero(t, s.tcp.size.Load())
+	require.Zero(t, s.tcp.size())
 }
 
 // TestIdleConnectionCost: an established connection that carries nothing is one object for each end, and its

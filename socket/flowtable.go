@@ -30,7 +30,7 @@ type flowNode[T any] struct {
 // because nodes carry their key.
 type flowTable[T any] struct {
 	moves    atomic.Uint32 // changes before nodes move to other chains; odd while they do
-	size     atomic.Uint32 // buckets in use; 0: none yet
+	shape    atomic.Uint64 // buckets in use, 0: none yet; above that, in 32 bits, mask of them
 	mu       sync.Mutex
 	proto    uint8 // of the packets it is asked for
 	count    int
@@ -48,14 +48,24 @@ const (
 	shrinkBelow  = 4 // buckets for each node: with more, some go
 )
 
-// bucketOf is the number of the bucket for hash h in a table of size buckets.
-func bucketOf(h, size uint32) uint32 {
-	mask := uint32(1)<<bits.Len32(size-1) - 1
-	if i := h & mask; i < size {
+// shapeOf is shape for a table of size buckets.
+func shapeOf(size uint32) uint64 {
+	if size == 0 {
+		return 0
+	}
+	return (1<<bits.Len32(size-1)-1)<<32 | uint64(size)
+}
+
+// bucketOf is the number of the bucket for hash h in a table of that shape.
+func bucketOf(h uint32, shape uint64) uint32 {
+	if i := h & uint32(shape>>32); i < uint32(shape) {
 		return i
 	}
-	return h & (mask >> 1)
+	return h & uint32(shape>>33)
 }
+
+// size is how many buckets are in use.
+func (t *flowTable[T]) size() uint32 { return uint32(t.shape.Load()) }
 
 // segmentOf says where bucket i is, and where its segment begins.
 func segmentOf(i uint32) (segment int, first uint32) {
@@ -91,11 +101,7 @@ func (t *flowTable[T]) find(k *flowKey, h uint32) *flowNode[T] {
 }
 
 func (t *flowTable[T]) look(k *flowKey, h uint32) *flowNode[T] {
-	size := t.size.Load()
-	if size == 0 {
-		return nil
-	}
-	b := t.bucket(bucketOf(h, size))
+	b := t.bucket(bucketOf(h, t.shape.Load()))
 	if b == nil {
 		return nil
 	}
@@ -115,13 +121,13 @@ func (t *flowTable[T]) insert(n *flowNode[T]) bool {
 	if t.look(&n.key, n.hash) != nil {
 		return false
 	}
-	if t.count >= int(t.size.Load()) {
+	if t.count >= int(t.size()) {
 		t.grow()
 	}
 	if n.next.Load() != nil {
 		t.moves.Add(2) // it was in before, and somebody may still stand on it
 	}
-	push(t.bucket(bucketOf(n.hash, t.size.Load())), n)
+	push(t.bucket(bucketOf(n.hash, t.shape.Load())), n)
 	t.count++
 	return true
 }
@@ -142,7 +148,7 @@ func (t *flowTable[T]) remove(n *flowNode[T]) bool {
 	at.Store(n.next.Load()) // n.next stays: a look-up standing on n goes on from it
 	t.count--
 	for range shrinkBelow { // as many as keep up
-		if size := t.size.Load(); size > minBuckets && t.count < int(size)/shrinkBelow {
+		if size := t.size(); size > minBuckets && t.count < int(size)/shrinkBelow {
 			t.shrink()
 		}
 	}
@@ -151,11 +157,11 @@ func (t *flowTable[T]) remove(n *flowNode[T]) bool {
 
 // place returns the pointer that leads to n; the lock is held.
 func (t *flowTable[T]) place(n *flowNode[T]) *atomic.Pointer[flowNode[T]] {
-	size := t.size.Load()
+	size := t.size()
 	if size == 0 {
 		return nil
 	}
-	at := t.bucket(bucketOf(n.hash, size))
+	at := t.bucket(bucketOf(n.hash, shapeOf(size)))
 	for m := at.Load(); m != nil; m = at.Load() {
 		if m == n {
 			return at
@@ -168,7 +174,7 @@ func (t *flowTable[T]) place(n *flowNode[T]) *atomic.Pointer[flowNode[T]] {
 // grow adds a bucket, or the first ones: those nodes of an older bucket move to
 // it that have one more bit of its number. The lock is held.
 func (t *flowTable[T]) grow() {
-	size := t.size.Load()
+	size := t.size()
 	if size == maxBuckets {
 		return
 	}
@@ -178,15 +184,15 @@ func (t *flowTable[T]) grow() {
 		t.segments[k].Store(&s)
 	}
 	if size == 0 {
-		t.size.Store(minBuckets)
+		t.shape.Store(shapeOf(minBuckets))
 		return
 	}
 	t.moves.Add(1)
 	defer t.moves.Add(1)
-	t.size.Store(size + 1)
-	old, added := t.bucket(bucketOf(size, size)), t.bucket(size)
+	t.shape.Store(shapeOf(size + 1))
+	old, added := t.bucket(bucketOf(size, shapeOf(size))), t.bucket(size)
 	for at, n := old, old.Load(); n != nil; n = at.Load() {
-		if bucketOf(n.hash, size+1) != size {
+		if bucketOf(n.hash, shapeOf(size+1)) != size {
 			at = &n.next
 			continue
 		}
@@ -201,9 +207,9 @@ func (t *flowTable[T]) grow() {
 func (t *flowTable[T]) shrink() {
 	t.moves.Add(1)
 	defer t.moves.Add(1)
-	last := t.size.Load() - 1
-	from, to := t.bucket(last), t.bucket(bucketOf(last, last))
-	t.size.Store(last)
+	last := t.size() - 1
+	from, to := t.bucket(last), t.bucket(bucketOf(last, shapeOf(last)))
+	t.shape.Store(shapeOf(last))
 	for n := from.Load(); n != nil; n = from.Load() {
 		from.Store(n.next.Load())
 		push(to, n)
@@ -218,7 +224,7 @@ func (t *flowTable[T]) all() []T {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := make([]T, 0, t.count)
-	for i := range t.size.Load() {
+	for i := range t.size() {
 		for n := t.bucket(i).Load(); n != nil; n = n.next.Load() {
 			out = append(out, n.val)
 		}

@@ -24,6 +24,7 @@ type receiver struct {
 	coarse bool          // now is not by the clock
 	handle func(*device.Packet)
 	seg    tcp.Segment
+	odd    bool    // seg holds, or held last, one that is not plain
 	flow   flowKey // of seg, as its receiver is called
 	woken  *waiter // the latest reader of a connection that was woken since run looked
 	rules4 ipv4.AddrRules
@@ -39,7 +40,8 @@ type receiver struct {
 
 func (r *receiver) init(s *Stack, queue int, isLocal func(netip.Addr) bool) {
 	r.s, r.queue = s, queue
-	r.handle = r.input
+	r.handle = r.handler()
+	r.odd = true
 	r.rules4 = ipv4.AddrRules{IsLocal: isLocal}
 	r.rules6 = ipv6.AddrRules{IsLocal: isLocal}
 }
@@ -74,9 +76,10 @@ type datagram struct {
 	field    int    // IPv6: offset of the byte that names proto
 }
 
-// input is where every received packet begins.
+// input takes any packet in. A plain one goes a shorter way (see handler).
 func (r *receiver) input(p *device.Packet) {
 	s := r.s
+	r.odd = true
 	if s.closed.Load() {
 		s.drop(p, DropStackClosed)
 		return

@@ -86,6 +86,9 @@ type tcpAddrs struct {
 // wakes is whom to wake once the locks are given up.
 type wakes struct{ rd, wr, accept *waiter }
 
+// some reports whether there is somebody.
+func (w *wakes) some() bool { return w.rd != nil || w.wr != nil || w.accept != nil }
+
 func (w wakes) run() {
 	if w.rd != nil {
 		w.rd.broadcast()
@@ -185,27 +188,21 @@ func (c *TCPConn) recent() time.Duration {
 // receive runs the TCB on a segment and sends what it answers.
 func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) {
 	c.mu.Lock()
-	if c.detached {
-		// The look-up found it just before it left.
-		c.mu.Unlock()
-		if !r.s.timeWaits.receive(r, p, seg, flow, c.node.hash) {
-			r.s.noSocket(r, p, seg)
+	refused := false
+	seg.Taken = 0
+	if c.detached || c.ln != nil {
+		var done bool
+		if refused, done = c.receiveOdd(r, p, seg, flow); done {
+			return
 		}
-		return
-	}
-	admitted := c.ln == nil || c.ln.admits(c, seg)
-	if !admitted && r.s.tcpConfig.Load().AbortOnOverflow != tcp.On {
-		c.mu.Unlock()
-		r.s.drop(p, DropTCPAcceptQueue)
-		return
 	}
 	now := c.at(r.now)
 	c.node.baton = int(c.node.queue) == r.queue
-	if admitted {
+	if refused {
+		c.tcb.Refuse(now, seg)
+	} else {
 		seg.Into = c.rd.into()
 		c.tcb.Input(now, seg)
-	} else {
-		c.tcb.Refuse(now, seg)
 	}
 	if seg.Taken > 0 {
 		c.rd.filled(seg.Taken)
@@ -215,11 +212,37 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	c.mu.Unlock()
 	r.deliver()
 	r.s.nic.ReleaseHeld(r.queue, p)
-	w.run()
 	if w.rd != nil {
 		r.woken = w.rd
 	}
-	r.kickOther(int(c.node.queue))
+	if w.some() {
+		w.run()
+	}
+	if q := int(c.node.queue); q != r.queue {
+		r.kickOther(q)
+	}
+}
+
+// receiveOdd is for a connection that just left or that nobody has accepted yet: it may refuse the segment, or be done
+// with it, and has given up the lock then.
+func (c *TCPConn) receiveOdd(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) (refused, done bool) {
+	if c.detached {
+		// The look-up found it just before it left.
+		c.mu.Unlock()
+		if !r.s.timeWaits.receive(r, p, seg, flow, c.node.hash) {
+			r.s.noSocket(r, p, seg)
+		}
+		return false, true
+	}
+	if c.ln.admits(c, seg) {
+		return false, false
+	}
+	if r.s.tcpConfig.Load().AbortOnOverflow != tcp.On {
+		c.mu.Unlock()
+		r.s.drop(p, DropTCPAcceptQueue)
+		return false, true
+	}
+	return true, false
 }
 
 // settle sends what the TCB has to send and acts on what happened to it. The

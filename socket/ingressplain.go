@@ -1,0 +1,124 @@
+package socket
+
+import (
+	"encoding/binary"
+
+	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
+	"example.com/loopback/ipv6"
+	"example.com/loopback/tcp"
+)
+
+// Most packets on the loopback wire are segments of our own established connections, all laid out alike: an IP header
+// without options or extensions, a TCP header with timestamps and nothing else, ACK and perhaps PSH. Such a plain one is
+// recognised by a few words and taken straight to its connection. What input does with any other packet it
+// does not need: nothing came from outside that must be checked, nothing is a fragment, no raw socket wants a copy.
+// TestPlain compares the two.
+
+const (
+	plainTCPLen  = tcp.MinHeaderLen + 12 // with timestamps
+	plainHead4   = ipv4.MinHeaderLen + plainTCPLen
+	plainHead6   = ipv6.HeaderLen + plainTCPLen
+	wordNopNopTS = 0x0101080a // nop, nop, and a timestamps option of 10 bytes (RFC 7323 appendix A)
+
+	// The first eight bytes of an IPv4 header: version and header length, TOS, total length, identification, flags
+	// and fragment offset. Plain is 0x45, neither more fragments nor an offset.
+	plainIPMask = 0xff<<56 | 0x3fff
+	plainIP     = 0x45 << 56
+
+	// Bytes 12 to 19 of a TCP header: data offset and reserved bits, flags, window, checksum, urgent pointer. Plain is
+	// an offset of 8 words, ACK with or without PSH, no urgent pointer.
+	plainTCPMask = 0xff<<56 | uint64(0xff&^tcp.PSH)<<48 | 0xffff
+	plainTCP     = plainTCPLen/4<<60 | uint64(tcp.ACK)<<48
+)
+
+// handler returns what takes a packet in: the shorter way if it is plain and for a connection.
+func (r *receiver) handler() func(*device.Packet) {
+	return func(p *device.Packet) {
+		if r.plain(p) {
+			// A hit is always right; a miss is for input to make sure of.
+			if node := r.s.tcp.look(&r.flow, p.Hash); node != nil {
+				if c, ok := node.val.(*TCPConn); ok {
+					r.time()
+					c.receive(r, p, &r.seg, &r.flow)
+					return
+				}
+			}
+		}
+		r.input(p)
+	}
+}
+
+// plain reports whether p is plain, and has filled in r.seg and r.flow if so. p is untouched.
+func (r *receiver) plain(p *device.Packet) bool {
+	const where = device.FlagFromWire | device.FlagImpaired | device.FlagCsumPartial
+	if p.Flags&where != device.FlagCsumPartial || len(p.Head) < plainHead4 {
+		return false
+	}
+	if r.s.closed.Load() {
+		return false
+	}
+	if r.s.raw.n.Load() > 0 {
+		return false
+	}
+	h := (*[plainHead4]byte)(p.Head)
+	first := binary.BigEndian.Uint64(h[0:])
+	if first&plainIPMask != plainIP {
+		return first>>60 == 6 && r.plain6(p)
+	}
+	if h[9] != protoTCP || int(first>>32&0xffff) != p.Len() {
+		return false
+	}
+	ends := binary.BigEndian.Uint64(h[12:])
+	r.flow.local, r.flow.remote = ip{0, mappedPrefix | ends&0xffffffff}, ip{0, mappedPrefix | ends>>32}
+	r.seg.ECN = h[1] & 3
+	return r.plainTCP(p, (*[plainTCPLen]byte)(h[ipv4.MinHeaderLen:]), plainHead4)
+}
+
+// plain6 is plain for IPv6.
+func (r *receiver) plain6(p *device.Packet) bool {
+	if len(p.Head) < plainHead6 {
+		return false
+	}
+	h := (*[plainHead6]byte)(p.Head)
+	if h[6] != protoTCP || int(binary.BigEndian.Uint16(h[4:])) != p.Len()-ipv6.HeaderLen {
+		return false
+	}
+	r.flow.remote, r.flow.local = ip6(h[8:]), ip6(h[24:])
+	r.seg.ECN = h[1] >> 4 & 3
+	return r.plainTCP(p, (*[plainTCPLen]byte)(h[ipv6.HeaderLen:]), plainHead6)
+}
+
+// plainTCP is plain for the TCP header, which is h and ends at offset n of Head.
+func (r *receiver) plainTCP(p *device.Packet, h *[plainTCPLen]byte, n int) bool {
+	w := binary.BigEndian.Uint64(h[12:])
+	if w&plainTCPMask != plainTCP || binary.BigEndian.Uint32(h[20:]) != wordNopNopTS || len(p.Frags[1].B) != 0 {
+		return false
+	}
+	seg := &r.seg
+	if r.odd {
+		*seg = tcp.Segment{ECN: seg.ECN, Opts: tcp.Options{HasTS: true}} // as all plain ones have it
+		r.odd = false
+	}
+	pl, f := &seg.Payload, &p.Frags[0]
+	switch {
+	case len(f.B) == 0:
+		if p.HeadOwner != nil {
+			return false
+		}
+		pl.Pieces[0].B, pl.Pieces[0].Owner = p.Head[n:], nil
+		pl.N, pl.Lent = len(p.Head)-n, true // its descriptor will be used again
+	case len(p.Head) == n && f.Owner != nil:
+		pl.Pieces[0].B, pl.Pieces[0].Owner = f.B, f.Owner
+		pl.N, pl.Lent = len(f.B), false
+	default:
+		return false
+	}
+	ports := binary.BigEndian.Uint32(h[0:])
+	seg.SrcPort, seg.DstPort = uint16(ports>>16), uint16(ports)
+	r.flow.lport, r.flow.rport = seg.DstPort, seg.SrcPort
+	seg.Seq, seg.Ack = tcp.Seq(binary.BigEndian.Uint32(h[4:])), tcp.Seq(binary.BigEndian.Uint32(h[8:]))
+	seg.Flags, seg.Wnd = tcp.Flags(w>>48), uint16(w>>32)
+	seg.Opts.TSVal, seg.Opts.TSEcr = binary.BigEndian.Uint32(h[24:]), binary.BigEndian.Uint32(h[28:])
+	return true
+}

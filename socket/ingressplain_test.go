@@ -1,0 +1,107 @@
+package socket
+
+import (
+	"net/netip"
+	"testing"
+
+	"example.com/loopback/device"
+	"example.com/loopback/tcp"
+	"github.com/stretchr/testify/require"
+)
+
+// theLongWay is what input makes of p before it looks for the connection.
+func theLongWay(t *testing.T, r *receiver, p *device.Packet) {
+	t.Helper()
+	d := datagram{trusted: true}
+	if version(p.Head) == 4 {
+		require.True(t, r.input4(p, &d))
+	} else {
+		require.True(t, r.input6(p, &d))
+	}
+	require.EqualValues(t, protoTCP, d.proto)
+	n, why := tcp.ParseHeader(d.head, &r.seg)
+	require.Equal(t, tcp.ReasonOK, why)
+	r.seg.ECN = d.ecn
+	r.payload(p, d.head[n:])
+	r.flow = flowKey{local: d.dst, remote: d.src, lport: r.seg.DstPort, rport: r.seg.SrcPort}
+}
+
+// bytesOf joins a payload, whose pieces may be told apart by nobody.
+func bytesOf(p tcp.Payload) []byte {
+	b := make([]byte, p.N)
+	p.CopyTo(b, 0)
+	return b
+}
+
+// TestPlain flips every bit of segments: whatever of them is still plain is to the shorter way what it is to the longer.
+func TestPlain(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	buf := s.pool.Get(100)
+	defer buf.Release()
+	addr := func(a string) ip { return ipOf(netip.MustParseAddr(a)) }
+	flow4 := flowKey{local: addr("127.0.0.1"), remote: addr("127.0.0.2"), lport: 1000, rport: 2000}
+	flow6 := flowKey{local: addr("::1"), remote: addr("::1"), lport: 1000, rport: 2000}
+	stamps := tcp.Options{HasTS: true, TSVal: 0x1234, TSEcr: 0x8765}
+	sack := stamps
+	sack.NSACK, sack.SACK[0] = 1, tcp.Range{Start: 1, End: 2}
+	const ack = tcp.ACK
+	for _, tt := range []struct {
+		name  string
+		flow  flowKey
+		seg   tcp.Segment
+		plain bool
+	}{
+		{"bare ACK", flow4, tcp.Segment{Flags: ack, Opts: stamps}, true},
+		{"IPv6 ACK", flow6, tcp.Segment{Flags: ack, Opts: stamps}, true},
+		{"little text", flow4, tcp.Segment{Flags: ack | tcp.PSH, ECN: 2, Opts: stamps,
+			Payload: tcp.Payload{Pieces: [2]tcp.Piece{{B: []byte("abc")}}, N: 3, Lent: true}}, true},
+		{"text with an owner", flow6, tcp.Segment{Flags: ack | tcp.PSH, ECN: 1, Opts: stamps,
+			Payload: tcp.Payload{Pieces: [2]tcp.Piece{{B: buf.Bytes(), Owner: buf}}, N: len(buf.Bytes())}}, true},
+		{"two pieces", flow4, tcp.Segment{Flags: ack, Opts: stamps,
+			Payload: tcp.Payload{Pieces: [2]tcp.Piece{{B: buf.Bytes()[:9], Owner: buf}, {B: buf.Bytes()[9:10], Owner: buf}}, N: 10}}, false},
+		{"SYN", flow4, tcp.Segment{Flags: tcp.SYN, Opts: stamps}, false},
+		{"SYN-ACK", flow6, tcp.Segment{Flags: tcp.SYN | ack, Opts: tcp.Options{MSS: 1000, HasMSS: true}}, false},
+		{"FIN", flow4, tcp.Segment{Flags: tcp.FIN | ack, Opts: stamps}, false},
+		{"RST", flow4, tcp.Segment{Flags: tcp.RST | ack, Opts: stamps}, false},
+		{"urgent", flow4, tcp.Segment{Flags: tcp.URG | ack, Urg: 1, Opts: stamps}, false},
+		{"without timestamps", flow4, tcp.Segment{Flags: ack}, false},
+		{"SACK", flow6, tcp.Segment{Flags: ack, Opts: sack}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.seg.Seq, tt.seg.Ack, tt.seg.Wnd = 0x81828384, 0x71727374, 0x6162
+			node := flowNode[tcpEnd]{key: tt.flow, hash: tt.flow.hash(protoTCP)}
+			p := s.tcpPacket(&node, &tt.seg, 7, false)
+			short, long := new(receiver), new(receiver)
+			short.init(s, 0, s.nic.IsLocal)
+			long.init(s, 0, s.nic.IsLocal)
+			require.Equal(t, tt.plain, short.plain(p))
+			taken := 0
+			for bit := -1; bit < 8*len(p.Head); bit++ {
+				flip := func() {
+					if bit >= 0 {
+						p.Head[bit/8] ^= 1 << (bit % 8)
+					}
+				}
+				flip()
+				if short.odd = short.odd || bit%2 == 0; short.plain(p) {
+					taken++
+					theLongWay(t, long, p)
+					require.Equal(t, bytesOf(long.seg.Payload), bytesOf(short.seg.Payload), "bit %d", bit)
+					require.Equal(t, long.seg.Payload.Pieces[0].Owner, short.seg.Payload.Pieces[0].Owner)
+					require.Equal(t, long.flow, short.flow)
+					a, b := long.seg, short.seg
+					a.Payload, b.Payload = tcp.Payload{}, tcp.Payload{}
+					require.Equal(t, a, b, "bit %d", bit)
+				}
+				flip()
+			}
+			require.Equal(t, tt.plain, taken > 100, "%d of %d", taken, 8*len(p.Head))
+			for _, flag := range []device.PacketFlags{device.FlagFromWire, device.FlagImpaired, device.FlagCsumPartial} {
+				p.Flags ^= flag
+				require.False(t, short.plain(p), "flag %d", flag)
+				p.Flags ^= flag
+			}
+		})
+	}
+}
