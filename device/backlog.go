@@ -17,16 +17,6 @@ const firstBacklog = 8
 func (l *backlog) len() int  { return int(l.end - l.first) }
 func (l *backlog) room() int { return l.limit - l.len() }
 
-// push appends p and reports whether there was room.
-func (l *backlog) push(p *Packet) bool {
-	if l.len() >= len(l.slots) && !l.grow(l.len()+1) {
-		return false
-	}
-	l.slots[l.end&uint(len(l.slots)-1)] = p
-	l.end++
-	return true
-}
-
 // put appends the first of ps, as many as there is room for, and returns how many.
 func (l *backlog) put(ps []*Packet) int {
 	n := min(len(ps), l.room())

@@ -28,7 +28,10 @@ func (n *NIC) SetLink(l Link) {
 	if l == nil {
 		l = Loopback{}
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.link.Store(&l)
+	n.judge()
 }
 
 // Link returns the link the NIC is plugged into.

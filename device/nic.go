@@ -115,6 +115,7 @@ type NIC struct {
 	pool       *Pool
 
 	up     atomic.Bool
+	plain  atomic.Bool // up, on the loopback wire, with no tap and no filter: nothing is between TX and RX
 	mtu    atomic.Int64
 	link   atomic.Pointer[Link]
 	taps   atomic.Pointer[[]*tap]
@@ -124,7 +125,7 @@ type NIC struct {
 	queues []queue
 
 	_  [cacheLine]byte // above is what every packet's way reads, below what is written
-	mu sync.Mutex      // guards changes of taps and addrs
+	mu sync.Mutex      // guards changes of what is plain or not, and of addrs
 
 	refusedDown, refusedFull atomic.Uint64
 	drops                    [NumDropReasons]atomic.Uint64
@@ -147,6 +148,7 @@ func NewNIC(cfg Config) *NIC {
 	n.up.Store(true)
 	n.mtu.Store(int64(cfg.MTU))
 	n.link.Store(&cfg.Link)
+	n.judge()
 	n.addrs.Store(loopbackAddrs)
 	return n
 }
@@ -179,7 +181,11 @@ func (n *NIC) Up() bool { return n.up.Load() }
 // what was on the rings is dropped, by SetUp itself where nobody holds the baton, else by the holder's
 // next poll. Addresses stay.
 func (n *NIC) SetUp(up bool) {
-	if n.up.Swap(up) == up || up {
+	n.mu.Lock()
+	was := n.up.Swap(up)
+	n.judge()
+	n.mu.Unlock()
+	if was == up || up {
 		return
 	}
 	for q := range n.queues {
@@ -187,6 +193,12 @@ func (n *NIC) SetUp(up bool) {
 			n.discard(q)
 		}
 	}
+}
+
+// judge sees whether n is plain, after a change; mu is held.
+func (n *NIC) judge() {
+	_, lo := (*n.link.Load()).(Loopback)
+	n.plain.Store(lo && n.up.Load() && n.taps.Load() == nil && n.filter.Load() == nil)
 }
 
 // Timed reports whether somebody is told when packets pass: a tap, or a link other than the loopback wire

@@ -43,10 +43,11 @@ type rings struct {
 
 // open returns the queue's rings, and makes them at first use.
 func (q *queue) open(n *NIC) *rings {
-	if r := q.rings.Load(); r != nil {
-		return r
+	r := q.rings.Load()
+	if r == nil {
+		r = q.openSlow(n)
 	}
-	return q.openSlow(n)
+	return r
 }
 
 func (q *queue) openSlow(n *NIC) *rings {
@@ -95,9 +96,9 @@ func (n *NIC) Ring(q int) bool {
 	}
 }
 
-// work reports whether a poll would move something.
-func (r *rings) work() bool {
-	if r.back.len() > 0 || r.tx.Ready() {
+// received reports whether something waits to be received.
+func (r *rings) received() bool {
+	if r.back.first != r.back.end {
 		return true
 	}
 	rx := r.rx.Load()
@@ -108,8 +109,8 @@ func (r *rings) work() bool {
 // left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
 func (n *NIC) Rest(q int) bool {
 	qu := &n.queues[q]
-	if r := qu.rings.Load(); r != nil && r.work() {
-		return false
+	if r := qu.rings.Load(); r != nil && (r.tx.Ready() || r.received()) {
+		return false // a poll would move something
 	}
 	return qu.bell.CompareAndSwap(held, idle)
 }
@@ -179,18 +180,75 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	sent, taken := 0, 0
 	for sent < budget && taken < budget {
 		var s, g int
-		var packets, bytes uint64
-		if r.tx.Ready() {
-			s, packets, bytes = n.pollTX(r, qu, q, now, min(batch, budget-sent))
+		if r.received() || !n.plain.Load() {
+			s, g = n.pollBatch(r, qu, q, now, budget-sent, budget-taken, h)
+		} else if r.tx.Ready() {
+			s, g = n.pollPlain(r, qu, budget-max(sent, taken), h)
 		}
-		if g = r.take(budget - taken); s == 0 && g == 0 {
+		if s == 0 && g == 0 {
 			break
 		}
-		n.pollRX(r, qu, now, r.rxb[:g], packets, bytes, h)
 		sent += s
 		taken += g
 	}
 	return taken
+}
+
+// pollBatch sends a batch and receives one, each of at most so many packets, and returns how many they were.
+func (n *NIC) pollBatch(r *rings, qu *queue, q int, now time.Duration, send, receive int, h func(*Packet)) (sent, received int) {
+	var packets, bytes uint64
+	if r.tx.Ready() {
+		sent, packets, bytes = n.pollTX(r, qu, q, now, min(batch, send))
+	}
+	received = r.take(receive)
+	n.pollRX(r, qu, now, r.rxb[:received], packets, bytes, h)
+	return sent, received
+}
+
+// pollPlain is pollTX, Loopback.Send and pollRX in one for the usual case: n is plain, and nothing waits to be
+// received, so that what is sent now would be all that is received next. It returns how many packets it
+// took from the TX ring, and how many of them h got.
+func (n *NIC) pollPlain(r *rings, qu *queue, limit int, h func(*Packet)) (sent, received int) {
+	if d, ok := r.tx.lone(); ok {
+		p := r.packet(d)
+		if p.Flags&FlagOutside == 0 {
+			qu.both.add(1, uint64(p.Len()))
+			h(p)
+			return 1, 1
+		}
+		r.txb[0], sent = p, 1
+	} else {
+		sent = r.getBatch(&r.tx, r.txb[:min(limit, batch)])
+	}
+	ps := r.txb[:sent]
+	packets, bytes := uint64(sent), lenAll(ps)
+	ps = keepLocal(n, ps, func(p *Packet) { n.Drop(p, DropUnreachable) })
+	if len(ps) == sent {
+		qu.both.add(packets, bytes)
+	} else {
+		qu.account(packets, bytes, uint64(len(ps)), lenAll(ps))
+	}
+	for _, p := range ps {
+		h(p)
+	}
+	return sent, len(ps)
+}
+
+// lenAll returns the length of all of ps in bytes.
+func lenAll(ps []*Packet) (bytes uint64) {
+	for _, p := range ps {
+		bytes += uint64(p.Len())
+	}
+	return bytes
+}
+
+// packet returns the packet that came off a ring as d.
+func (r *rings) packet(d Desc) *Packet {
+	p := (*r.pool.numbers.packets.Load())[d]
+	if p.pool != r.pool {
+		r.pool.numbers.takeBack(d)
+	}
+	return p
 }
 
 // getBatch takes packets off a ring, as many as there are and ps has room for, a batch at most.
@@ -200,13 +258,8 @@ func (r *rings) getBatch(ring *Ring, ps []*Packet) int {
 	if len(ds) == 0 {
 		return 0
 	}
-	packets := *r.pool.numbers.packets.Load()
 	for i, d := range ds {
-		p := packets[d]
-		if p.pool != r.pool {
-			r.pool.numbers.takeBack(d)
-		}
-		ps[i] = p
+		ps[i] = r.packet(d)
 	}
 	return len(ds)
 }
@@ -244,10 +297,7 @@ func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (
 		n.dropAll(ps, DropTxDown)
 		return len(ps), 0, 0
 	}
-	for _, p := range ps {
-		bytes += uint64(p.Len())
-	}
-	packets = uint64(len(ps))
+	packets, bytes = uint64(len(ps)), lenAll(ps)
 	if taps := n.taps.Load(); taps != nil {
 		for _, p := range ps {
 			n.tap(r, *taps, DirTX, p.At, p)
@@ -273,11 +323,7 @@ func (n *NIC) pollRX(r *rings, qu *queue, now time.Duration, ps []*Packet, txPac
 	if filter := n.filter.Load(); filter != nil {
 		ps = n.filterBatch(r, *filter, ps)
 	}
-	var bytes uint64
-	for _, p := range ps {
-		bytes += uint64(p.Len())
-	}
-	qu.account(txPackets, txBytes, uint64(len(ps)), bytes)
+	qu.account(txPackets, txBytes, uint64(len(ps)), lenAll(ps))
 	taps := n.taps.Load()
 	for _, p := range ps {
 		if taps != nil {

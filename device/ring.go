@@ -248,6 +248,20 @@ func pause(spins int) (next int) {
 // Ready reports whether Get would find a descriptor.
 func (r *Ring) Ready() bool { return r.pos != r.ready || tailOf(r.word.Load()) != r.pos }
 
+// lone takes the descriptor that is alone in the ring, which need not be found by links; ok is false when
+// there is none or more than one.
+func (r *Ring) lone() (d Desc, ok bool) {
+	w, pos := r.word.Load(), r.pos+onePosition
+	if tailOf(w) != pos {
+		return 0, false
+	}
+	r.pos, r.ready = pos, pos
+	if pos-r.freed >= r.lag {
+		r.giveBack()
+	}
+	return Desc(w & descMask), true
+}
+
 // look finds what was put since the last look, and reports whether there is anything to take.
 func (r *Ring) look() bool {
 	w := r.word.Load()
@@ -282,19 +296,18 @@ func (r *Ring) giveBack() {
 // Get takes the oldest descriptor out of the ring; ok is false when there is none.
 func (r *Ring) Get() (d Desc, ok bool) {
 	pos := r.pos
-	if pos != r.ready {
-		d = r.found[pos/onePosition&uint64(len(r.found)-1)]
-	} else if w := r.word.Load(); tailOf(w) == pos+onePosition { // one alone need not be found by links
-		d = Desc(w & descMask)
-		r.ready = pos + onePosition
-	} else if r.look() {
-		d = r.found[pos/onePosition&uint64(len(r.found)-1)]
-	} else {
-		if r.freed != pos {
-			r.giveBack()
+	if pos == r.ready {
+		if d, ok = r.lone(); ok {
+			return d, true
 		}
-		return 0, false
+		if !r.look() {
+			if r.freed != pos {
+				r.giveBack()
+			}
+			return 0, false
+		}
 	}
+	d = r.found[pos/onePosition&uint64(len(r.found)-1)]
 	pos += onePosition
 	r.pos = pos
 	if pos-r.freed >= r.lag {
@@ -308,13 +321,8 @@ func (r *Ring) Get() (d Desc, ok bool) {
 func (r *Ring) GetBatch(ds []Desc) int {
 	n := int((r.ready - r.pos) / onePosition)
 	if n == 0 && len(ds) > 0 {
-		if w := r.word.Load(); tailOf(w) == r.pos+onePosition {
-			ds[0] = Desc(w & descMask) // one alone need not be found by links
-			r.pos += onePosition
-			r.ready = r.pos
-			if r.pos-r.freed >= r.lag {
-				r.giveBack()
-			}
+		if d, ok := r.lone(); ok {
+			ds[0] = d
 			return 1
 		}
 	}

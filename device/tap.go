@@ -46,6 +46,7 @@ func (n *NIC) AddTap(f Tap) (remove func()) {
 func (n *NIC) changeTaps(change func([]*tap) []*tap) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	defer n.judge()
 	var taps []*tap
 	if p := n.taps.Load(); p != nil {
 		taps = *p
@@ -70,6 +71,9 @@ func (n *NIC) tap(r *rings, taps []*tap, dir Direction, now time.Duration, p *Pa
 // must not keep or change them; queues call it concurrently. nil lets everything pass. (Package
 // device/bpffilter adapts the programs of golang.org/x/net/bpf.)
 func (n *NIC) SetFilter(f func(packet []byte) int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer n.judge()
 	if f == nil {
 		n.filter.Store(nil)
 		return
