@@ -217,6 +217,9 @@ func (c *Config) spaceFromWin(win int) int {
 	if c.AdvWinScale <= 0 || win == 0 {
 		return win
 	}
+	if c.AdvWinScale == 1 {
+		return 2 * win // as it is by default, without a division
+	}
 	return win + win/(1<<c.AdvWinScale-1)
 }
 

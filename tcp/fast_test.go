@@ -112,3 +112,62 @@ func TestFastPathIsTaken(t *testing.T) {
 	require.Equal(t, 50, p.a.Read(p.now, make([]byte, 60)))
 	s.Payload.Release()
 }
+
+// So do the segments of a run behind its first.
+func TestRunsAreTaken(t *testing.T) {
+	p := newPipe(t)
+	p.connect()
+	require.Equal(t, 4*p.a.SendMSS(), p.a.Write(p.now, make([]byte, 4*p.a.SendMSS())))
+	var s Segment
+	for i := range 4 {
+		require.Equal(t, i > 0, p.a.outputRun(p.now, &s), "out %d", i)
+		if i == 0 {
+			require.True(t, p.a.Output(p.now, &s))
+		}
+		require.Equal(t, i > 0, p.b.inputRun(p.now, &s), "in %d", i)
+		if i == 0 {
+			p.b.Input(p.now, &s)
+		}
+		require.Equal(t, s.Seq, p.b.snd.wl1)
+		text := s.Payload // Release forgets it, and the next segment is told by this one
+		text.Release()
+	}
+	require.False(t, p.a.outputRun(p.now, &s))
+	require.Equal(t, 4*p.a.SendMSS(), p.b.Readable())
+}
+
+// What makes a segment none of the run.
+func TestRunsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(p *pipe, s *Segment)
+	}{
+		{"nothing", nil},
+		{"another segment", func(_ *pipe, s *Segment) { *s = Segment{} }},
+		{"another connection's", func(_ *pipe, s *Segment) { s.SrcPort++ }},
+		{"later", func(p *pipe, _ *Segment) { p.now += time.Millisecond }},
+		{"text arrived meanwhile", func(p *pipe, _ *Segment) {
+			p.b.Write(p.now, make([]byte, 2000))
+			var in Segment
+			require.True(p.t, p.b.Output(p.now, &in))
+			p.a.Input(p.now, &in)
+			in.Payload.Release()
+		}},
+		{"a duplicate is to be told", func(p *pipe, _ *Segment) { p.a.setDSACK(p.a.rcv.nxt-1, p.a.rcv.nxt) }},
+		{"a timer demands something", func(p *pipe, _ *Segment) { p.a.force |= forceHead }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPipe(t)
+			p.connect()
+			p.a.Write(p.now, make([]byte, 4*p.a.SendMSS()))
+			var s Segment
+			require.True(t, p.a.Output(p.now, &s))
+			text := s.Payload
+			text.Release()
+			if tt.change != nil {
+				tt.change(p, &s)
+			}
+			require.Equal(t, tt.change == nil, p.a.outputRun(p.now, &s))
+		})
+	}
+}
