@@ -11,6 +11,7 @@ type addrTable struct {
 	locals   []netip.Addr   // the addresses of addrs, sorted
 	prefixes []netip.Prefix // local as a whole
 	loop4    bool           // 127.0.0.0/8 is local as a whole
+	version  uint32         // how many changes led to it
 }
 
 // loopback4 returns the prefix that belongs to the loopback device as a whole (RFC 1122 §3.2.1.3).
@@ -94,6 +95,7 @@ func (n *NIC) changeAddrs(change func(*addrTable) error) error {
 	if err := change(&t); err != nil {
 		return err
 	}
+	t.version++
 	t.loop4 = false
 	for _, p := range append(slices.Clone(t.prefixes), t.addrs...) {
 		if p.Masked() == loopback4() {
@@ -103,6 +105,10 @@ func (n *NIC) changeAddrs(change func(*addrTable) error) error {
 	n.addrs.Store(&t)
 	return nil
 }
+
+// AddrVersion is another number after every change of the addresses: what was concluded from them holds while it is
+// the same. It wraps around.
+func (n *NIC) AddrVersion() uint32 { return n.addrs.Load().version }
 
 // Addrs returns the interface's addresses, in the order in which they were added.
 func (n *NIC) Addrs() []netip.Prefix { return slices.Clone(n.addrs.Load().addrs) }

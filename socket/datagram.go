@@ -30,11 +30,12 @@ func (s *Stack) pollTime() (now time.Duration, coarse bool) {
 	return s.recent(), true
 }
 
-// sendDatagram sends b from k.local to k.remote by UDP, in fragments if it is
-// too long for the path. hash is that of k, q its queue, and held says that the
+// sendDatagram sends b the way w by UDP, in fragments if it is too long for the
+// path. q is the queue for it, and held says that the
 // caller has the queue's baton. The payload is copied once; a small one into the
 // packet, and fragments share the copy.
-func (s *Stack) sendDatagram(now time.Duration, q int, held bool, k *flowKey, hash uint32, b []byte, id uint16, outside bool) {
+func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b []byte, id uint16) {
+	k, hash, outside := &w.key, w.hash, w.outside
 	if r := &s.receivers[q]; held {
 		r.datagrams.out++
 	} else {

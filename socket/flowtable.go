@@ -29,6 +29,7 @@ type flowNode[T any] struct {
 // meanwhile, and is repeated under the lock otherwise. A hit is always right,
 // because nodes carry their key.
 type flowTable[T any] struct {
+	changes  atomic.Uint32 // one more when a node has come or gone: what was found before may be something else
 	moves    atomic.Uint32 // changes before nodes move to other chains; odd while they do
 	shape    atomic.Uint64 // buckets in use, 0: none yet; above that, in 32 bits, mask of them
 	mu       sync.Mutex
@@ -128,6 +129,7 @@ func (t *flowTable[T]) insert(n *flowNode[T]) bool {
 		t.moves.Add(2) // it was in before, and somebody may still stand on it
 	}
 	push(t.bucket(bucketOf(n.hash, t.shape.Load())), n)
+	t.changes.Add(1)
 	t.count++
 	return true
 }
@@ -146,6 +148,7 @@ func (t *flowTable[T]) remove(n *flowNode[T]) bool {
 		return false
 	}
 	at.Store(n.next.Load()) // n.next stays: a look-up standing on n goes on from it
+	t.changes.Add(1)
 	t.count--
 	for range shrinkBelow { // as many as keep up
 		if size := t.size(); size > minBuckets && t.count < int(size)/shrinkBelow {

@@ -26,6 +26,7 @@ type receiver struct {
 	seg    tcp.Segment
 	odd    bool    // seg holds, or held last, one that is not plain
 	flow   flowKey // of seg, as its receiver is called
+	last   lastUDP
 	woken  *waiter // the latest reader of a connection that was woken since run looked
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
@@ -414,7 +415,7 @@ func (r *receiver) inputUDP(p *device.Packet, d *datagram) {
 	if p.Flags&device.FlagCsumPartial == 0 { // not as one of our sockets sent it
 		hash = flow.hash(protoUDP)
 	}
-	u := s.findUDP(&flow, hash)
+	u := r.udpSocket(&flow, hash)
 	if u == nil {
 		r.icmpError(p, d, icmpProblem{kind: problemPort})
 		s.drop(p, DropUDPNoSocket)
@@ -422,29 +423,4 @@ func (r *receiver) inputUDP(p *device.Packet, d *datagram) {
 	}
 	p.Head = rest // what is left of it is payload
 	u.receive(r, p, flow.remote, flow.rport)
-}
-
-// findUDP returns the socket for datagrams of flow, whose hash is given: a
-// connected one before one bound to the very address before one bound to all.
-func (s *Stack) findUDP(flow *flowKey, hash uint32) *UDPConn {
-	if s.udpPeers.Load() != 0 {
-		if node := s.udp.find(flow, hash); node != nil {
-			return node.val
-		}
-	}
-	k := flowKey{local: flow.local, lport: flow.lport}
-	for range 3 {
-		if node := s.udp.find(&k, k.hash(protoUDP)); node != nil && !(node.val.how.has(holdOnly6) && flow.local.is4()) {
-			return node.val
-		}
-		switch {
-		case k.local == anyV6:
-			return nil
-		case k.local.is4() && k.local != anyV4:
-			k.local = anyV4
-		default:
-			k.local = anyV6
-		}
-	}
-	return nil
 }

@@ -20,6 +20,7 @@ type UDPConn struct {
 	mu   sync.Mutex
 	node flowNode[*UDPConn]
 
+	last  lastWay
 	queue dgramQueue // received
 	bytes int        // waiting, as they count against limit
 	limit int
@@ -228,40 +229,22 @@ func (u *UDPConn) sendTo(b []byte, to netip.AddrPort) error {
 			return err
 		}
 	}
-	k, out := u.node.key, u.outside
-	id := uint16(u.ipID.Add(1) - 1)
-	switch {
-	case !to.IsValid() && !u.connected:
-		return syscall.EDESTADDRREQ
-	case to.IsValid() && to.Port() == 0:
-		return syscall.EINVAL
-	}
-	if to.IsValid() {
-		from := u.boundAddr()
-		if to.Addr().Is4() && u.bound == anyV6 {
-			from = netip.Addr{} // what connect chose may be of the other family
-		}
-		r, err := u.s.routeFrom(from, to.Addr())
-		if err != nil {
-			return err
-		}
-		k.local, k.remote, k.rport, out = ipOf(r.src), ipOf(to.Addr()), to.Port(), r.outside
-	} else if !u.s.nic.Up() {
-		return syscall.ENETUNREACH
+	var w udpWay
+	if err := u.wayTo(to, &w); err != nil {
+		return err
 	}
 	limit := udp.MaxPayload6
-	if k.remote.is4() {
+	if w.key.remote.is4() {
 		limit = udp.MaxPayload4
 	}
 	if len(b) > limit {
 		return syscall.EMSGSIZE
 	}
-	now, coarse := u.s.sendTime(len(b), out)
-	hash := k.hash(protoUDP)
-	q := u.s.queueOf(hash)
+	now, coarse := u.s.sendTime(len(b), w.outside)
+	q := u.s.queueOf(w.hash)
 	// Who holds the baton before he makes the packet makes it cheaper.
 	held := u.s.nic.Ring(q)
-	u.s.sendDatagram(now, q, held, &k, hash, b, id, out)
+	u.s.sendDatagram(now, q, held, &w, b, uint16(u.ipID.Add(1)-1))
 	if held || u.s.nic.Ring(q) {
 		u.s.run(q, now, coarse)
 	}

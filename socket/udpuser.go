@@ -143,6 +143,9 @@ func (u *UDPConn) WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
 // address means this computer.
 func (u *UDPConn) destination(addr netip.AddrPort) (netip.AddrPort, error) {
 	a := addr.Addr()
+	if a.Is4() && !a.IsUnspecified() && !u.how.has(holdOnly6) {
+		return addr, nil // the most usual
+	}
 	if !a.IsValid() {
 		return addr, &net.AddrError{Err: "invalid address", Addr: addr.String()}
 	}
