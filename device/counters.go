@@ -52,12 +52,17 @@ const (
 
 // add counts packets and bytes.
 func (t *traffic) add(packets, bytes uint64) {
-	if sum := t.sum.Add(packets<<packetShift + bytes); sum-t.mark >= newBase {
-		base := &trafficBase{sum: sum}
-		base.packets, base.bytes = t.load()
-		t.mark = sum
-		t.base.Store(base)
+	if t.sum.Add(packets<<packetShift+bytes)-t.mark >= newBase {
+		t.rebase()
 	}
+}
+
+// rebase makes a base of what was counted so far.
+func (t *traffic) rebase() {
+	base := &trafficBase{sum: t.sum.Load()}
+	base.packets, base.bytes = t.load()
+	t.mark = base.sum
+	t.base.Store(base)
 }
 
 // load returns the counts.

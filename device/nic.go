@@ -244,16 +244,28 @@ func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 	}
 	q := n.steer(p)
 	p.At = now
-	if !n.pool.put(&n.queues[q].open(n).tx, p) {
-		n.refusedFull.Add(1)
-		return TxFull
+	r := n.queues[q].rings.Load()
+	if r == nil {
+		r = n.queues[q].open(n)
 	}
-	return TxOK
+	d, ok := p.number(n.pool)
+	if !ok {
+		d, ok = n.pool.desc(p)
+	}
+	if ok && r.tx.Put(d) {
+		return TxOK
+	}
+	n.pool.undesc(p, d, ok)
+	n.refusedFull.Add(1)
+	return TxFull
 }
 
 // NewPacketHeld is Pool.NewPacket for the holder of the baton of queue q, who has free packets of his own.
 func (n *NIC) NewPacketHeld(q int) *Packet {
-	r := n.queues[q].open(n)
+	r := n.queues[q].rings.Load()
+	if r == nil {
+		r = n.queues[q].open(n)
+	}
 	last := len(r.spare) - 1
 	if last < 0 {
 		r.want = min(r.want+1, maxSpare)
@@ -268,7 +280,9 @@ func (n *NIC) NewPacketHeld(q int) *Packet {
 // ReleaseHeld is p.Release for the holder of the baton of queue q.
 func (n *NIC) ReleaseHeld(q int, p *Packet) {
 	p.Retire()
-	n.Recycle(q, p)
+	if !n.queues[q].keep(n, p) {
+		p.Recycle()
+	}
 }
 
 // maxSpare is how many free packets a queue keeps at most, 384 bytes each. It keeps as many as its holder has ever
@@ -277,13 +291,19 @@ const maxSpare = 256
 
 // Recycle lets the holder of the baton of queue q have a packet that was retired, for NewPacketHeld.
 func (n *NIC) Recycle(q int, p *Packet) {
-	r := n.queues[q].open(n)
-	switch {
-	case p.pool == n.pool && len(r.spare) < r.want:
-		r.spare = append(r.spare, p)
-	case p.pool != nil:
-		p.pool.putPacket(p)
+	if !n.queues[q].keep(n, p) {
+		p.Recycle()
 	}
+}
+
+// keep keeps a retired packet for NewPacketHeld, if there is use for it.
+func (q *queue) keep(n *NIC, p *Packet) bool {
+	r := q.rings.Load()
+	if r == nil || p.pool != n.pool || len(r.spare) >= r.want {
+		return false
+	}
+	r.spare = append(r.spare, p)
+	return true
 }
 
 // Transmitted returns how many packets Transmit has accepted since the NIC was made.

@@ -79,6 +79,12 @@ type Packet struct {
 // liveBit is above all numbers.
 const liveBit = 1 << 31
 
+// number returns the number that p has among the packets of pool; ok is false if it has none.
+func (p *Packet) number(pool *Pool) (d Desc, ok bool) {
+	state := p.state &^ liveBit
+	return Desc(state - 1), state != 0 && p.pool == pool
+}
+
 // Len returns the packet's length in bytes, IP header included.
 func (p *Packet) Len() int {
 	return len(p.Head) + len(p.Frags[0].B) + len(p.Frags[1].B)
@@ -118,6 +124,23 @@ func (p *Packet) Recycle() {
 // caller to see that it is used again, by Recycle or by handing it to the holder of a baton for
 // NIC.Recycle. Nobody else gives its memory back.
 func (p *Packet) Retire() {
+	if p.HeadOwner != nil || p.Frags[0].B != nil || p.Frags[0].Owner != nil || p.Frags[1].B != nil || p.Frags[1].Owner != nil {
+		p.giveUp()
+	}
+	if p.pool != nil {
+		p.pool.takeBack(p)
+	}
+	p.Head = p.inline[:0]
+	p.At = 0
+	p.Hash = 0
+	p.CsumStart, p.CsumOffset = 0, 0
+	p.Flags = 0
+	p.Queue = 0
+	p.Cause = 0
+}
+
+// giveUp gives up what p holds.
+func (p *Packet) giveUp() {
 	if p.HeadOwner != nil {
 		p.HeadOwner.Release()
 		p.HeadOwner = nil
@@ -132,14 +155,4 @@ func (p *Packet) Retire() {
 			f.B = nil
 		}
 	}
-	if p.pool != nil {
-		p.pool.takeBack(p)
-	}
-	p.Head = p.inline[:0]
-	p.At = 0
-	p.Hash = 0
-	p.CsumStart, p.CsumOffset = 0, 0
-	p.Flags = 0
-	p.Queue = 0
-	p.Cause = 0
 }

@@ -43,14 +43,9 @@ type rings struct {
 
 // open returns the queue's rings, and makes them at first use.
 func (q *queue) open(n *NIC) *rings {
-	r := q.rings.Load()
-	if r == nil {
-		r = q.openSlow(n)
+	if r := q.rings.Load(); r != nil {
+		return r
 	}
-	return r
-}
-
-func (q *queue) openSlow(n *NIC) *rings {
 	r := new(rings)
 	r.tx.Init(n.ringSize, &n.pool.numbers.links)
 	r.pool = n.pool
@@ -96,20 +91,20 @@ func (n *NIC) Ring(q int) bool {
 	}
 }
 
-// received reports whether something waits to be received.
-func (r *rings) received() bool {
-	if r.back.first != r.back.end {
-		return true
+// received returns how many packets wait to be received.
+func (r *rings) received() uint64 {
+	n := uint64(r.back.end - r.back.first)
+	if rx := r.rx.Load(); rx != nil {
+		n += rx.waiting()
 	}
-	rx := r.rx.Load()
-	return rx != nil && rx.Ready()
+	return n
 }
 
 // Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
 // left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
 func (n *NIC) Rest(q int) bool {
 	qu := &n.queues[q]
-	if r := qu.rings.Load(); r != nil && (r.tx.Ready() || r.received()) {
+	if r := qu.rings.Load(); r != nil && r.tx.waiting()+r.received() != 0 {
 		return false // a poll would move something
 	}
 	return qu.bell.CompareAndSwap(held, idle)
@@ -178,11 +173,42 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 		budget = batch
 	}
 	sent, taken := 0, 0
+	for sent < budget {
+		if r.received() != 0 || !n.plain.Load() {
+			return n.pollMany(r, qu, q, now, budget, sent, taken, h)
+		}
+		d, waiting := r.tx.lone() // mostly a packet travels alone, and nothing has to be done twice
+		if waiting != 1 {
+			if waiting == 0 {
+				break
+			}
+			return n.pollMany(r, qu, q, now, budget, sent, taken, h)
+		}
+		p := r.packet(d)
+		if p.pool != r.pool {
+			r.pool.numbers.takeBack(d)
+		}
+		sent++
+		if p.Flags&FlagOutside != 0 {
+			qu.tx.add(1, uint64(p.Len()))
+			n.Drop(p, DropUnreachable)
+			continue
+		}
+		qu.both.add(1, uint64(p.Len()))
+		taken++
+		h(p)
+	}
+	return taken
+}
+
+// pollMany goes on with a poll that sent and took so many packets and found more than one, or one that does not
+// simply come back.
+func (n *NIC) pollMany(r *rings, qu *queue, q int, now time.Duration, budget, sent, taken int, h func(*Packet)) int {
 	for sent < budget && taken < budget {
 		var s, g int
-		if r.received() || !n.plain.Load() {
+		if r.received() != 0 || !n.plain.Load() {
 			s, g = n.pollBatch(r, qu, q, now, budget-sent, budget-taken, h)
-		} else if r.tx.Ready() {
+		} else if r.tx.waiting() != 0 {
 			s, g = n.pollPlain(r, qu, budget-max(sent, taken), h)
 		}
 		if s == 0 && g == 0 {
@@ -209,19 +235,8 @@ func (n *NIC) pollBatch(r *rings, qu *queue, q int, now time.Duration, send, rec
 // received, so that what is sent now would be all that is received next. It returns how many packets it
 // took from the TX ring, and how many of them h got.
 func (n *NIC) pollPlain(r *rings, qu *queue, limit int, h func(*Packet)) (sent, received int) {
-	if d, ok := r.tx.lone(); ok {
-		p := r.packet(d)
-		if p.Flags&FlagOutside == 0 {
-			qu.both.add(1, uint64(p.Len()))
-			h(p)
-			return 1, 1
-		}
-		r.txb[0], sent = p, 1
-	} else {
-		sent = r.getBatch(&r.tx, r.txb[:min(limit, batch)])
-	}
-	ps := r.txb[:sent]
-	packets, bytes := uint64(sent), lenAll(ps)
+	ps := r.txb[:r.getBatch(&r.tx, r.txb[:min(limit, batch)])]
+	sent, packets, bytes := len(ps), uint64(len(ps)), lenAll(ps)
 	ps = keepLocal(n, ps, func(p *Packet) { n.Drop(p, DropUnreachable) })
 	if len(ps) == sent {
 		qu.both.add(packets, bytes)
@@ -242,14 +257,8 @@ func lenAll(ps []*Packet) (bytes uint64) {
 	return bytes
 }
 
-// packet returns the packet that came off a ring as d.
-func (r *rings) packet(d Desc) *Packet {
-	p := (*r.pool.numbers.packets.Load())[d]
-	if p.pool != r.pool {
-		r.pool.numbers.takeBack(d)
-	}
-	return p
-}
+// packet returns the packet that is on a ring as d. Off it, one that is not of the pool's has no use for its number.
+func (r *rings) packet(d Desc) *Packet { return (*r.pool.numbers.packets.Load())[d] }
 
 // getBatch takes packets off a ring, as many as there are and ps has room for, a batch at most.
 func (r *rings) getBatch(ring *Ring, ps []*Packet) int {
@@ -259,7 +268,11 @@ func (r *rings) getBatch(ring *Ring, ps []*Packet) int {
 		return 0
 	}
 	for i, d := range ds {
-		ps[i] = r.packet(d)
+		p := r.packet(d)
+		if p.pool != r.pool {
+			r.pool.numbers.takeBack(d)
+		}
+		ps[i] = p
 	}
 	return len(ds)
 }

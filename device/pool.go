@@ -209,10 +209,8 @@ func (p *Pool) takeBack(k *Packet) {
 // desc returns the number by which rings know k; ok is false when there are none left. A packet that is not of the
 // pool's has it only until it leaves the ring.
 func (p *Pool) desc(k *Packet) (d Desc, ok bool) {
-	if k.pool == p {
-		if state := k.state &^ liveBit; state != 0 {
-			return Desc(state - 1), true
-		}
+	if d, ok = k.number(p); ok {
+		return d, ok
 	}
 	if d, ok = p.numbers.give(k); ok && k.pool == p {
 		k.state |= uint32(d) + 1
@@ -220,9 +218,9 @@ func (p *Pool) desc(k *Packet) (d Desc, ok bool) {
 	return d, ok
 }
 
-// undesc takes the number back that desc gave k, which did not get into the ring.
-func (p *Pool) undesc(k *Packet, d Desc) {
-	if k.pool != p {
+// undesc takes the number back, if there was one, that desc gave k, which did not get into the ring.
+func (p *Pool) undesc(k *Packet, d Desc, ok bool) {
+	if ok && k.pool != p {
 		p.numbers.takeBack(d)
 	}
 }
@@ -233,9 +231,7 @@ func (p *Pool) put(r *Ring, k *Packet) bool {
 	if ok && r.Put(d) {
 		return true
 	}
-	if ok {
-		p.undesc(k, d)
-	}
+	p.undesc(k, d, ok)
 	return false
 }
 
@@ -251,7 +247,7 @@ func (p *Pool) putBatch(r *Ring, ks []*Packet) (taken int) {
 		}
 		put := r.PutBatch(ds[:n])
 		for i := put; i < n; i++ {
-			p.undesc(ks[i], ds[i])
+			p.undesc(ks[i], ds[i], true)
 		}
 		if taken += put; put < batch {
 			break

@@ -248,18 +248,21 @@ func pause(spins int) (next int) {
 // Ready reports whether Get would find a descriptor.
 func (r *Ring) Ready() bool { return r.pos != r.ready || tailOf(r.word.Load()) != r.pos }
 
-// lone takes the descriptor that is alone in the ring, which need not be found by links; ok is false when
-// there is none or more than one.
-func (r *Ring) lone() (d Desc, ok bool) {
-	w, pos := r.word.Load(), r.pos+onePosition
-	if tailOf(w) != pos {
-		return 0, false
+// waiting returns how many descriptors Get would find.
+func (r *Ring) waiting() uint64 { return (r.word.Load() - r.pos) / onePosition }
+
+// lone returns how many descriptors Get would find. If there is only one it takes it, which need not be found by
+// links.
+func (r *Ring) lone() (d Desc, waiting uint64) {
+	w := r.word.Load()
+	if waiting = (w - r.pos) / onePosition; waiting == 1 {
+		r.pos = tailOf(w)
+		r.ready = r.pos
+		if r.pos-r.freed >= r.lag {
+			r.giveBack()
+		}
 	}
-	r.pos, r.ready = pos, pos
-	if pos-r.freed >= r.lag {
-		r.giveBack()
-	}
-	return Desc(w & descMask), true
+	return Desc(w & descMask), waiting
 }
 
 // look finds what was put since the last look, and reports whether there is anything to take.
@@ -297,7 +300,7 @@ func (r *Ring) giveBack() {
 func (r *Ring) Get() (d Desc, ok bool) {
 	pos := r.pos
 	if pos == r.ready {
-		if d, ok = r.lone(); ok {
+		if d, waiting := r.lone(); waiting == 1 {
 			return d, true
 		}
 		if !r.look() {
@@ -321,7 +324,7 @@ func (r *Ring) Get() (d Desc, ok bool) {
 func (r *Ring) GetBatch(ds []Desc) int {
 	n := int((r.ready - r.pos) / onePosition)
 	if n == 0 && len(ds) > 0 {
-		if d, ok := r.lone(); ok {
+		if d, waiting := r.lone(); waiting == 1 {
 			ds[0] = d
 			return 1
 		}

@@ -104,6 +104,8 @@ type dgramTally struct {
 	shown, shownIn, shownOut atomic.Uint64
 }
 
+func (t *dgramTally) any() bool { return t.in|t.out != 0 }
+
 func (t *dgramTally) show() {
 	n := min(t.in, t.out)
 	if n != 0 {

@@ -253,7 +253,9 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 		}
 		n := s.nic.Poll(q, now, pollBatch, r.handle)
 		r.delivered.show()
-		r.datagrams.show()
+		if r.datagrams.any() {
+			r.datagrams.show()
+		}
 		if s.anyStall.Load() {
 			s.resumeStalled(r.time())
 		}
