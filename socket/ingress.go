@@ -27,6 +27,7 @@ type receiver struct {
 	odd    bool    // seg holds, or held last, one that is not plain
 	flow   flowKey // of seg, as its receiver is called
 	last   lastUDP
+	legal  legalEnds
 	woken  *waiter // the latest reader of a connection that was woken since run looked
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
@@ -120,9 +121,9 @@ func (r *receiver) input4(p *device.Packet, d *datagram) bool {
 	d.src, d.dst = ip4(h[12:]), ip4(h[16:])
 	d.proto, d.ecn, d.ttl = h.Protocol(), h.ECN(), h.TTL()
 	d.at, d.head, d.length = len(h), rest, h.PayloadLen()
-	if !d.trusted {
-		r.setRules(p)
+	if !d.trusted && !r.legalAgain(p, d) {
 		if why := r.rules4.Check(h); why != ipv4.OK {
+			r.legal = legalEnds{}
 			r.s.count.ipv4[why].Add(1)
 			r.s.drop(p, martianOrForeign(why == ipv4.ReasonDestNotLocal))
 			return false
@@ -136,18 +137,6 @@ func (r *receiver) input4(p *device.Packet, d *datagram) bool {
 		return false
 	}
 	return true
-}
-
-// setRules says which addresses a packet from outside may have: on the
-// loopback wire only our own at either end; on an open wire no loopback
-// address, and none of ours as the source.
-func (r *receiver) setRules(p *device.Packet) {
-	inside := !r.s.nic.Open() || p.Flags&device.FlagFromWire == 0
-	r.rules4.Loopback, r.rules6.Loopback = inside, inside
-	r.rules4.Source, r.rules6.Source = ipv4.SourceMustNotBeLocal, ipv6.SourceMustNotBeLocal
-	if inside {
-		r.rules4.Source, r.rules6.Source = ipv4.SourceMustBeLocal, ipv6.SourceMustBeLocal
-	}
 }
 
 func martianOrForeign(foreign bool) Drop {
@@ -186,9 +175,9 @@ func (r *receiver) input6(p *device.Packet, d *datagram) bool {
 	d.src, d.dst = ip6(h[8:]), ip6(h[24:])
 	d.proto, d.ecn, d.ttl = h.NextHeader(), h.ECN(), h.HopLimit()
 	d.at, d.head, d.length, d.field = len(h), rest, h.PayloadLen(), nextHeaderField
-	if !d.trusted {
-		r.setRules(p)
+	if !d.trusted && !r.legalAgain(p, d) {
 		if why := r.rules6.Check(h); why != ipv6.OK {
+			r.legal = legalEnds{}
 			r.s.count.ipv6[why].Add(1)
 			r.s.drop(p, martianOrForeign(why == ipv6.ReasonDestNotLocal))
 			return false

@@ -31,6 +31,9 @@ func SumAt(b []byte, odd bool, initial uint32) uint32 {
 func SumPieces(initial uint32, pieces ...[]byte) uint32 {
 	odd := false
 	for _, p := range pieces {
+		if len(p) == 0 {
+			continue
+		}
 		initial = SumAt(p, odd, initial)
 		odd = odd != (len(p)&1 != 0)
 	}
