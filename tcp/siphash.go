@@ -11,40 +11,33 @@ import (
 func sipHash(key *[16]byte, msg []byte) uint64 {
 	k0 := binary.LittleEndian.Uint64(key[:8])
 	k1 := binary.LittleEndian.Uint64(key[8:])
-	s := sipState{
-		k0 ^ 0x736f6d6570736575, // "somepseudorandomlygeneratedbytes"
-		k1 ^ 0x646f72616e646f6d,
-		k0 ^ 0x6c7967656e657261,
-		k1 ^ 0x7465646279746573,
-	}
+	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d // "somepseudorandomlygeneratedbytes"
+	v2, v3 := k0^0x6c7967656e657261, k1^0x7465646279746573
 	last := uint64(len(msg)) << 56 // the last word ends with the length
 	for ; len(msg) >= 8; msg = msg[8:] {
-		s.absorb(binary.LittleEndian.Uint64(msg))
+		m := binary.LittleEndian.Uint64(msg)
+		v3 ^= m
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0 ^= m
 	}
 	for i, b := range msg {
 		last |= uint64(b) << (8 * i)
 	}
-	s.absorb(last)
-	s[2] ^= 0xff
+	v3 ^= last
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0 ^= last
+	v2 ^= 0xff
 	for range 4 {
-		s.round()
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
 	}
-	return s[0] ^ s[1] ^ s[2] ^ s[3]
+	return v0 ^ v1 ^ v2 ^ v3
 }
 
-type sipState [4]uint64
-
-// absorb takes in one word of the message with two rounds.
-func (s *sipState) absorb(m uint64) {
-	s[3] ^= m
-	s.round()
-	s.round()
-	s[0] ^= m
-}
-
-// round is SipRound (figure 2.1 of the paper).
-func (s *sipState) round() {
-	v0, v1, v2, v3 := s[0], s[1], s[2], s[3]
+// sipRound is SipRound (figure 2.1 of the paper). It is small enough to be inlined, so that the state stays in
+// registers.
+func sipRound(v0, v1, v2, v3 uint64) (uint64, uint64, uint64, uint64) {
 	v0 += v1
 	v2 += v3
 	v1 = bits.RotateLeft64(v1, 13) ^ v0
@@ -54,6 +47,5 @@ func (s *sipState) round() {
 	v0 += v3
 	v1 = bits.RotateLeft64(v1, 17) ^ v2
 	v3 = bits.RotateLeft64(v3, 21) ^ v0
-	v2 = bits.RotateLeft64(v2, 32)
-	s[0], s[1], s[2], s[3] = v0, v1, v2, v3
+	return v0, v1, bits.RotateLeft64(v2, 32), v3
 }
