@@ -28,6 +28,9 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 	if c.closed {
 		return c.localError(net.ErrClosed)
 	}
+	if t.IsZero() && c.due == nil && !(read && c.rpast) {
+		return nil // there was none: net/http makes sure of it some times a request
+	}
 	due, now := c.s.until(t)
 	rdue, wdue := c.readDue(), c.writeDue()
 	if read {
