@@ -293,16 +293,21 @@ func (t *TCB) spurious(s *txSeg, a *ackState) bool {
 func (t *TCB) freeAcked(info ackInfo) {
 	t.x.snd.ack(t.snd.una)
 	if t.has(fNoSpace) {
-		if t.inFlight() < int(t.cong.Cwnd) {
-			t.expandSndbuf() // the buffer, not the window, was the limit
-		}
-		if t.WriteSpace() > 0 {
-			t.flags &^= fNoSpace
-			t.events |= EvWritable
-		}
+		t.tellSpace()
 	}
 	if t.snd.una == t.snd.end && info&ackDataAcked != 0 {
 		t.events |= EvSent
+	}
+}
+
+// tellSpace tells a writer whose text did not fit that something was acknowledged.
+func (t *TCB) tellSpace() {
+	if t.inFlight() < int(t.cong.Cwnd) {
+		t.expandSndbuf() // the buffer, not the window, was the limit
+	}
+	if t.WriteSpace() > 0 {
+		t.flags &^= fNoSpace
+		t.events |= EvWritable
 	}
 }
 
@@ -346,9 +351,8 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 		last = m
 	}
 	t.minRTT.Sample(now, last, t.env.cfg.MinRTTWin)
-	lim := t.rtoLimits()
-	t.rtt.Sample(m, t.snd.una, t.snd.nxt, lim)
-	t.rto = t.rtt.RTO(lim)
+	t.rtt.sample(micros(m), t.snd.una, t.snd.nxt, t.env.rtoFloor)
+	t.rto = t.rtt.rto(t.RTOMax())
 	t.backoff = 0
 	if t.env.observer != nil {
 		t.env.observer.Event(t, Event{Kind: EventRTT, Now: now, RTT: m, SRTT: t.rtt.SRTT(), RTO: t.rto})

@@ -37,6 +37,9 @@ const (
 // schedule notes that an ACK is owed.
 func (a *ackVars) schedule() { a.pending |= ackSched }
 
+// pushed notes that text came in a short or pushed segment, once or again.
+func (a *ackVars) pushed() { a.pending |= ackPushed | a.pending&ackPushed*(ackPushed2/ackPushed) }
+
 // now asks for an ACK at once.
 func (a *ackVars) now(why Cause) {
 	a.pending |= ackSched | ackNow
@@ -67,8 +70,14 @@ func (t *TCB) enterPingpong() { t.ack.pingpong = uint8(min(t.env.cfg.PingpongThr
 func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 	a := &t.ack
 	a.schedule()
-	t.measureRcvMSS(in)
-	t.measureRcvRTT(now, in)
+	if n := in.Payload.N; n < surelyShort && n < int(t.rcv.mss) && in.Flags&PSH != 0 && t.has(fTS) {
+		// Neither of the two below learns anything from it but that it was pushed.
+		t.rcv.lastSeg = 0
+		a.pushed()
+	} else {
+		t.measureRcvMSS(in)
+		t.measureRcvRTT(now, in)
+	}
 	least := t.env.cfg.DelackMin
 	if a.ato == 0 {
 		// "The first data packet": the peer is in slow start.
@@ -118,11 +127,11 @@ func (t *TCB) measureRcvMSS(in *Segment) {
 			return
 		}
 	}
-	if t.ack.pending&ackPushed != 0 {
-		t.ack.pending |= ackPushed2
-	}
-	t.ack.pending |= ackPushed
+	t.ack.pushed()
 }
+
+// surelyShort is below any text that might be all that a path with a small MTU lets through, whatever its header.
+const surelyShort = defaultMSS4 + MinHeaderLen - MaxHeaderLen
 
 // initRcvMSS makes the first guess of the size of the peer's segments: small, so that quick ACKs are
 // plenty.
@@ -220,7 +229,8 @@ func (t *TCB) ackLater(now time.Duration) {
 	}
 	ato = max(min(ato, t.env.cfg.DelackMax), tick)
 	at := now + ato
-	if old := t.timer(TimerDelayedAck); old != 0 {
+	if left := t.timers.left[slotAck]; left != 0 {
+		old := Never - left
 		if old <= now+ato/4 {
 			a.now(CauseAck) // it is about to expire
 			return
@@ -279,13 +289,11 @@ func (t *TCB) dataSent(now time.Duration) {
 // afterRead decides, when the user has read n bytes, whether to send an ACK or a window update.
 func (t *TCB) afterRead(n int) {
 	a := &t.ack
-	if a.pending&ackSched != 0 {
-		if uint32(t.rcv.nxt.Sub(t.rcv.wup)) > t.rcv.mss ||
-			n > 0 && t.Readable() == 0 &&
-				(a.pending&ackPushed2 != 0 || a.pending&ackPushed != 0 && !t.inPingpong()) {
-			a.now(CauseAck)
-			return
-		}
+	owed := uint32(t.rcv.nxt - t.rcv.wup)
+	if a.pending&ackSched != 0 && (owed > t.rcv.mss || a.pending&(ackPushed|ackPushed2) != 0 && n > 0 && t.Readable() == 0 &&
+		(a.pending&ackPushed2 != 0 || !t.inPingpong())) {
+		a.now(CauseAck)
+		return
 	}
 	if n == 0 || t.has(fRcvShut) {
 		return

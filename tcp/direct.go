@@ -20,7 +20,11 @@ func (t *TCB) takesInto(in *Segment) bool {
 // takeInto copies the text of in to the waiting user. That he has read it is noted when the segment is done with, in
 // readInto.
 func (t *TCB) takeInto(in *Segment) {
-	in.Taken = in.Payload.CopyTo(in.Into, 0)
+	if b := in.Payload.Pieces[0].B; len(b) == in.Payload.N {
+		in.Taken = copy(in.Into, b)
+	} else {
+		in.Taken = in.Payload.CopyTo(in.Into, 0)
+	}
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(in.Taken))
 	t.total.bytesReceived += uint64(in.Taken)
 	t.events |= EvReadable

@@ -14,7 +14,8 @@ type env struct {
 	alloc    Allocator
 	stats    *Stats
 	observer Observer
-	room     int // Params.Room
+	room     int    // Params.Room
+	rtoFloor uint32 // the least RTTVAR, in microseconds
 
 	full bool // no short cuts: for a comparison, or because they do not know of path MTU probes
 
@@ -50,6 +51,7 @@ func newEnv(p *Params) *env {
 		e.cfg = e.cfg.Defaults()
 	}
 	e.full = e.cfg.MTUProbing != 0
+	e.rtoFloor = e.cfg.rtoLimits().floor()
 	if e.alloc == nil {
 		e.alloc = HeapAllocator{}
 	}

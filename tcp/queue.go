@@ -34,9 +34,11 @@ func (q *queue[T]) pop() {
 	}
 }
 
-// popN removes the first n items.
-func (q *queue[T]) popN(n int) {
-	clear(q.items[q.head : q.head+n])
+// at returns the i-th item, valid as all is.
+func (q *queue[T]) at(i int) *T { return &q.items[q.head+i] }
+
+// drop removes the first n items, which hold no pointers: they are not cleared.
+func (q *queue[T]) drop(n int) {
 	q.head += n
 	if q.head == len(q.items) {
 		q.items, q.head = q.items[:0], 0

@@ -38,8 +38,15 @@ type RTT struct {
 // caller keeps to Karn's rule (RFC 6298 §3). m below a microsecond counts as one, m beyond nine minutes
 // as nine minutes.
 func (r *RTT) Sample(m time.Duration, una, nxt Seq, lim RTOLimits) {
-	floor := int64(micros(orDefault(lim.Min, DefaultRTOMin)))
-	us := int64(max(micros(m), 1))
+	r.sample(micros(m), una, nxt, lim.floor())
+}
+
+// floor is the least rttvar, in microseconds.
+func (lim RTOLimits) floor() uint32 { return micros(orDefault(lim.Min, DefaultRTOMin)) }
+
+// sample is Sample in microseconds.
+func (r *RTT) sample(m uint32, una, nxt Seq, least uint32) {
+	us, floor := int64(max(m, 1)), int64(least)
 	if r.srtt == 0 {
 		// "SRTT <- R, RTTVAR <- R/2" (§2.2).
 		r.srtt = uint32(us * 8)
@@ -87,7 +94,12 @@ func (r *RTT) RTO(lim RTOLimits) time.Duration {
 	if r.srtt == 0 {
 		return min(orDefault(lim.Init, DefaultRTOInit), most)
 	}
-	return min(r.SRTT()+time.Duration(r.rttvar)*time.Microsecond, most)
+	return r.rto(most)
+}
+
+// rto is RTO after a sample.
+func (r *RTT) rto(most time.Duration) time.Duration {
+	return min(time.Duration(r.srtt>>3+r.rttvar)*time.Microsecond, most)
 }
 
 // Backoff returns rto after n expiries: "back off the timer" (§5.5) doubles it each time, up to the
@@ -109,7 +121,7 @@ const maxSample = math.MaxUint32 / 8
 
 // micros converts d to microseconds between 0 and maxSample.
 func micros(d time.Duration) uint32 {
-	return uint32(min(max(d/time.Microsecond, 0), maxSample))
+	return uint32(min(uint64(max(d, 0))/uint64(time.Microsecond), maxSample))
 }
 
 func orDefault(d, def time.Duration) time.Duration {
@@ -131,7 +143,7 @@ type MinRTT struct {
 // less than a nanosecond counts as one.
 func (f *MinRTT) Sample(now, m, window time.Duration) {
 	m = max(m, 1)
-	half := window / 2
+	half := window >> 1
 	switch age := now - f.since; {
 	case f.curr == 0 || age >= 2*half:
 		f.curr, f.prev, f.since = m, 0, now

@@ -91,6 +91,21 @@ func (s *sendBuf) pushLast() {
 	}
 }
 
+// ackLent is ack when all there is is a chunk that is lent, which has no owner and needs no clearing: it lies where
+// the next one will. It returns false when that is not the case.
+func (s *sendBuf) ackLent(una Seq) bool {
+	if s.chunks.len() != 1 {
+		return false
+	}
+	c := s.chunks.at(0)
+	if !c.lent || c.end() != una {
+		return false
+	}
+	s.chunks.items, s.chunks.head = s.chunks.items[:0], 0
+	s.cur = 0
+	return true
+}
+
 // ack gives back the chunks all of whose bytes come before una.
 func (s *sendBuf) ack(una Seq) {
 	for s.chunks.len() > 0 {

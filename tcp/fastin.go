@@ -1,0 +1,123 @@
+package tcp
+
+import "time"
+
+// inputFast is Input for the common case. It returns false when in is not that.
+func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
+	n, una := uint32(in.Payload.N), t.snd.una
+	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
+	if !t.calm() || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
+		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
+		!in.Ack.Between(una, t.snd.nxt) || wnd > t.snd.max || t.rackFlags&rackTLP != 0 || t.nonagle&nagleMore != 0 {
+		return false
+	}
+	acked := 0
+	if in.Ack != una {
+		if acked = t.acksWhole(in.Ack); acked == 0 {
+			return false
+		}
+	} else if n == 0 {
+		return false
+	}
+	if n > 0 && t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
+		return false
+	}
+	t.env.stats.InSegs.add(t.localPort)
+	t.total.segsIn++
+	if !in.Seq.After(t.rcv.wup) {
+		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
+	}
+	if n == 0 {
+		t.env.stats.TCPPureAcks.Add(1)
+	}
+	if acked > 0 || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {
+		t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
+	}
+	t.softErr, t.probesOut, t.lastRecv = 0, 0, now
+	if acked > 0 {
+		t.ackFast(now, in.Ack, acked)
+	} else if t.packetsOut() == 0 {
+		t.ackProbe(now)
+	} else {
+		t.rackUpdateReoWnd()
+	}
+	if n > 0 {
+		t.textFast(now, in)
+	}
+	return true
+}
+
+// acksWhole returns how many segments seq, which is beyond SND.UNA, acknowledges: 0 unless it ends one of them, and
+// none of these is out of the ordinary.
+func (t *TCB) acksWhole(seq Seq) int {
+	q := t.txq()
+	for i := range q {
+		s := &q[i]
+		if s.marks&^(markPSH|markRun) != 0 {
+			return 0
+		}
+		if s.end == seq {
+			return i + 1
+		}
+		if s.end.After(seq) {
+			return 0
+		}
+	}
+	return 0
+}
+
+// ackFast is processAck when seq acknowledges the first n > 0 segments sent, each of them for the first time. The last
+// was sent last, and is all that RACK has to know of.
+func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
+	t.total.bytesAcked += uint64(uint32(seq - t.snd.una))
+	t.total.delivered += uint32(n)
+	t.snd.una = seq
+	x := t.x
+	first, last := now-x.rtx.at(0).sent, x.rtx.at(n-1)
+	rtt := now - last.sent
+	t.rackFlags |= rackAdvanced
+	t.rack.rtt = rtt
+	if last.sent > t.rack.sent || sentAfter(last.sent, t.rack.sent, last.nth, t.rack.nth, last.end, t.rack.end) {
+		t.rack.sent, t.rack.nth, t.rack.end = last.sent, last.nth, last.end
+	}
+	x.rtx.drop(n)
+	if !x.snd.ackLent(seq) {
+		x.snd.ack(seq)
+	}
+	if t.has(fNoSpace) {
+		t.tellSpace()
+	}
+	if seq == t.snd.end {
+		t.events |= EvSent
+	}
+	t.takeRTT(now, first, rtt)
+	if x.rtx.len() == 0 {
+		t.disarmXmit()
+	} else {
+		t.rackUpdateReoWnd()
+		t.setXmitTimer(now)
+	}
+	if t.cong.Touch(now); t.extra != nil || t.cong.IsLimited() {
+		t.raise(now, rtt, uint32(n))
+	}
+}
+
+// textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
+func (t *TCB) textFast(now time.Duration, in *Segment) {
+	t.total.dataIn++
+	into := in.Payload.N <= len(in.Into) && t.takesInto(in)
+	if into {
+		t.takeInto(in)
+	} else {
+		t.takeText(&in.Payload)
+	}
+	t.dataReceived(now, in)
+	if a := &t.ack; a.pending&ackNow == 0 && uint32(t.rcv.nxt-t.rcv.wup) <= t.rcv.mss && (a.quick == 0 || t.inPingpong()) {
+		t.ackLater(now)
+	} else {
+		t.checkAck(now)
+	}
+	if into {
+		t.readInto(now, in)
+	}
+}
