@@ -39,7 +39,9 @@ func (r *receiver) handler() func(*device.Packet) {
 			// A hit is always right; a miss is for input to make sure of.
 			if node := r.s.tcp.look(&r.flow, p.Hash); node != nil {
 				if c, ok := node.val.(*TCPConn); ok {
-					r.time()
+					if r.coarse {
+						r.time()
+					}
 					c.receive(r, p, &r.seg, &r.flow)
 					return
 				}

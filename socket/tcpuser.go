@@ -29,12 +29,14 @@ func (c *TCPConn) read(p []byte) (int, error) {
 		c.awaitTurn()
 	}
 	for {
-		n, done, err := c.tryRead(p)
-		if done {
-			if c.s.cfg.Staged {
-				c.needDue().turn = c.s.now() + 1
+		if !c.mustWait(p) {
+			n, done, err := c.tryRead(p)
+			if done {
+				if c.s.cfg.Staged {
+					c.needDue().turn = c.s.now() + 1
+				}
+				return c.afterRead(n), err
 			}
-			return c.afterRead(n), err
 		}
 		if n := c.rd.waitFor(c.s, &c.mu, p); n > 0 {
 			c.mu.Unlock()
@@ -51,6 +53,11 @@ func (c *TCPConn) awaitTurn() {
 		c.s.arm(&c.timer, d.turn)
 		c.rd.waitOrUnlock(c.s, &c.mu)
 	}
+}
+
+// mustWait reports whether tryRead would find nothing, nor anything else to return for, where that is easily seen.
+func (c *TCPConn) mustWait(p []byte) bool {
+	return len(p) > 0 && !c.closed && !c.rpast && !c.detached && c.soErr == 0 && c.tcb.MayReceive() && c.tcb.Readable() == 0
 }
 
 // tryRead is recv without waiting; done is false where a blocking socket

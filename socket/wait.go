@@ -40,6 +40,7 @@ type waiter struct {
 	behind  int16  // how many wait in letRun
 	runs    uint8  // how often one who waited went on
 	woken   bool   // one was told to, and has yet to
+	direct  bool   // buf may be used
 	got     int    // how much of buf was filled
 	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
@@ -48,17 +49,22 @@ type waiter struct {
 // waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile.
 // It returns how many were.
 func (w *waitq) waitFor(s *Stack, l sync.Locker, p []byte) (n int) {
-	if s.parker != nil || s.cfg.Staged || w.busy() {
-		w.waitOrUnlock(s, l)
-		return 0
-	}
 	if w.waiter == nil {
 		w.waiter = s.newWaiter(l)
 	}
-	w.buf = p
-	w.wait(s, l)
-	n = w.got
-	w.buf, w.got = nil, 0
+	d := w.waiter
+	if !d.direct || d.waiting > 0 {
+		w.waitOrUnlock(s, l)
+		return 0
+	}
+	d.buf, d.waiting = p, 1
+	d.own.Wait()
+	d.waiting--
+	if d.woken {
+		d.goOn()
+	}
+	n = d.got
+	d.buf, d.got = nil, 0
 	return n
 }
 
@@ -188,6 +194,7 @@ func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	}
 	w.own.L = l
 	w.cond = &w.own
+	w.direct = !s.cfg.Staged
 	return w
 }
 

@@ -72,9 +72,9 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.total.bytesAcked += uint64(uint32(seq - t.snd.una))
 	t.total.delivered += uint32(n)
 	t.snd.una = seq
-	x := t.x
-	first, last := now-x.rtx.at(0).sent, x.rtx.at(n-1)
-	rtt := now - last.sent
+	x, q := t.x, t.x.rtx.all()
+	last := &q[n-1]
+	first, rtt := now-q[0].sent, now-last.sent
 	t.rackFlags |= rackAdvanced
 	t.rack.rtt = rtt
 	if last.sent > t.rack.sent || sentAfter(last.sent, t.rack.sent, last.nth, t.rack.nth, last.end, t.rack.end) {
@@ -105,15 +105,21 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 // textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
 func (t *TCB) textFast(now time.Duration, in *Segment) {
 	t.total.dataIn++
-	into := in.Payload.N <= len(in.Into) && t.takesInto(in)
+	into := in.Payload.N <= min(len(in.Into), mostInto) && t.Readable() == 0 && t.wire() == nil // see takesInto
 	if into {
 		t.takeInto(in)
 	} else {
 		t.takeText(&in.Payload)
 	}
 	t.dataReceived(now, in)
-	if a := &t.ack; a.pending&ackNow == 0 && uint32(t.rcv.nxt-t.rcv.wup) <= t.rcv.mss && (a.quick == 0 || t.inPingpong()) {
+	owed := uint32(t.rcv.nxt - t.rcv.wup)
+	if t.ack.pending&(ackNow|ackPushed2) == 0 && owed <= t.rcv.mss && t.inPingpong() {
+		// A dialogue: the answer will carry the ACK.
 		t.ackLater(now)
+		if into && t.drs.rtt < 8 && 2*uint64(t.rcv.wnd-owed) > uint64(t.rcv.clamp) {
+			t.rcv.read = t.rcv.nxt // and the window is as good as open: nothing else follows from reading
+			return
+		}
 	} else {
 		t.checkAck(now)
 	}

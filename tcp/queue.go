@@ -34,9 +34,6 @@ func (q *queue[T]) pop() {
 	}
 }
 
-// at returns the i-th item, valid as all is.
-func (q *queue[T]) at(i int) *T { return &q.items[q.head+i] }
-
 // drop removes the first n items, which hold no pointers: they are not cleared.
 func (q *queue[T]) drop(n int) {
 	q.head += n

@@ -145,12 +145,12 @@ func (f *MinRTT) Sample(now, m, window time.Duration) {
 	m = max(m, 1)
 	half := window >> 1
 	switch age := now - f.since; {
-	case f.curr == 0 || age >= 2*half:
-		f.curr, f.prev, f.since = m, 0, now
-	case age >= half:
+	case age < half && f.curr != 0:
+		f.curr = min(f.curr, m)
+	case age < 2*half && f.curr != 0:
 		f.curr, f.prev, f.since = m, f.curr, f.since+half
 	default:
-		f.curr = min(f.curr, m)
+		f.curr, f.prev, f.since = m, 0, now
 	}
 }
 

@@ -94,11 +94,8 @@ func (s *sendBuf) pushLast() {
 // ackLent is ack when all there is is a chunk that is lent, which has no owner and needs no clearing: it lies where
 // the next one will. It returns false when that is not the case.
 func (s *sendBuf) ackLent(una Seq) bool {
-	if s.chunks.len() != 1 {
-		return false
-	}
-	c := s.chunks.at(0)
-	if !c.lent || c.end() != una {
+	q := s.chunks.all()
+	if len(q) != 1 || !q[0].lent || q[0].end() != una {
 		return false
 	}
 	s.chunks.items, s.chunks.head = s.chunks.items[:0], 0

@@ -251,6 +251,9 @@ func (t *TCB) Readable() int {
 	return t.x.rcv.bytes
 }
 
+// MayReceive reports whether the connection is established and both sides may send.
+func (t *TCB) MayReceive() bool { return t.state == StateEstablished && t.flags&fRcvShut == 0 }
+
 // ReadEOF reports whether Read will never give anything more as things stand: the peer's FIN was reached,
 // or the receiving side was closed, and the queue is empty.
 func (t *TCB) ReadEOF() bool { return t.has(fRcvShut) && t.Readable() == 0 }
