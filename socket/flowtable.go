@@ -70,11 +70,8 @@ func (t *flowTable[T]) size() uint32 { return uint32(t.shape.Load()) }
 
 // segmentOf says where bucket i is, and where its segment begins.
 func segmentOf(i uint32) (segment int, first uint32) {
-	if i < minBuckets {
-		return 0, 0
-	}
 	segment = bits.Len32(i / minBuckets)
-	return segment, minBuckets << (segment - 1)
+	return segment, minBuckets << segment >> 1 &^ (minBuckets - 1)
 }
 
 // bucket returns the head of chain i, nil if its segment has just gone.

@@ -86,9 +86,6 @@ type tcpAddrs struct {
 // wakes is whom to wake once the locks are given up.
 type wakes struct{ rd, wr, accept *waiter }
 
-// some reports whether there is somebody.
-func (w *wakes) some() bool { return w.rd != nil || w.wr != nil || w.accept != nil }
-
 func (w wakes) run() {
 	if w.rd != nil {
 		w.rd.broadcast()
@@ -214,9 +211,10 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	r.s.nic.ReleaseHeld(r.queue, p)
 	if w.rd != nil {
 		r.woken = w.rd
+		w.rd.broadcast()
 	}
-	if w.some() {
-		w.run()
+	if w.wr != nil || w.accept != nil {
+		wakes{wr: w.wr, accept: w.accept}.run()
 	}
 	if q := int(c.node.queue); q != r.queue {
 		r.kickOther(q)

@@ -355,8 +355,12 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 	t.rto = t.rtt.rto(t.RTOMax())
 	t.backoff = 0
 	if t.env.observer != nil {
-		t.env.observer.Event(t, Event{Kind: EventRTT, Now: now, RTT: m, SRTT: t.rtt.SRTT(), RTO: t.rto})
+		t.tellRTT(now, m)
 	}
+}
+
+func (t *TCB) tellRTT(now, m time.Duration) {
+	t.env.observer.Event(t, Event{Kind: EventRTT, Now: now, RTT: m, SRTT: t.rtt.SRTT(), RTO: t.rto})
 }
 
 // congestionControl lets PRR or the algorithm change the window for what was delivered.

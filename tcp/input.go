@@ -6,14 +6,12 @@ import "time"
 // payload it needs by retaining it, or copies what is lent; in stays the caller's. The header must have been checked
 // (ParseHeader, checksum) and belong to this connection. Call Output afterwards.
 func (t *TCB) Input(now time.Duration, in *Segment) {
-	if t.state == StateEstablished {
-		if t.inputRun(now, in) {
-			return
-		}
-		if t.inputFast(now, in) {
-			t.idleX()
-			return
-		}
+	if in.Payload.N >= minRun && t.inputRun(now, in) {
+		return
+	}
+	if t.inputFast(now, in) {
+		t.idleX()
+		return
 	}
 	if in.Payload.Lent && in.Payload.N > 0 && t.env != nil {
 		lent := in.Payload

@@ -56,7 +56,7 @@ const minRun = 1 << 10
 // follows it and says nothing new but its text. It returns false when that is not so.
 func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 	n := uint32(in.Payload.N)
-	if n < minRun || t.lastRecv != now || in.Seq != t.rcv.nxt || in.Flags&^PSH != ACK || in.Ack != t.snd.una ||
+	if t.state != StateEstablished || n < minRun || t.lastRecv != now || in.Seq != t.rcv.nxt || in.Flags&^PSH != ACK || in.Ack != t.snd.una ||
 		t.snd.nxt != t.snd.end || t.snd.wl2 != in.Ack || uint32(in.Wnd)<<t.snd.scale != t.snd.wnd ||
 		!in.Opts.HasTS || in.Opts.TSVal != t.ts.recent || t.ts.recent == 0 || t.ts.recentAt != now || in.Opts.NSACK != 0 ||
 		n > t.receiveWindow() || !t.calm() || t.ack.lastData != now || t.rackFlags&rackTLP != 0 || t.nonagle&nagleMore != 0 ||
