@@ -12,21 +12,23 @@ import "time"
 // It is kept small: an idle connection is little else. What most connections do without is in extra, x, rec and ooo,
 // and the order is that of use, so that a segment of an established connection finds what it needs in few cache lines.
 type TCB struct {
-	state     State
-	caState   CAState
-	events    Events
-	flags     tcbFlags
-	force     forceFlags
-	ecn       ecnFlags
-	nonagle   nagleFlags
-	rackFlags rackFlags
-
-	err         Error // why it ended
-	softErr     Error // the latest ICMP error that did not end it
-	caKind      uint8 // index into CongestionNames plus one; 0: that of Config
+	// These eight bytes are looked at together; see mood.
+	state       State
+	caState     CAState
+	ecn         ecnFlags
 	retransmits uint8 // timeouts in a row (icsk_retransmits)
-	backoff     uint8 // doublings of the probe interval
-	probesOut   uint8 // probes unanswered (icsk_probes_out)
+	nonagle     nagleFlags
+	rackFlags   rackFlags
+	force       forceFlags
+	err         Error // why it ended
+
+	flags  tcbFlags
+	events Events
+
+	softErr   Error // the latest ICMP error that did not end it
+	caKind    uint8 // index into CongestionNames plus one; 0: that of Config
+	backoff   uint8 // doublings of the probe interval
+	probesOut uint8 // probes unanswered (icsk_probes_out)
 
 	localPort, remotePort uint16
 	mss                   uint16 // eff.snd.MSS: payload of a segment with the usual options (RFC 9293 §3.7.1)
