@@ -242,11 +242,11 @@ func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 		n.refusedDown.Add(1)
 		return TxDown
 	}
-	q := n.steer(p)
 	p.At = now
-	r := n.queues[q].rings.Load()
+	qu := &n.queues[n.steer(p)]
+	r := qu.rings.Load()
 	if r == nil {
-		r = n.queues[q].open(n)
+		r = qu.open(n)
 	}
 	d, ok := p.number(n.pool)
 	if !ok {
@@ -279,9 +279,17 @@ func (n *NIC) NewPacketHeld(q int) *Packet {
 
 // ReleaseHeld is p.Release for the holder of the baton of queue q.
 func (n *NIC) ReleaseHeld(q int, p *Packet) {
-	p.Retire()
-	if !n.queues[q].keep(n, p) {
-		p.Recycle()
+	if p.pool != n.pool {
+		p.Release()
+		return
+	}
+	if p.holds() {
+		p.giveUp()
+	}
+	n.pool.takeBack(p)
+	p.clear()
+	if !n.queues[q].keep(p) {
+		n.pool.putPacket(p)
 	}
 }
 
@@ -291,15 +299,19 @@ const maxSpare = 256
 
 // Recycle lets the holder of the baton of queue q have a packet that was retired, for NewPacketHeld.
 func (n *NIC) Recycle(q int, p *Packet) {
-	if !n.queues[q].keep(n, p) {
+	if p.pool != n.pool {
 		p.Recycle()
+		return
+	}
+	if !n.queues[q].keep(p) {
+		n.pool.putPacket(p)
 	}
 }
 
 // keep keeps a retired packet for NewPacketHeld, if there is use for it.
-func (q *queue) keep(n *NIC, p *Packet) bool {
+func (q *queue) keep(p *Packet) bool {
 	r := q.rings.Load()
-	if r == nil || p.pool != n.pool || len(r.spare) >= r.want {
+	if r == nil || len(r.spare) >= r.want {
 		return false
 	}
 	r.spare = append(r.spare, p)

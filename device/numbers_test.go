@@ -58,6 +58,9 @@ func TestNumbersOfStrangers(t *testing.T) {
 			p.Release()
 		}
 	}
+	lone := other.NewPacket()
+	require.Equal(t, TxOK, n.Transmit(0, lone))
+	require.Equal(t, 1, n.Poll(0, 0, 0, func(p *Packet) { require.Same(t, lone, p) }))
 	require.LessOrEqual(t, n.pool.numbers.next, Desc(3), "numbers are used again")
 	require.Len(t, n.pool.numbers.unused, int(n.pool.numbers.next))
 }

@@ -124,12 +124,22 @@ func (p *Packet) Recycle() {
 // caller to see that it is used again, by Recycle or by handing it to the holder of a baton for
 // NIC.Recycle. Nobody else gives its memory back.
 func (p *Packet) Retire() {
-	if p.HeadOwner != nil || p.Frags[0].B != nil || p.Frags[0].Owner != nil || p.Frags[1].B != nil || p.Frags[1].Owner != nil {
+	if p.holds() {
 		p.giveUp()
 	}
 	if p.pool != nil {
 		p.pool.takeBack(p)
 	}
+	p.clear()
+}
+
+// holds reports whether there is something to give up.
+func (p *Packet) holds() bool {
+	return p.HeadOwner != nil || p.Frags[0].B != nil || p.Frags[0].Owner != nil || p.Frags[1].B != nil || p.Frags[1].Owner != nil
+}
+
+// clear makes all the other fields what NewPacket promises.
+func (p *Packet) clear() {
 	p.Head = p.inline[:0]
 	p.At = 0
 	p.Hash = 0

@@ -172,38 +172,46 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	if budget <= 0 {
 		budget = batch
 	}
-	sent, taken := 0, 0
-	for sent < budget {
-		if r.received() != 0 || !n.plain.Load() {
-			return n.pollMany(r, qu, q, now, budget, sent, taken, h)
+	taken := 0
+	for taken < budget {
+		p := n.lone(r, qu)
+		if p == nil {
+			return n.pollMany(r, qu, q, now, budget, taken, h)
 		}
-		d, waiting := r.tx.lone() // mostly a packet travels alone, and nothing has to be done twice
-		if waiting != 1 {
-			if waiting == 0 {
-				break
-			}
-			return n.pollMany(r, qu, q, now, budget, sent, taken, h)
-		}
-		p := r.packet(d)
-		if p.pool != r.pool {
-			r.pool.numbers.takeBack(d)
-		}
-		sent++
-		if p.Flags&FlagOutside != 0 {
-			qu.tx.add(1, uint64(p.Len()))
-			n.Drop(p, DropUnreachable)
-			continue
-		}
-		qu.both.add(1, uint64(p.Len()))
 		taken++
 		h(p)
+		if r.tx.waiting()+r.received() == 0 {
+			break
+		}
 	}
 	return taken
 }
 
-// pollMany goes on with a poll that sent and took so many packets and found more than one, or one that does not
-// simply come back.
-func (n *NIC) pollMany(r *rings, qu *queue, q int, now time.Duration, budget, sent, taken int, h func(*Packet)) int {
+// lone takes a packet from queue qu that sends and receives itself, so to speak: it is alone there, n is plain, and
+// it comes back. Most packets are of this kind. It returns nil if there is none.
+func (n *NIC) lone(r *rings, qu *queue) *Packet {
+	if !n.plain.Load() {
+		return nil
+	}
+	if r.received() != 0 {
+		return nil
+	}
+	d, waiting := r.tx.last()
+	if waiting != 1 {
+		return nil
+	}
+	p := r.packet(d)
+	if p.Flags&FlagOutside != 0 || p.pool != r.pool {
+		return nil
+	}
+	r.tx.takeLast()
+	qu.both.add(1, uint64(p.Len()))
+	return p
+}
+
+// pollMany goes on with a poll that sent and took so many packets.
+func (n *NIC) pollMany(r *rings, qu *queue, q int, now time.Duration, budget, taken int, h func(*Packet)) int {
+	sent := taken
 	for sent < budget && taken < budget {
 		var s, g int
 		if r.received() != 0 || !n.plain.Load() {

@@ -251,18 +251,19 @@ func (r *Ring) Ready() bool { return r.pos != r.ready || tailOf(r.word.Load()) !
 // waiting returns how many descriptors Get would find.
 func (r *Ring) waiting() uint64 { return (r.word.Load() - r.pos) / onePosition }
 
-// lone returns how many descriptors Get would find. If there is only one it takes it, which need not be found by
-// links.
-func (r *Ring) lone() (d Desc, waiting uint64) {
+// last returns the last descriptor that was put, and how many wait. If it waits alone it need not be found by
+// links, and takeLast takes it.
+func (r *Ring) last() (d Desc, waiting uint64) {
 	w := r.word.Load()
-	if waiting = (w - r.pos) / onePosition; waiting == 1 {
-		r.pos = tailOf(w)
-		r.ready = r.pos
-		if r.pos-r.freed >= r.lag {
-			r.giveBack()
-		}
+	return Desc(w & descMask), (w - r.pos) / onePosition
+}
+
+func (r *Ring) takeLast() {
+	r.pos += onePosition
+	r.ready = r.pos
+	if r.pos-r.freed >= r.lag {
+		r.giveBack()
 	}
-	return Desc(w & descMask), waiting
 }
 
 // look finds what was put since the last look, and reports whether there is anything to take.
@@ -300,7 +301,8 @@ func (r *Ring) giveBack() {
 func (r *Ring) Get() (d Desc, ok bool) {
 	pos := r.pos
 	if pos == r.ready {
-		if d, waiting := r.lone(); waiting == 1 {
+		if d, waiting := r.last(); waiting == 1 {
+			r.takeLast()
 			return d, true
 		}
 		if !r.look() {
@@ -324,7 +326,8 @@ func (r *Ring) Get() (d Desc, ok bool) {
 func (r *Ring) GetBatch(ds []Desc) int {
 	n := int((r.ready - r.pos) / onePosition)
 	if n == 0 && len(ds) > 0 {
-		if d, waiting := r.lone(); waiting == 1 {
+		if d, waiting := r.last(); waiting == 1 {
+			r.takeLast()
 			ds[0] = d
 			return 1
 		}

@@ -217,15 +217,6 @@ func (s *Stack) kick(q int, now time.Duration) {
 	}
 }
 
-// kickHeld is kick for one who has the baton already if held says so. It returns a
-// reader whom that woke.
-func (s *Stack) kickHeld(q int, now time.Duration, held bool) *waiter {
-	if held || s.nic.Ring(q) {
-		return s.run(q, now, false)
-	}
-	return nil
-}
-
 // queueOf is the queue of the NIC that carries what is not a connection's.
 func (s *Stack) queueOf(hash uint32) int { return s.nic.QueueOf(hash) }
 

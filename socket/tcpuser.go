@@ -109,7 +109,8 @@ func (c *TCPConn) afterRead(n int) int {
 // has the baton of the connection's queue it is taken before, since who has it sends
 // more cheaply. It returns a reader whom that woke.
 func (c *TCPConn) deliver(now time.Duration) *waiter {
-	held := c.s.nic.Ring(int(c.node.queue))
+	q := int(c.node.queue)
+	held := c.s.nic.Ring(q)
 	c.node.baton = held
 	w := c.settleUser(now)
 	if w.wr == nil && !c.writing {
@@ -118,7 +119,10 @@ func (c *TCPConn) deliver(now time.Duration) *waiter {
 	c.node.baton = false
 	c.mu.Unlock()
 	w.run()
-	return c.s.kickHeld(int(c.node.queue), now, held)
+	if held || c.s.nic.Ring(q) {
+		return c.s.run(q, now, false)
+	}
+	return nil
 }
 
 // takeError returns the pending error, once.
