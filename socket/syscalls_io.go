@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"net/netip"
@@ -108,8 +109,8 @@ func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 	c := k.tcp
 	c.mu.Lock()
 	if k.ln != nil || c.node.key == (flowKey{}) {
-		c.mu.Unlock()
-		return 0, syscall.ENOTCONN
+		defer c.mu.Unlock()
+		return 0, cmp.Or(c.takeError(), error(syscall.ENOTCONN))
 	}
 	if flags&MsgOOB != 0 {
 		defer c.mu.Unlock()
@@ -164,6 +165,9 @@ func (k *Socket) Shutdown(read, write bool) error {
 	if !k.tcp.entered() {
 		return syscall.ENOTCONN
 	}
+	if k.abandon() {
+		return nil
+	}
 	if read {
 		if err := k.tcp.shutdown(true); err != nil {
 			return errno(err)
@@ -173,6 +177,26 @@ func (k *Socket) Shutdown(read, write bool) error {
 		return errno(k.tcp.shutdown(false))
 	}
 	return nil
+}
+
+// abandon gives up the attempt to connect, if the socket is at one: on Linux
+// shutdown of either direction does, and leaves a socket without a connection
+// that has ECONNRESET to tell.
+func (k *Socket) abandon() bool {
+	c := k.tcp
+	c.mu.Lock()
+	trying := c.tcb.State() == tcp.StateSynSent
+	c.mu.Unlock()
+	if !trying {
+		return false
+	}
+	_ = c.shutdown(false) // cannot fail: there is an attempt
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.late = false
+	k.revive()
+	k.tcp.soErr = tcp.ErrReset
+	return true
 }
 
 // shutdownOther is shutdown of what is no connection: reading from a listener

@@ -164,7 +164,9 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 			head.marks |= markEver
 		}
 	}
-	t.total.segsOut++
+	if !synack || !t.has(fPassive) { // Linux: the SYN-ACK of a listener is not the connection's
+		t.total.segsOut++
+	}
 	if again {
 		t.tellRetransmit(now, out.Cause, Range{t.snd.iss, t.snd.iss + 1})
 		return

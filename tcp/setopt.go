@@ -20,6 +20,7 @@ type options struct {
 	synRetries  uint8
 	deferAccept uint8 // retransmissions of the SYN-ACK that the wait for data lasts
 	bareAck     bool  // the peer has acknowledged the SYN-ACK, without data
+	thinLinear  bool  // TCP_THIN_LINEAR_TIMEOUTS
 }
 
 // forget leaves what the user has set, and nothing of a connection.
@@ -105,6 +106,17 @@ func (t *TCB) SetUserTimeout(d time.Duration) {
 
 // UserTimeout returns what SetUserTimeout has set.
 func (t *TCB) UserTimeout() time.Duration { return t.userTimeout() }
+
+// SetThinLinear switches linear timeouts on: while fewer than four segments are in flight, and slow start is not what
+// keeps them so few, the first six timeouts do not double the next (TCP_THIN_LINEAR_TIMEOUTS).
+func (t *TCB) SetThinLinear(on bool) {
+	if on || t.opt != nil {
+		t.needOpt().thinLinear = on
+	}
+}
+
+// ThinLinear reports whether SetThinLinear is on.
+func (t *TCB) ThinLinear() bool { return t.opt != nil && t.opt.thinLinear }
 
 // SetLinger2 sets how long the connection stays in FIN-WAIT-2 once it is an orphan; negative: it does not, and
 // resets (TCP_LINGER2). 0: Config.FinTimeout. Linux caps it at 120 s, which is the caller's business.

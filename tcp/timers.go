@@ -260,9 +260,27 @@ func (t *TCB) countTimeout() {
 
 // backoffRTO doubles the timeout (RFC 6298 §5.5) and starts the timer (§5.6).
 func (t *TCB) backoffRTO(now time.Duration) {
-	t.backoff = min(t.backoff, 254) + 1
-	t.rto = min(t.rto*2, t.RTOMax())
+	if t.thin() {
+		t.backoff = 0
+		t.rto = t.rtt.RTO(t.rtoLimits())
+	} else {
+		t.backoff = min(t.backoff, 254) + 1
+		t.rto = min(t.rto*2, t.RTOMax())
+	}
 	t.armXmit(TimerRetransmit, now+t.clampToUserTimeout(now, t.rto))
+}
+
+// The limits of Linux's linear timeouts.
+const (
+	thinSegments = 4
+	thinRetries  = 6
+)
+
+// thin reports whether the next timeout is to be as long as this one. We differ from RFC 6298 §5.5 there on request:
+// a connection with little in flight loads no path, and has few duplicates to learn from.
+func (t *TCB) thin() bool {
+	return (t.ThinLinear() || t.env.cfg.ThinLinearTimeouts == On) && t.state == StateEstablished &&
+		t.packetsOut() < thinSegments && t.cong.Ssthresh < InfiniteSsthresh && t.retransmits <= thinRetries
 }
 
 // givesUp decides whether the peer has been silent too long: after Retries2 timeouts, counted as the time

@@ -26,6 +26,9 @@ func streamExtra(name string, v int) (set func(*tcp.TCB, time.Duration), known b
 		if v < 0 || v > 1 {
 			return nil, true
 		}
+		if name == "TCP_THIN_LINEAR_TIMEOUTS" {
+			return func(t *tcp.TCB, _ time.Duration) { t.SetThinLinear(v == 1) }, true
+		}
 	case "TCP_SAVE_SYN":
 		if v < 0 || v > 2 {
 			return nil, true
