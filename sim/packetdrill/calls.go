@@ -127,7 +127,7 @@ func (c *call) accept() (int64, error) {
 	if err != nil {
 		return -1, c.sleeps(f, err, 0, 0)
 	}
-	n := &file{fd: fd, domain: f.domain, typ: f.typ}
+	n := &file{fd: fd, domain: f.domain, typ: f.typ, linger: f.linger}
 	if len(c.spec.args) > 3 {
 		n.nonblock = c.int(3)&sockNonblock != 0
 	}
@@ -232,6 +232,9 @@ func (c *call) close() (int64, error) {
 	}
 	err := c.r.k.CloseSocket(f.fd)
 	if errors.Is(err, syscall.EAGAIN) {
+		if f.linger > 0 {
+			return -1, c.sleepFor(f.linger, errSleep) // to be asked again then, whatever happens
+		}
 		return -1, errSleep
 	}
 	f.closed = true
@@ -353,6 +356,12 @@ func (c *call) setsockopt() (int64, error) {
 	if _, ok := v.(int); ok && len(c.spec.args) > 4 && c.arg(4).kind == exprInt && c.int(4) < 4 && level != "IPPROTO_IP" && level != "IPPROTO_IPV6" {
 		return -1, syscall.EINVAL
 	}
+	if l, ok := v.(Linger); ok {
+		f.linger = 0
+		if l.On {
+			f.linger = time.Duration(l.Seconds) * time.Second
+		}
+	}
 	switch n, _ := v.(int); name {
 	case "SO_TIMESTAMPING":
 		c.r.exprFail(c.arg(2), "timestamps by control message (SO_TIMESTAMPING) are not supported")
@@ -375,8 +384,11 @@ func (c *call) getsockopt() (int64, error) {
 		return -1, syscall.EBADF
 	}
 	level, name := c.option()
-	if name == "TCP_INFO" || bsdOption(name) {
-		return 0, nil // looked at by code blocks
+	if name == "TCP_INFO" && f.typ == Stream {
+		return 0, c.tcpInfo(f)
+	}
+	if bsdOption(name) {
+		return 0, nil
 	}
 	v, err := c.r.k.GetSockOpt(f.fd, level, name)
 	if err != nil {
@@ -390,6 +402,30 @@ func (c *call) getsockopt() (int64, error) {
 		c.r.exprFail(e, "%s is %v, expected another value", name, v)
 	}
 	return 0, nil
+}
+
+// tcpInfo compares TCP_INFO with the members of struct tcp_info that the
+// script gives.
+func (c *call) tcpInfo(f *file) error {
+	e := c.arg(3)
+	if e.kind != exprStruct {
+		return nil // looked at by code blocks
+	}
+	info, err := c.r.k.TCPInfo(f.fd)
+	if err != nil {
+		return err
+	}
+	for i := range e.fields {
+		want := &e.fields[i]
+		got, ok := info[want.name]
+		if !ok {
+			c.r.exprFail(e, "no member %q of struct tcp_info is known", want.name)
+		}
+		if want.value.kind != exprEllipsis && got != c.r.intValue(&want.value) {
+			c.r.exprFail(&want.value, "%s is %d, expected another value", want.name, got)
+		}
+	}
+	return nil
 }
 
 func (c *call) name() (int64, error) {

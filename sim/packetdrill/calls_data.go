@@ -52,6 +52,7 @@ const maxTransfer = 64 << 20
 // content the script gives or leaves open, flags and an address.
 type transfer struct {
 	buf   *expr // nil for vectors
+	null  bool // NULL is where the data should be
 	data  string
 	given bool // data is the content
 	size  int64
@@ -65,7 +66,9 @@ type transfer struct {
 func (c *call) prepare(t *transfer) {
 	if t.buf != nil && t.buf.kind == exprString {
 		t.data, t.given = t.buf.text, true
-	} else if t.buf != nil && t.buf.kind != exprEllipsis && !(t.buf.kind == exprName && t.buf.text == "NULL") {
+	} else if t.buf != nil && t.buf.kind == exprName && t.buf.text == "NULL" {
+		t.null = true
+	} else if t.buf != nil && t.buf.kind != exprEllipsis {
 		c.r.exprFail(t.buf, "expected \"...\" or a string")
 	}
 	if t.size < 0 || t.size > maxTransfer {
@@ -93,6 +96,7 @@ func (c *call) vector(e *expr) *transfer {
 			t.given = true
 			t.data += base.text
 		}
+		t.null = t.null || base.kind == exprName && base.text == "NULL" && n > 0
 		t.size += n
 	}
 	if t.given && int64(len(t.data)) != t.size {
@@ -121,6 +125,9 @@ func (c *call) send(t *transfer) (int64, error) {
 		return -1, syscall.EBADF
 	}
 	c.prepare(t)
+	if t.null && t.size > 0 {
+		return -1, syscall.EFAULT
+	}
 	var to netip.AddrPort
 	if c.asleep {
 		t.flags &^= MsgFastOpen // it is connecting by now
@@ -246,6 +253,9 @@ func (c *call) receive(t *transfer) (int64, error) {
 	if t.size == 0 && (c.spec.name == "read" || c.spec.name == "readv") {
 		return 0, nil // never reaches the protocol
 	}
+	if t.null && t.size > 0 && (f.typ != Stream || t.flags&MsgTrunc == 0) {
+		return c.receiveNowhere(f, t)
+	}
 	all := t.flags&MsgWaitAll != 0 && f.typ == Stream && !f.nonblock
 	for {
 		b := make([]byte, t.size-c.moved)
@@ -276,6 +286,19 @@ func (c *call) receive(t *transfer) (int64, error) {
 		}
 		return c.moved, nil
 	}
+}
+
+// receiveNowhere is receive into NULL: an error if there is something to be
+// received, which stays.
+func (c *call) receiveNowhere(f *file, t *transfer) (int64, error) {
+	n, _, _, err := c.r.k.Recv(f.fd, make([]byte, 1), t.flags|MsgPeek)
+	switch {
+	case err != nil:
+		return -1, c.sleeps(f, err, t.flags, 0)
+	case n == 0:
+		return 0, nil
+	}
+	return -1, syscall.EFAULT
 }
 
 // checkSender compares the source of a datagram with the script's.

@@ -206,49 +206,10 @@ func (fx *shellEffect) set(name, value string) error {
 		}
 		return nil
 	}
-	if !hostSysctl(name) {
+	if !hostSysctl(name, value) {
 		fx.sysctls = append(fx.sysctls, sysctlSetting{name, value})
 	}
 	return nil
-}
-
-// bsdSysctl translates FreeBSD's names. Those without a counterpart that
-// could change what packets show are host tuning to us.
-func bsdSysctl(name string) (linux []string, ok bool) {
-	switch name {
-	case "net.inet.tcp.rfc1323":
-		return []string{"net.ipv4.tcp_timestamps", "net.ipv4.tcp_window_scaling"}, true
-	case "net.inet.tcp.sack.enable":
-		return []string{"net.ipv4.tcp_sack"}, true
-	case "net.inet.tcp.ecn.enable":
-		return []string{"net.ipv4.tcp_ecn"}, true
-	case "net.inet.tcp.cc.algorithm":
-		return []string{"net.ipv4.tcp_congestion_control"}, true
-	case "net.inet.tcp.syncookies":
-		return []string{"net.ipv4.tcp_syncookies"}, true
-	}
-	return nil, strings.HasPrefix(name, "net.inet") || strings.HasPrefix(name, "kern.")
-}
-
-// hostSysctl tells settings that tune a machine and its memory, pacing or
-// batching, and change nothing in the packets of a script.
-func hostSysctl(name string) bool {
-	switch name {
-	case "net.ipv4.tcp_mem", "net.ipv4.udp_mem", "net.ipv4.tcp_no_metrics_save", "net.ipv4.tcp_no_ssthresh_metrics_save",
-		"net.ipv4.tcp_min_tso_segs", "net.ipv4.tcp_tso_win_divisor", "net.ipv4.tcp_tso_rtt_log", "net.ipv4.tcp_limit_output_bytes",
-		"net.ipv4.tcp_fwmark_accept", "net.ipv4.tcp_early_demux", "net.ipv4.udp_early_demux", "net.ipv4.tcp_low_latency",
-		"net.ipv4.tcp_fack", "net.ipv4.tcp_pacing_ss_ratio", "net.ipv4.tcp_pacing_ca_ratio", "net.ipv4.tcp_pingpong_thresh",
-		"net.ipv4.tcp_available_congestion_control", "net.ipv4.tcp_allowed_congestion_control", "net.ipv4.tcp_backlog_ack_defer",
-		"net.ipv4.ip_forward", "net.ipv4.tcp_shrink_window", "net.ipv4.tcp_autocorking":
-		return true
-	}
-	for _, prefix := range []string{"net.core.", "net.ipv4.conf.", "net.ipv6.conf.", "net.ipv4.route.", "net.ipv6.route.", "net.ipv4.neigh.", "net.mptcp.",
-		"net.netfilter.", "kernel.", "vm.", "fs.", "dev."} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // defaults are the settings of the script defaults.sh that suites begin with.

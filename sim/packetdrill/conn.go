@@ -1,6 +1,9 @@
 package packetdrill
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // file is an open descriptor.
 type file struct {
@@ -14,7 +17,8 @@ type file struct {
 	listening bool
 	bound     netip.AddrPort
 	conn      *conn
-	timeouts  [2]int64 // SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds
+	linger    time.Duration // SO_LINGER with a time
+	timeouts  [2]int64      // SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds
 	epoll     []*epollEntry
 	plain     *plainFile // a file or the end of a pipe
 	inq       bool       // TCP_INQ

@@ -27,7 +27,8 @@ type linuxKernel struct {
 	buf   []byte
 	cc    string // congestion control of new sockets: a namespace may not choose any by sysctl
 
-	awaited map[int]bool // descriptors on which somebody sleeps in send
+	closing map[int]chan error // of those whose close lingers
+	awaited map[int]bool       // descriptors on which somebody sleeps in send
 }
 
 // tick is how often the TUN device is looked at; it bounds how exact the
@@ -213,7 +214,30 @@ func (k *linuxKernel) Recv(fd int, p []byte, flags MsgFlags) (int, netip.AddrPor
 }
 
 func (k *linuxKernel) Shutdown(fd int, how ShutdownHow) error { return syscall.Shutdown(fd, int(how)) }
-func (k *linuxKernel) CloseSocket(fd int) error               { return syscall.Close(fd) }
+
+// CloseSocket does not wait for a close that lingers, which another thread makes.
+func (k *linuxKernel) CloseSocket(fd int) error {
+	done := k.closing[fd]
+	if done == nil {
+		linger, err := k.getsockopt(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, make([]byte, 8))
+		if err != nil || binary.NativeEndian.Uint32(linger) == 0 || binary.NativeEndian.Uint32(linger[4:]) == 0 {
+			return syscall.Close(fd)
+		}
+		if k.closing == nil {
+			k.closing = map[int]chan error{}
+		}
+		done = make(chan error, 1)
+		k.closing[fd] = done
+		go func() { done <- syscall.Close(fd) }()
+	}
+	select {
+	case err := <-done:
+		delete(k.closing, fd)
+		return err
+	case <-time.After(tick):
+		return syscall.EAGAIN
+	}
+}
 
 func (k *linuxKernel) LocalAddr(fd int) (netip.AddrPort, error) {
 	sa, err := syscall.Getsockname(fd)

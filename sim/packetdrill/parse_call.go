@@ -46,7 +46,9 @@ func (s *scanner) exprList(closing string) []expr {
 		if s.accept(closing) {
 			return list
 		}
-		s.expect(",")
+		if s.expect(","); s.accept(closing) {
+			return list // a comma at the end, as C allows
+		}
 	}
 }
 

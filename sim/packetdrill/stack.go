@@ -72,6 +72,12 @@ func (k *stackKernel) sysctl(cfg *socket.Config, name, value string) error {
 		cfg.TWReuse = sw
 	case "net.ipv4.tcp_max_tw_buckets":
 		cfg.MaxTWBuckets = n
+	case "net.ipv4.tcp_tw_reuse_delay":
+		cfg.TWReuseDelay = time.Duration(n) * time.Millisecond
+	case "net.ipv4.ip_local_port_range":
+		if _, err := fmt.Sscan(value, &cfg.EphemeralPorts[0], &cfg.EphemeralPorts[1]); err != nil {
+			return fmt.Errorf("%s = %q: not two ports", name, value)
+		}
 	case "net.ipv4.ip_default_ttl":
 		cfg.TTL = n
 	case "net.core.somaxconn":
@@ -123,6 +129,8 @@ type descriptor struct {
 	domain Domain
 	typ    SocketType
 	opts   map[string]any // what was set, for what has no effect but to be read back
+
+	lingers time.Duration // the end of a close that lingers; 0: none
 }
 
 func (k *stackKernel) fd(fd int) (*descriptor, error) {
@@ -136,7 +144,7 @@ func (k *stackKernel) fd(fd int) (*descriptor, error) {
 func (k *stackKernel) add(s *socket.Socket, domain Domain, typ SocketType) int {
 	fd := k.next
 	k.next++
-	k.fds[fd] = &descriptor{s, domain, typ, map[string]any{}}
+	k.fds[fd] = &descriptor{Socket: s, domain: domain, typ: typ, opts: map[string]any{}}
 	return fd
 }
 
@@ -273,8 +281,19 @@ func (k *stackKernel) CloseSocket(fd int) error {
 	if err != nil {
 		return err
 	}
+	if d.lingers == 0 {
+		l, _ := d.opts["SOL_SOCKET.SO_LINGER"].(Linger)
+		if err := d.Socket.CloseNow(); err != nil || d.typ != Stream || !l.On || l.Seconds == 0 {
+			delete(k.fds, fd)
+			return err
+		}
+		d.lingers = k.Now() + time.Duration(l.Seconds)*time.Second
+	}
+	if k.Now() < d.lingers && d.Conn().Info().State.Unfinished() {
+		return syscall.EAGAIN
+	}
 	delete(k.fds, fd)
-	return d.Socket.CloseNow()
+	return nil
 }
 
 // LocalAddr implements Sockets.
