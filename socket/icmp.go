@@ -234,7 +234,7 @@ func (r *receiver) icmpReport(e icmpReport) {
 func (c *TCPConn) icmp(r *receiver, e icmpReport) {
 	c.mu.Lock()
 	now := c.at(r.time())
-	c.tcb.ICMP(now, tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq)})
+	c.tcb.ICMP(now, tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq), Unaccepted: c.ln != nil})
 	if e.kind == tcp.ICMPPacketTooBig && c.outside && int(c.tcb.Info(now).PMTU) == e.mtu {
 		c.s.tooBig(now, c.node.key.remote, e.mtu) // it was believed: others may profit
 	}

@@ -24,6 +24,9 @@ type ICMPError struct {
 	Code uint8 // as on the wire, for whoever wants to tell the user
 	MTU  int   // of ICMPPacketTooBig, bytes; 0: the router did not say
 	Seq  Seq   // sequence number quoted in the error
+
+	// Unaccepted says that the user does not have the connection yet, which counts if it began by Fast Open.
+	Unaccepted bool
 }
 
 // err maps an ICMP error to ours.
@@ -91,7 +94,11 @@ func (t *TCB) ICMP(now time.Duration, e ICMPError) {
 	if t.state == StateClosed || t.state == StateTimeWait || e.Kind == ICMPSourceQuench {
 		return
 	}
-	if !e.Seq.Between(t.snd.una, t.snd.nxt) {
+	oldest := t.snd.una
+	if t.has(fFastOpen) {
+		oldest = t.snd.iss // the SYN-ACK is in flight as well
+	}
+	if !e.Seq.Between(oldest, t.snd.nxt) {
 		t.env.stats.OutOfWindowIcmps.Add(1)
 		return
 	}
@@ -106,7 +113,7 @@ func (t *TCB) ICMP(now time.Duration, e ICMPError) {
 		t.pathMTU(now, e.MTU)
 		return
 	}
-	if t.state == StateSynSent || t.state == StateSynReceived && (e.Seq == t.snd.iss || !t.has(fPassive)) {
+	if t.beingOpened(&e) {
 		t.err = why
 		t.events |= EvError
 		t.toClosed(now)
@@ -117,6 +124,20 @@ func (t *TCB) ICMP(now time.Duration, e ICMPError) {
 	}
 	t.softErr = why
 	t.events |= EvError
+}
+
+// beingOpened reports whether the error ends the connection, since it is being opened. One that its user has already,
+// by Fast Open, is like any other.
+func (t *TCB) beingOpened(e *ICMPError) bool {
+	switch {
+	case t.state == StateSynSent:
+		return true
+	case t.state != StateSynReceived:
+		return false
+	case t.has(fFastOpen):
+		return e.Unaccepted
+	}
+	return e.Seq == t.snd.iss || !t.has(fPassive)
 }
 
 // Least path MTU believed: RFC 1191 §3 would take 68, which is an invitation to trouble; Linux takes 552
