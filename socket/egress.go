@@ -74,6 +74,17 @@ func (s *Stack) ipHeader(p *device.Packet, k *flowKey, proto uint8, hlen, length
 	return b, h.Marshal(b)
 }
 
+// setTTL changes the time to live or hop limit of the packet whose IP header is at the beginning of b.
+func setTTL(b []byte, ttl uint8) {
+	if b[0]>>4 == 6 {
+		b[7] = ttl
+		return
+	}
+	b[8] = ttl
+	binary.BigEndian.PutUint16(b[10:], 0)
+	binary.BigEndian.PutUint16(b[10:], ^checksum.Fold(checksum.SumPieces(0, b[:ipv4.MinHeaderLen], nil, nil)))
+}
+
 // checksum leaves the transport checksum of p, whose transport header is at
 // offset at, to the NIC, or computes it when the NIC does not offload.
 func (s *Stack) checksum(p *device.Packet, k *flowKey, proto uint8, at, offset int) {

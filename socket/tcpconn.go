@@ -334,6 +334,9 @@ func (c *TCPConn) output(now time.Duration) {
 			c.ipID++
 		}
 		p := c.s.tcpPacket(&c.node, &seg, id, c.outside)
+		if ttl := c.tcb.TTL(); ttl != 0 {
+			setTTL(p.Head, ttl)
+		}
 		if !c.transmit(now, p) {
 			c.pending = p
 			return

@@ -235,6 +235,11 @@ func (c *TCPConn) TOS() uint8 {
 	return c.tos
 }
 
+// SetTTL sets the time to live or hop limit of packets (IP_TTL, IPV6_UNICAST_HOPS); 0: that of the Stack.
+func (c *TCPConn) SetTTL(ttl uint8) error {
+	return c.set(func(t *tcp.TCB, _ time.Duration) { t.SetTTL(ttl) })
+}
+
 // SetQuickAck sets TCP_QUICKACK: acknowledgments are not delayed.
 func (c *TCPConn) SetQuickAck(on bool) error {
 	return c.set(func(t *tcp.TCB, now time.Duration) { t.SetQuickAck(now, on) })

@@ -21,6 +21,7 @@ type options struct {
 	deferAccept uint8 // retransmissions of the SYN-ACK that the wait for data lasts
 	bareAck     bool  // the peer has acknowledged the SYN-ACK, without data
 	thinLinear  bool  // TCP_THIN_LINEAR_TIMEOUTS
+	ttl         uint8 // IP_TTL
 }
 
 // forget leaves what the user has set, and nothing of a connection.
@@ -117,6 +118,21 @@ func (t *TCB) SetThinLinear(on bool) {
 
 // ThinLinear reports whether SetThinLinear is on.
 func (t *TCB) ThinLinear() bool { return t.opt != nil && t.opt.thinLinear }
+
+// SetTTL keeps the time to live that the owner is to send segments with (IP_TTL, IPV6_UNICAST_HOPS); 0: its default.
+func (t *TCB) SetTTL(ttl uint8) {
+	if ttl != 0 || t.opt != nil {
+		t.needOpt().ttl = ttl
+	}
+}
+
+// TTL returns what SetTTL has set.
+func (t *TCB) TTL() uint8 {
+	if t.opt == nil {
+		return 0
+	}
+	return t.opt.ttl
+}
 
 // SetLinger2 sets how long the connection stays in FIN-WAIT-2 once it is an orphan; negative: it does not, and
 // resets (TCP_LINGER2). 0: Config.FinTimeout. Linux caps it at 120 s, which is the caller's business.

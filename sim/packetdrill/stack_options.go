@@ -101,6 +101,12 @@ func (d *descriptor) setInt(level, name string, v int) error {
 	if (name == "IP_TOS" || name == "IPV6_TCLASS") && d.typ == Stream {
 		return unwrap(d.Conn().SetTOS(uint8(max(v, 0))))
 	}
+	if (name == "IP_TTL" || name == "IPV6_UNICAST_HOPS") && d.typ == Stream {
+		if v == 0 && name == "IP_TTL" || v < -1 || v > 255 {
+			return syscall.EINVAL
+		}
+		return unwrap(d.Conn().SetTTL(uint8(max(v, 0))))
+	}
 	switch level {
 	case "SOL_SOCKET", "IPPROTO_IP", "IPPROTO_IPV6":
 		return nil // no effect here, but to be read back
