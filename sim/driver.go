@@ -118,7 +118,16 @@ const Never = never
 
 // Advance moves time to the given instant and runs, in order and each at its
 // own time, what is due on the way. A time in the past runs what is due now.
-func (d *Driver) Advance(to time.Duration) { d.q.Run(max(to, d.q.Now())) }
+// Advance(Never) goes on until nothing will happen by itself any more and
+// leaves time at what happened last; beware of keep-alive that is answered.
+func (d *Driver) Advance(to time.Duration) {
+	if to == Never {
+		for d.q.Step() {
+		}
+		return
+	}
+	d.q.Run(max(to, d.q.Now()))
+}
 
 // Close ends the computer.
 func (d *Driver) Close() error { return d.stack.Close() }
