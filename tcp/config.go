@@ -37,6 +37,7 @@ type Config struct {
 	HyStart            Switch // module tcp_cubic, hystart: "cubic" leaves slow start at the first sign of a queue; on
 	ECNFallback        Switch // tcp_ecn_fallback: a retransmitted SYN does not ask for ECN; on
 	RFC1337            Switch // tcp_rfc1337: RSTs do not kill TIME-WAIT; off
+	ShrinkWindow       Switch // tcp_shrink_window: with scaling, an offer may be taken back; off
 	ThinLinearTimeouts Switch // tcp_thin_linear_timeouts: no backoff with little in flight (TCB.SetThinLinear); off
 	AbortOnOverflow    Switch // tcp_abort_on_overflow: for the listener's owner; off
 
@@ -140,7 +141,7 @@ func (c *Config) fillSwitches() {
 			*s = On
 		}
 	}
-	for _, s := range []*Switch{&c.RFC1337, &c.AbortOnOverflow, &c.ThinLinearTimeouts} {
+	for _, s := range []*Switch{&c.RFC1337, &c.AbortOnOverflow, &c.ShrinkWindow, &c.ThinLinearTimeouts} {
 		if *s == Default {
 			*s = Off
 		}

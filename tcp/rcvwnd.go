@@ -131,11 +131,13 @@ func (t *TCB) offer() uint32 {
 			return 0
 		}
 	}
-	if free < full/2 {
-		t.ack.quick = 0
+	if shrink := t.mayShrink(); shrink || free < full/2 {
 		free = free >> t.rcv.scale << t.rcv.scale // scaling must not make the offer grow
-		if free < allowed>>4 || free < mss {
-			return 0
+		if free < full/2 {
+			t.ack.quick = 0
+			if free < allowed>>4 || free < mss || shrink && free < 1<<t.rcv.scale {
+				return 0
+			}
 		}
 	}
 	free = min(free, int(t.rcv.ssthresh))
@@ -152,6 +154,10 @@ func (t *TCB) offer() uint32 {
 	return uint32(max(wnd, 0))
 }
 
+// mayShrink reports whether less may be offered than before. We differ from RFC 9293 §3.8.6 (SHLD-14) there on request:
+// the buffer is all that the peer can fill then.
+func (t *TCB) mayShrink() bool { return t.env.cfg.ShrinkWindow == On && t.rcv.scale > 0 }
+
 // scaledUp rounds wnd up to what can be said with a shift of scale.
 func scaledUp(wnd uint32, scale uint8) uint32 {
 	scale &= 15
@@ -163,7 +169,7 @@ func scaledUp(wnd uint32, scale uint8) uint32 {
 // except that a segment for which there was no memory at all closes the window.
 func (t *TCB) selectWindow() uint16 {
 	old, left, wnd := t.rcv.wnd, t.receiveWindow(), t.offer()
-	if wnd < left {
+	if wnd < left && !t.mayShrink() {
 		if wnd == 0 {
 			t.env.stats.TCPWantZeroWindowAdv.Add(1)
 		}

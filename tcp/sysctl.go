@@ -164,6 +164,8 @@ func (c *Config) switchNamed(name string) *Switch {
 		return &c.RFC1337
 	case "tcp_abort_on_overflow":
 		return &c.AbortOnOverflow
+	case "tcp_shrink_window":
+		return &c.ShrinkWindow
 	case "tcp_thin_linear_timeouts":
 		return &c.ThinLinearTimeouts
 	}

@@ -363,8 +363,12 @@ func (c *call) setsockopt() (int64, error) {
 		}
 	}
 	switch n, _ := v.(int); name {
+	case "SO_PEEK_OFF":
+		if n >= 0 {
+			c.r.exprFail(c.arg(2), "SO_PEEK_OFF is not supported")
+		}
 	case "SO_TIMESTAMPING":
-		c.r.exprFail(c.arg(2), "timestamps by control message (SO_TIMESTAMPING) are not supported")
+		c.setStamping(f, int64(n))
 	case "TCP_INQ", "TCP_CM_INQ":
 		f.inq = n != 0
 	case "SO_ZEROCOPY":

@@ -52,7 +52,7 @@ const maxTransfer = 64 << 20
 // content the script gives or leaves open, flags and an address.
 type transfer struct {
 	buf   *expr // nil for vectors
-	null  bool // NULL is where the data should be
+	null  bool  // NULL is where the data should be
 	data  string
 	given bool // data is the content
 	size  int64
@@ -128,6 +128,9 @@ func (c *call) send(t *transfer) (int64, error) {
 	if t.null && t.size > 0 {
 		return -1, syscall.EFAULT
 	}
+	if f.typ == Dgram && t.flags&MsgMore != 0 {
+		r.fail("%s: MSG_MORE is not supported on UDP", c.spec.name)
+	}
 	var to netip.AddrPort
 	if c.asleep {
 		t.flags &^= MsgFastOpen // it is connecting by now
@@ -144,6 +147,7 @@ func (c *call) send(t *transfer) (int64, error) {
 				f.notices = append(f.notices, notice{f.conn.written, f.calls, f.calls})
 				f.calls++
 			}
+			f.stampWrite(c.moved > 0)
 			c.moved += int64(n)
 			if c.moved >= t.size || f.typ != Stream || f.nonblock || t.flags&MsgDontWait != 0 {
 				return c.moved, nil

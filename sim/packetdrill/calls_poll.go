@@ -157,7 +157,7 @@ func (r *runner) ready(f *file, events PollEvents) (PollEvents, error) {
 		return events & (PollIn | PollOut), nil
 	}
 	ev, err := r.k.Poll(f.fd, events)
-	if err == nil && r.completed(f) > 0 {
+	if err == nil && (r.completed(f) > 0 || len(f.stamps.queue) > 0) {
 		ev |= PollErr
 	}
 	return ev, err

@@ -24,6 +24,7 @@ type file struct {
 	inq       bool       // TCP_INQ
 	zerocopy  bool       // SO_ZEROCOPY
 	calls     uint32     // with MSG_ZEROCOPY
+	stamps    stamping   // SO_TIMESTAMPING
 	notices   []notice   // of those
 	isEpoll   bool
 }

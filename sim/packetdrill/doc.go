@@ -126,8 +126,10 @@
 //
 // No SCTP, UDP-Lite, MPTCP, encapsulation (GRE, MPLS), TCP-AO and MD5; sockets of
 // type SOCK_RAW only as far as the kernel has them. Of control messages only the
-// number of bytes left (TCP_INQ) and completions of MSG_ZEROCOPY are checked;
-// timestamps (SO_TIMESTAMPING) are not supported, which a script is told.
+// number of bytes left (TCP_INQ) and completions of MSG_ZEROCOPY are checked,
+// and the timestamps of what a TCP socket has sent (SO_TIMESTAMPING), which the interpreter takes on the wire. SO_PEEK_OFF,
+// and MSG_MORE, UDP_CORK and UDP_SEGMENT of UDP, are not supported, which a script is told. Fast Open is never given up for a
+// while because of what a middlebox did (tcp_fastopen_blackhole_timeout_sec has no effect).
 // tcpi_delivery_rate, tcpi_busy_time, tcpi_rwnd_limited and tcpi_sndbuf_limited are
 // not measured. A file that a script opens has any content. A blocking write on
 // a connection that is being opened does not keep the ACK of the handshake waiting

@@ -210,6 +210,8 @@ func TestShell(t *testing.T) {
 			{"net.ipv4.tcp_timestamps", "0"}, {"net.ipv4.tcp_window_scaling", "0"}, {"net.ipv4.tcp_sack", "1"}}, 0},
 		{"FreeBSD's others", "sysctl net.inet.tcp.ecn.enable=1 net.inet.tcp.cc.algorithm=cubic net.inet.tcp.syncookies=0", []sysctlSetting{
 			{"net.ipv4.tcp_ecn", "1"}, {"net.ipv4.tcp_congestion_control", "cubic"}, {"net.ipv4.tcp_syncookies", "0"}}, 0},
+		{"what a stack does anyway", "sysctl net.ipv4.tcp_reflect_tos=0 net.ipv4.tcp_max_syn_backlog=4096 net.ipv4.icmp_msgs_per_sec=1000 net.ipv6.bindv6only=0", nil, 0},
+		{"what it does not", "sysctl net.ipv4.tcp_reflect_tos=1", []sysctlSetting{{"net.ipv4.tcp_reflect_tos", "1"}}, 0},
 		{"sleep", "sleep 0.25; usleep 100; sleep 1s", nil, 1250*time.Millisecond + 100*time.Microsecond},
 		{"variable", "X=1", nil, 0},
 		{"restore", "/tmp/sysctl_restore_${PPID}.sh", nil, 0},

@@ -215,6 +215,7 @@ func (r *runner) next() time.Duration {
 // capture takes the packets that left.
 func (r *runner) capture() {
 	defer r.watch()
+	r.stampAcks()
 	for {
 		b, at, ok := r.k.NextOutbound()
 		if !ok {
@@ -229,6 +230,7 @@ func (r *runner) capture() {
 			continue
 		}
 		r.identify(c.p)
+		r.stampSent(c)
 		r.note(c.at, "%s%s", r.format(c.p), r.cause())
 		r.out = append(r.out, c)
 	}

@@ -51,6 +51,13 @@ func streamExtraValue(t *tcp.TCB, name string) (v any, ok bool) {
 		return int(t.RTOMax() / time.Millisecond), true
 	case "TCP_SYNCNT":
 		return t.SynRetries(), true
+	case "TCP_THIN_LINEAR_TIMEOUTS":
+		return boolInt(t.ThinLinear()), true
+	case "IP_TTL", "IPV6_UNICAST_HOPS":
+		if ttl := t.TTL(); ttl != 0 {
+			return int(ttl), true
+		}
+		return defaultTTL, true
 	case "TCP_LINGER2":
 		if d := t.Linger2(); d >= 0 {
 			return int(d / time.Second), true
@@ -69,6 +76,8 @@ func switchOption(name string) bool {
 	}
 	return false
 }
+
+const defaultTTL = 64
 
 // defaultOption is what getsockopt gives for an option that nobody has set.
 func (d *descriptor) defaultOption(name string) (any, error) {
@@ -94,7 +103,7 @@ func (d *descriptor) defaultOption(name string) (any, error) {
 	case "SO_SNDBUF", "SO_RCVBUF":
 		return udpBuffer, nil
 	case "IP_TTL", "IPV6_UNICAST_HOPS", "IPV6_HOPLIMIT":
-		return 64, nil
+		return defaultTTL, nil
 	case "IP_MTU_DISCOVER", "IPV6_MTU_DISCOVER":
 		return 1, nil // IP_PMTUDISC_WANT
 	case "IP_MTU", "IPV6_MTU":

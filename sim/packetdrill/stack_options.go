@@ -246,6 +246,8 @@ func (d *descriptor) tcpValue(name string) (v any, ok bool) {
 			v = t.SendMSS()
 		case "TCP_USER_TIMEOUT":
 			v = int(t.UserTimeout() / time.Millisecond)
+		case "TCP_CC_INFO":
+			v = "" // neither Reno nor CUBIC has any
 		case "TCP_CONGESTION":
 			v = t.Congestion()
 		default:

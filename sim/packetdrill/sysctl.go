@@ -34,13 +34,13 @@ func hostSysctl(name, value string) bool {
 		"net.ipv4.tcp_child_ehash_entries", "net.ipv4.udp_child_hash_entries", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.ip_unprivileged_port_start",
 		"net.ipv4.ip_nonlocal_bind", "net.ipv6.ip_nonlocal_bind", "net.ipv4.ip_autobind_reuse", "net.ipv4.ping_group_range",
 		"net.ipv4.tcp_comp_sack_slack_ns", "net.ipv4.tcp_comp_sack_rtt_percent", "net.ipv4.tcp_ecn_option", "net.ipv4.tcp_ecn_option_beacon",
-		"net.ipv4.tcp_migrate_req", "net.ipv6.auto_flowlabels", "net.ipv6.flowlabel_consistency", "net.ipv6.flowlabel_state_ranges",
+		"net.ipv4.tcp_migrate_req", "net.ipv4.tcp_fastopen_blackhole_timeout_sec", "net.ipv6.auto_flowlabels", "net.ipv6.flowlabel_consistency", "net.ipv6.flowlabel_state_ranges",
 		"net.ipv4.icmp_echo_ignore_broadcasts", "net.ipv4.icmp_ignore_bogus_error_responses", "net.ipv4.icmp_ratelimit", "net.ipv6.icmp.ratelimit",
 		"net.ipv4.icmp_ratemask", "net.ipv6.icmp.ratemask", "net.ipv4.icmp_msgs_per_sec", "net.ipv4.icmp_msgs_burst",
 		"net.ipv4.fwmark_reflect", "net.ipv6.fwmark_reflect":
 		return true
-	case "net.ipv4.tcp_shrink_window", "net.ipv4.tcp_reflect_tos", "net.ipv4.tcp_stdurg", "net.ipv4.tcp_workaround_signed_windows",
-		"net.ipv4.tcp_plb_enabled", "net.ipv4.tcp_fastopen_blackhole_timeout_sec", "net.ipv4.tcp_l3mdev_accept", "net.ipv4.udp_l3mdev_accept",
+	case "net.ipv4.tcp_reflect_tos", "net.ipv4.tcp_stdurg", "net.ipv4.tcp_workaround_signed_windows",
+		"net.ipv4.tcp_plb_enabled", "net.ipv4.tcp_l3mdev_accept", "net.ipv4.udp_l3mdev_accept",
 		"net.ipv4.ip_no_pmtu_disc", "net.ipv4.icmp_echo_ignore_all", "net.ipv6.icmp.echo_ignore_all", "net.ipv4.icmp_echo_enable_probe",
 		"net.ipv6.bindv6only", "net.ipv6.flowlabel_reflect":
 		return value == "0"
