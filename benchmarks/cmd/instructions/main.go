@@ -1,0 +1,232 @@
+// Command instructions counts the machine instructions of one operation of a workload, by stepping through them one
+// at a time. Unlike a time the count is nearly the same on every run and every machine, however busy; so it shows
+// a change of a hundredth that no clock does, and says in which function.
+//
+//	go run ./cmd/instructions                                # a TCP round trip
+//	go run ./cmd/instructions -workload udp-64 -top 20
+//	go run ./cmd/instructions -peer bufconn
+//	go run ./cmd/instructions -order                         # the life of a packet, function by function
+//
+// Beside the instructions it counts the cache lines of code they lie on (64 bytes each): what is executed again and
+// again and does not fit into the instruction cache, of 32 KiB as a rule, is slower than its instructions are.
+//
+// The workload runs in a process of its own on one processor, without garbage collection, and time stands still for it:
+// a round trip takes a hundred milliseconds in single steps, and every timer would expire. Linux on amd64 only, where
+// one may trace one's own children.
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+
+	"example.com/loopback/benchmarks/workload"
+)
+
+func main() {
+	var o options
+	o.flags(flag.CommandLine)
+	top := flag.Int("top", 40, "how many functions to print")
+	order := flag.Bool("order", false, "print the functions in the order of their execution instead, for one operation")
+	child := flag.Bool("child", false, "be the process that is stepped through")
+	flag.Parse()
+	if *child {
+		fatal(serve(o, os.Stdout))
+		return
+	}
+	pcs, err := step(o)
+	fatal(err)
+	out := bufio.NewWriter(os.Stdout)
+	defer out.Flush()
+	if *order {
+		writeOrder(out, pcs[:len(pcs)/o.ops])
+		return
+	}
+	write(out, o, count(pcs, o.ops), *top)
+}
+
+func fatal(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "instructions:", err)
+		os.Exit(1)
+	}
+}
+
+// options say what is stepped through.
+type options struct {
+	workload, peer string
+	ops            int
+}
+
+func (o *options) flags(f *flag.FlagSet) {
+	f.StringVar(&o.workload, "workload", "rtt", "`name` of the workload (go run ./cmd/compare -list)")
+	f.StringVar(&o.peer, "peer", "loopback", "`name` of the peer")
+	f.IntVar(&o.ops, "ops", 16, "how many operations to step through; the counts are their mean")
+}
+
+func (o options) args() []string {
+	return []string{"-child", "-workload", o.workload, "-peer", o.peer, "-ops", fmt.Sprint(o.ops)}
+}
+
+// serve is the child: it runs the workload for ever and marks the beginning of each run. It says so when all that happens
+// only at the beginning is over.
+func serve(o options, ready io.Writer) error {
+	w, err := workload.Find(o.workload)
+	if err != nil {
+		return err
+	}
+	if w.Start == nil {
+		return fmt.Errorf("%s measures in its own way, not by operations", w.Name)
+	}
+	loop, err := w.Start(&workload.Env{Peer: o.peer})
+	if err != nil {
+		return err
+	}
+	defer loop.Stop()
+	if err := loop.Run(2000); err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		if err := loop.Run(o.ops); err != nil {
+			return err
+		}
+		if i == 100 {
+			if _, err := fmt.Fprintln(ready, "ready"); err != nil {
+				return err
+			}
+		}
+		mark()
+	}
+}
+
+//go:noinline
+func mark() {}
+
+func markPC() uintptr { return reflect.ValueOf(mark).Pointer() }
+
+// tally is what was executed, per operation.
+type tally struct {
+	total float64
+	lines int // cache lines of code, of all operations
+	funcs []function
+}
+
+type function struct {
+	name         string
+	instructions float64
+	calls        float64
+	lines        int
+}
+
+// count adds up the instructions at pcs, which are those of ops operations.
+func count(pcs []uintptr, ops int) tally {
+	type sum struct {
+		function
+		lines map[uintptr]bool
+	}
+	sums := map[string]*sum{}
+	lines := map[uintptr]bool{}
+	for _, pc := range pcs {
+		name, entry := functionAt(pc)
+		s := sums[name]
+		if s == nil {
+			s = &sum{function{name: name}, map[uintptr]bool{}}
+			sums[name] = s
+		}
+		s.instructions++
+		if pc == entry {
+			s.calls++
+		}
+		lines[pc>>6], s.lines[pc>>6] = true, true
+	}
+	t := tally{total: float64(len(pcs)) / float64(ops), lines: len(lines)}
+	for _, s := range sums {
+		s.function.lines = len(s.lines)
+		s.instructions /= float64(ops)
+		s.calls /= float64(ops)
+		t.funcs = append(t.funcs, s.function)
+	}
+	slices.SortFunc(t.funcs, func(a, b function) int {
+		return cmp.Or(cmp.Compare(b.instructions, a.instructions), strings.Compare(a.name, b.name))
+	})
+	return t
+}
+
+// functionAt names the function that pc is in; what is not Go is the kernel's vDSO.
+func functionAt(pc uintptr) (name string, entry uintptr) {
+	f := runtime.FuncForPC(pc)
+	if f == nil {
+		return "[vdso]", 0
+	}
+	return strings.TrimPrefix(f.Name(), "example.com/loopback/"), f.Entry()
+}
+
+// packageOf returns the package of a function's name.
+func packageOf(name string) string {
+	dir, last := "", name
+	if i := strings.LastIndexByte(strings.SplitN(name, "[", 2)[0], '/'); i >= 0 {
+		dir, last = name[:i+1], name[i+1:]
+	}
+	return dir + strings.SplitN(last, ".", 2)[0]
+}
+
+// packages adds up the functions of each package.
+func (t tally) packages() []function {
+	sums := map[string]*function{}
+	for _, f := range t.funcs {
+		name := packageOf(f.name)
+		if sums[name] == nil {
+			sums[name] = &function{name: name}
+		}
+		sums[name].instructions += f.instructions
+		sums[name].lines += f.lines
+	}
+	var all []function
+	for _, f := range sums {
+		all = append(all, *f)
+	}
+	slices.SortFunc(all, func(a, b function) int {
+		return cmp.Or(cmp.Compare(b.instructions, a.instructions), strings.Compare(a.name, b.name))
+	})
+	return all
+}
+
+func write(out io.Writer, o options, t tally, top int) {
+	fmt.Fprintf(out, "%s over %s: %.0f instructions an operation, on %d cache lines of code\n\n", o.workload, o.peer, t.total, t.lines)
+	fmt.Fprintf(out, "%12s %7s  package\n", "instructions", "lines")
+	for _, p := range t.packages() {
+		fmt.Fprintf(out, "%12.1f %7d  %s\n", p.instructions, p.lines, p.name)
+	}
+	fmt.Fprintf(out, "\n%12s %7s %7s  function\n", "instructions", "calls", "lines")
+	for _, f := range t.funcs[:min(top, len(t.funcs))] {
+		fmt.Fprintf(out, "%12.1f %7.1f %7d  %s\n", f.instructions, f.calls, f.lines, f.name)
+	}
+}
+
+// writeOrder prints the functions as they follow each other, with how many instructions each had its turn for; > marks
+// where one is entered.
+func writeOrder(out io.Writer, pcs []uintptr) {
+	for i := 0; i < len(pcs); {
+		name, entry := functionAt(pcs[i])
+		n := 1
+		for i+n < len(pcs) {
+			if next, _ := functionAt(pcs[i+n]); next != name || pcs[i+n] == entry {
+				break
+			}
+			n++
+		}
+		sign := " "
+		if pcs[i] == entry {
+			sign = ">"
+		}
+		fmt.Fprintf(out, "%7d %5d %s %s\n", i, n, sign, name)
+		i += n
+	}
+}

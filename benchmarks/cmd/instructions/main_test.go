@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The test binary is the child, too.
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Args, "-child") {
+		var o options
+		f := flag.NewFlagSet("child", flag.ExitOnError)
+		f.Bool("child", true, "")
+		o.flags(f)
+		fatal(f.Parse(os.Args[1:]))
+		fatal(serve(o, os.Stdout))
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// stepped is step for a test, which is skipped where nobody may trace.
+func stepped(t *testing.T, o options) []uintptr {
+	t.Helper()
+	pcs, err := step(o)
+	if err != nil && (strings.Contains(err.Error(), "ptrace") || strings.Contains(err.Error(), "needs Linux")) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	return pcs
+}
+
+// What an operation may cost, in instructions: the budget of speed that a test can keep, because a count, unlike a
+// time, does not depend on who else is using the machine. Go's runtime has its share, so a new version of Go may move it.
+func TestBudget(t *testing.T) {
+	for _, tt := range []struct {
+		workload string
+		most     float64
+	}{
+		{"rtt", 12_800},
+		{"udp-64", 2_400},
+		{"raw-64", 2_900},
+	} {
+		t.Run(tt.workload, func(t *testing.T) {
+			o := options{workload: tt.workload, peer: "loopback", ops: 16}
+			n := count(stepped(t, o), o.ops)
+			t.Logf("%.0f instructions on %d cache lines of code", n.total, n.lines)
+			require.LessOrEqual(t, n.total, tt.most)
+		})
+	}
+}
+
+// A count is worth something only if it can be had again.
+func TestCountsRepeat(t *testing.T) {
+	o := options{workload: "rtt", peer: "bufconn", ops: 16}
+	one, two := count(stepped(t, o), o.ops), count(stepped(t, o), o.ops)
+	require.InEpsilon(t, one.total, two.total, 0.03)
+	require.Greater(t, one.total, 1000.0)
+	var out bytes.Buffer
+	write(&out, o, one, 5)
+	require.Contains(t, out.String(), "bufconn.(*pipe).Write")
+	out.Reset()
+	writeOrder(&out, stepped(t, o))
+	require.Contains(t, out.String(), "> google.golang.org/grpc/test/bufconn.(*pipe).Write")
+}
+
+func TestErrorsOfTheWorkload(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		o    options
+		want string
+	}{
+		{"no such workload", options{workload: "none", peer: "loopback", ops: 1}, `no workload named "none"`},
+		{"one without operations", options{workload: "million", peer: "loopback", ops: 1}, "in its own way"},
+		{"no such peer", options{workload: "rtt", peer: "none", ops: 1}, "none"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := step(tt.o)
+			if err != nil && strings.Contains(err.Error(), "needs Linux") {
+				t.Skip(err)
+			}
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func TestPackageOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"tcp.(*TCB).Input":                                  "tcp",
+		"runtime.memmove":                                   "runtime",
+		"benchmarks/workload.pingPong":                      "benchmarks/workload",
+		"google.golang.org/grpc/test/bufconn.(*pipe).Write": "google.golang.org/grpc/test/bufconn",
+		"socket.(*flowTable[example.com/x/y.T]).find":       "socket",
+		"gogo": "gogo",
+	} {
+		require.Equal(t, want, packageOf(name), name)
+	}
+}
+
+func TestCount(t *testing.T) {
+	pc := markPC()
+	n := count([]uintptr{pc, pc, 1}, 1)
+	require.Equal(t, 3.0, n.total)
+	require.Equal(t, 2, n.lines)
+	require.Equal(t, 2.0, n.funcs[0].instructions)
+	require.Equal(t, 2.0, n.funcs[0].calls)
+	require.Contains(t, n.funcs[0].name, "mark")
+	require.Equal(t, "[vdso]", n.funcs[1].name)
+}

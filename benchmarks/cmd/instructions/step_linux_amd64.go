@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds on what is tried.
+const (
+	attempts = 5
+	maxSteps = 50_000_000
+)
+
+// step runs the workload in a child and returns where each instruction of one run of it lies.
+func step(o options) (pcs []uintptr, err error) {
+	runtime.LockOSThread() // only the thread that traces may ask
+	defer runtime.UnlockOSThread()
+	for range attempts {
+		if pcs, err = attempt(o); !errors.Is(err, errUnlucky) {
+			break
+		}
+	}
+	return pcs, err
+}
+
+// errUnlucky says that the child was stopped while another of its threads had something that the one we follow
+// needed.
+var errUnlucky = errors.New("the workload did not go on alone")
+
+func attempt(o options) ([]uintptr, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, o.args()...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GODEBUG=asyncpreemptoff=1")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	ready, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	t := &tracee{pid: cmd.Process.Pid}
+	defer func() {
+		cmd.Process.Kill()
+		t.bury()
+		cmd.Wait()
+	}()
+	if _, err := bufio.NewReader(ready).ReadString('\n'); err != nil {
+		cmd.Wait()
+		return nil, fmt.Errorf("the workload ended: %s", strings.TrimSpace(said.String()))
+	}
+	if err := t.seize(); err != nil {
+		return nil, err
+	}
+	if err := t.stopTime(); err != nil {
+		return nil, err
+	}
+	return t.follow(markPC())
+}
+
+// A tracee is a process that stands still but for one thread.
+type tracee struct {
+	pid, running int
+	threads      []int
+}
+
+// bury takes note of the end of the threads, which none of them comes to before who traces it has.
+func (t *tracee) bury() {
+	for _, tid := range t.threads {
+		if tid == t.pid {
+			continue // the process itself is left to the one who started it
+		}
+		for {
+			var status unix.WaitStatus
+			if _, err := unix.Wait4(tid, &status, unix.WALL, nil); err != nil || status.Exited() || status.Signaled() {
+				break
+			}
+		}
+	}
+}
+
+// seize stops all threads and finds the one that was not waiting for anything.
+func (t *tracee) seize() error {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", t.pid))
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(filepath.Base(task))
+		if err != nil {
+			return err
+		}
+		if err := unix.PtraceSeize(tid); err != nil {
+			return fmt.Errorf("ptrace: %w", err)
+		}
+		t.threads = append(t.threads, tid)
+		if err := unix.PtraceInterrupt(tid); err != nil {
+			return fmt.Errorf("ptrace: %w", err)
+		}
+		if _, err := unix.Wait4(tid, nil, unix.WALL, nil); err != nil {
+			return fmt.Errorf("wait: %w", err)
+		}
+		var regs unix.PtraceRegs
+		if err := unix.PtraceGetRegs(tid, &regs); err != nil {
+			return fmt.Errorf("ptrace: %w", err)
+		}
+		if int64(regs.Orig_rax) < 0 || regs.Orig_rax == unix.SYS_WRITE { // in no system call, or just telling us
+			t.running = tid
+		}
+	}
+	if t.running == 0 {
+		return errUnlucky
+	}
+	return nil
+}
+
+// stopTime makes the process read the same time for ever: the function of the vDSO that Go reads the monotonic clock
+// by is written over with one that gives the time it is now.
+func (t *tracee) stopTime() error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return err
+	}
+	at, err := t.clockGettime()
+	if err != nil {
+		return err
+	}
+	code := []byte{0x48, 0xc7, 0x06} // mov qword [rsi], seconds
+	code = binary.LittleEndian.AppendUint32(code, uint32(now.Sec))
+	code = append(code, 0x48, 0xc7, 0x46, 0x08) // mov qword [rsi+8], nanoseconds
+	code = binary.LittleEndian.AppendUint32(code, uint32(now.Nsec))
+	code = append(code, 0x31, 0xc0, 0xc3) // xor eax, eax; ret
+	_, err = unix.PtracePokeText(t.running, at, code)
+	return err
+}
+
+// clockGettime returns where the process has __vdso_clock_gettime.
+func (t *tracee) clockGettime() (uintptr, error) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", t.pid))
+	if err != nil {
+		return 0, err
+	}
+	lines := strings.Split(string(maps), "\n")
+	i := slices.IndexFunc(lines, func(l string) bool { return strings.HasSuffix(l, "[vdso]") })
+	if i < 0 {
+		return 0, errors.New("the process has no vDSO")
+	}
+	var from, to uintptr
+	if _, err := fmt.Sscanf(lines[i], "%x-%x", &from, &to); err != nil {
+		return 0, fmt.Errorf("reading maps: %w", err)
+	}
+	image := make([]byte, to-from)
+	if _, err := unix.PtracePeekData(t.running, from, image); err != nil {
+		return 0, fmt.Errorf("ptrace: %w", err)
+	}
+	file, err := elf.NewFile(bytes.NewReader(image))
+	if err != nil {
+		return 0, fmt.Errorf("reading the vDSO: %w", err)
+	}
+	symbols, err := file.DynamicSymbols()
+	if err != nil {
+		return 0, fmt.Errorf("reading the vDSO: %w", err)
+	}
+	for _, s := range symbols {
+		if s.Name == "__vdso_clock_gettime" {
+			return from + uintptr(s.Value), nil
+		}
+	}
+	return 0, errors.New("the vDSO has no clock_gettime")
+}
+
+// follow steps from one call of the function at mark to the next, and returns what was executed between.
+func (t *tracee) follow(mark uintptr) (pcs []uintptr, err error) {
+	seen := false
+	for range maxSteps {
+		if err := unix.PtraceSingleStep(t.running); err != nil {
+			return nil, fmt.Errorf("ptrace: %w", err)
+		}
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(t.running, &status, unix.WALL, nil); err != nil {
+			return nil, fmt.Errorf("wait: %w", err)
+		}
+		if !status.Stopped() {
+			return nil, errors.New("the workload ended")
+		}
+		var regs unix.PtraceRegs
+		if err := unix.PtraceGetRegs(t.running, &regs); err != nil {
+			return nil, fmt.Errorf("ptrace: %w", err)
+		}
+		pc := uintptr(regs.Rip)
+		if pc == mark {
+			if seen {
+				return pcs, nil
+			}
+			seen = true
+		}
+		if seen {
+			pcs = append(pcs, pc)
+		}
+	}
+	return nil, errUnlucky
+}
