@@ -20,7 +20,7 @@ import (
 
 // Bounds on what is tried.
 const (
-	attempts = 5
+	attempts = 20
 	maxSteps = 50_000_000
 )
 
