@@ -66,39 +66,32 @@ func (r *Repr) Marshal(b []byte) int {
 	return n
 }
 
-// Plain is the header of a whole datagram without options, its addresses as
-// numbers: for those who send by the million.
+// Plain is what the headers of a flow's whole datagrams without options have in
+// common, its addresses as numbers: for those who send by the million.
 type Plain struct {
-	TOS          uint8  // DSCP<<2 | ECN
-	TTL          uint8  // hops
-	Protocol     uint8  // of the payload
-	DontFragment bool   // DF
-	ID           uint16 // identification
-	PayloadLen   uint16 // bytes after the header, at most MaxLen-MinHeaderLen
-	Src, Dst     uint32 // 127.0.0.1 is 0x7f000001
+	TTL, Protocol uint8
+	Src, Dst      uint32 // 127.0.0.1 is 0x7f000001
 }
 
-// Marshal writes the header, checksum included, to the first MinHeaderLen bytes
-// of b, as Repr.Marshal does, and returns its length. It panics when b is
-// shorter or the datagram would be longer than MaxLen.
-func (h *Plain) Marshal(b []byte) int {
-	total := uint64(h.PayloadLen) + MinHeaderLen
+// Marshal writes the header, checksum included, of a datagram with length bytes
+// after it to b, as Repr.Marshal does. It panics when the datagram would be
+// longer than MaxLen.
+func (h Plain) Marshal(b *[MinHeaderLen]byte, tos uint8, id uint16, df bool, length int) {
+	total := uint64(length) + MinHeaderLen
 	if total > MaxLen {
 		panic("ipv4: header fields out of range")
 	}
-	first := 0x45<<56 | uint64(h.TOS)<<48 | total<<32 | uint64(h.ID)<<16
-	if h.DontFragment {
+	first := 0x45<<56 | uint64(tos)<<48 | total<<32 | uint64(id)<<16
+	if df {
 		first |= flagDF
 	}
 	second := uint64(h.TTL)<<56 | uint64(h.Protocol)<<48 | uint64(h.Src)
 	// The words of the header in one's complement; no carry leaves 64 bits.
-	s := first>>32 + first&0xffffffff + second>>32 + second&0xffffffff + uint64(h.Dst)
+	s := first>>32 + uint64(uint32(first)) + second>>32 + uint64(h.Src) + uint64(h.Dst)
 	s = s>>16&0xffff + s>>32 + s&0xffff
 	s = s>>16 + s&0xffff
 	s = s>>16 + s&0xffff
-	p := (*[MinHeaderLen]byte)(b)
-	binary.BigEndian.PutUint64(p[0:], first)
-	binary.BigEndian.PutUint64(p[8:], second|(^s&0xffff)<<32)
-	binary.BigEndian.PutUint32(p[16:], h.Dst)
-	return MinHeaderLen
+	binary.BigEndian.PutUint64(b[0:], first)
+	binary.BigEndian.PutUint64(b[8:], second|(^s&0xffff)<<32)
+	binary.BigEndian.PutUint32(b[16:], h.Dst)
 }

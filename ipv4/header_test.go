@@ -335,24 +335,24 @@ func BenchmarkHeader(b *testing.B) {
 func TestPlain(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	for i := range 2000 {
-		h := ipv4.Plain{
-			TOS: uint8(r.Uint32()), TTL: uint8(r.Uint32()), Protocol: uint8(r.Uint32()), DontFragment: i%2 == 0,
-			ID: uint16(r.Uint32()), PayloadLen: uint16(r.IntN(ipv4.MaxLen - ipv4.MinHeaderLen + 1)), Src: r.Uint32(), Dst: r.Uint32(),
-		}
+		h := ipv4.Plain{TTL: uint8(r.Uint32()), Protocol: uint8(r.Uint32()), Src: r.Uint32(), Dst: r.Uint32()}
+		tos, id, df, length := uint8(r.Uint32()), uint16(r.Uint32()), i%2 == 0, r.IntN(ipv4.MaxLen-ipv4.MinHeaderLen+1)
 		if i%3 == 0 {
-			h.Src, h.Dst, h.ID = ^uint32(0)>>(i%32), ^uint32(0), 0xffff // carries
+			h.Src, h.Dst, id = ^uint32(0)>>(i%32), ^uint32(0), 0xffff // carries
 		}
 		var src, dst [4]byte
 		binary.BigEndian.PutUint32(src[:], h.Src)
 		binary.BigEndian.PutUint32(dst[:], h.Dst)
 		want := ipv4.Repr{
-			TOS: h.TOS, TTL: h.TTL, Protocol: h.Protocol, DontFragment: h.DontFragment, ID: h.ID,
-			PayloadLen: int(h.PayloadLen), Src: netip.AddrFrom4(src), Dst: netip.AddrFrom4(dst),
+			TOS: tos, TTL: h.TTL, Protocol: h.Protocol, DontFragment: df, ID: id,
+			PayloadLen: length, Src: netip.AddrFrom4(src), Dst: netip.AddrFrom4(dst),
 		}
 		a, b := bytes.Repeat([]byte{0xa5}, 24), bytes.Repeat([]byte{0xa5}, 24)
-		require.Equal(t, want.Marshal(a), h.Marshal(b))
+		require.Equal(t, ipv4.MinHeaderLen, want.Marshal(a))
+		h.Marshal((*[ipv4.MinHeaderLen]byte)(b), tos, id, df, length)
 		require.Equal(t, a, b, "%+v", h)
 	}
-	require.Panics(t, func() { h := ipv4.Plain{PayloadLen: ipv4.MaxLen - ipv4.MinHeaderLen + 1}; h.Marshal(make([]byte, 20)) })
-	require.Panics(t, func() { h := ipv4.Plain{}; h.Marshal(make([]byte, 19)) })
+	for _, length := range []int{-ipv4.MinHeaderLen - 1, ipv4.MaxLen - ipv4.MinHeaderLen + 1} {
+		require.Panics(t, func() { ipv4.Plain{}.Marshal(new([ipv4.MinHeaderLen]byte), 0, 0, false, length) })
+	}
 }

@@ -42,10 +42,7 @@ func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b [
 		r.udpOut.Add(1)
 	}
 	length := udp.HeaderLen + len(b)
-	ipLen := ipv6.HeaderLen
-	if k.remote.is4() {
-		ipLen = ipv4.MinHeaderLen
-	}
+	ipLen := k.ipLen()
 	mtu, noDF := s.mtuTo(now, k.remote, outside)
 	if ipLen+length > mtu {
 		s.sendFragments(now, k, protoUDP, 0, s.wholeDatagram(k, b), hash, id, outside)

@@ -23,25 +23,11 @@ const (
 func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outside bool) *device.Packet {
 	k := &n.key
 	p := s.newPacket(int(n.queue), n.baton)
-	p.Hash, p.Queue = n.hash, n.queue
-	p.Flags |= device.FlagSteered
-	p.Cause = uint8(seg.Cause)
-	if outside {
-		p.Flags |= device.FlagOutside
-	}
+	n.label(p, seg.Cause, outside)
 	hlen := seg.HeaderLen()
-	inline := hlen // what goes with the headers
-	if seg.Payload.Lent {
-		inline += seg.Payload.N
-	}
-	b, at := s.ipHeader(p, k, protoTCP, inline, hlen+seg.Payload.N, seg.ECN, id, true)
+	b, at := s.ipHeader(p, k, protoTCP, hlen, hlen+seg.Payload.N, seg.ECN, id, true)
 	seg.SrcPort, seg.DstPort = k.lport, k.rport
 	seg.MarshalHeader(b[at:])
-	if seg.Payload.Lent {
-		copy(b[at+hlen:], seg.Payload.Pieces[0].B)
-		s.checksum(p, k, protoTCP, at, tcpCsumOffset)
-		return p
-	}
 	for i := range seg.Payload.Pieces {
 		piece := &seg.Payload.Pieces[i]
 		if len(piece.B) == 0 {
@@ -54,24 +40,49 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 	return p
 }
 
+// label says on p, which is new, what the NIC is to know of a segment of n's flow.
+func (n *flowNode[T]) label(p *device.Packet, why tcp.Cause, outside bool) {
+	p.Hash, p.Queue, p.Cause = n.hash, n.queue, uint8(why)
+	p.Flags = device.FlagSteered
+	if outside {
+		p.Flags |= device.FlagOutside
+	}
+}
+
+// ipLen is the length of the IP header of a packet under k.
+func (k *flowKey) ipLen() int {
+	if k.remote.is4() {
+		return ipv4.MinHeaderLen
+	}
+	return ipv6.HeaderLen
+}
+
 // ipHeader makes p's Head an IP header for hlen more bytes of header and a
 // payload of length bytes (those included), from k.local to k.remote. It
 // returns the head and where the transport header goes.
 func (s *Stack) ipHeader(p *device.Packet, k *flowKey, proto uint8, hlen, length int, tos uint8, id uint16, df bool) ([]byte, int) {
-	if k.remote.is4() {
-		b := p.SetHead(ipv4.MinHeaderLen + hlen)
-		h := ipv4.Plain{
-			TOS: tos, TTL: s.ttl, Protocol: proto, DontFragment: df, ID: id,
-			PayloadLen: uint16(length), Src: uint32(k.local.lo), Dst: uint32(k.remote.lo),
-		}
-		return b, h.Marshal(b)
+	at := k.ipLen()
+	b := p.SetHead(at + hlen)
+	if at == ipv4.MinHeaderLen {
+		s.plain4(k, proto).Marshal((*[ipv4.MinHeaderLen]byte)(b), tos, id, df, length)
+	} else {
+		s.plain6(b, k, proto, tos, length)
 	}
-	b := p.SetHead(ipv6.HeaderLen + hlen)
+	return b, at
+}
+
+// plain4 is what IPv4 headers under k have in common.
+func (s *Stack) plain4(k *flowKey, proto uint8) ipv4.Plain {
+	return ipv4.Plain{TTL: s.ttl, Protocol: proto, Src: uint32(k.local.lo), Dst: uint32(k.remote.lo)}
+}
+
+// plain6 writes an IPv6 header to b.
+func (s *Stack) plain6(b []byte, k *flowKey, proto, class uint8, length int) {
 	h := ipv6.Plain{
-		TrafficClass: tos, HopLimit: s.ttl, NextHeader: proto, PayloadLen: uint16(length),
+		TrafficClass: class, HopLimit: s.ttl, NextHeader: proto, PayloadLen: uint16(length),
 		Src: [2]uint64{k.local.hi, k.local.lo}, Dst: [2]uint64{k.remote.hi, k.remote.lo},
 	}
-	return b, h.Marshal(b)
+	h.Marshal(b)
 }
 
 // setTTL changes the time to live or hop limit of the packet whose IP header is at the beginning of b.
@@ -88,9 +99,7 @@ func setTTL(b []byte, ttl uint8) {
 // checksum leaves the transport checksum of p, whose transport header is at
 // offset at, to the NIC, or computes it when the NIC does not offload.
 func (s *Stack) checksum(p *device.Packet, k *flowKey, proto uint8, at, offset int) {
-	length := p.Len() - at
-	sum := k.local.sum() + k.remote.sum() + uint64(proto) + uint64(length)
-	partial := checksum.Fold(foldTo32(sum))
+	partial := pseudoSum(k.sum(), proto, p.Len()-at)
 	field := p.Head[at+offset:]
 	if !s.cfg.VerifyChecksums {
 		binary.BigEndian.PutUint16(field, partial)

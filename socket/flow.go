@@ -80,6 +80,29 @@ func (k *flowKey) same(o *flowKey) bool {
 		k.local.hi == o.local.hi && k.remote.hi == o.remote.hi
 }
 
+// sum is the share of the addresses in the checksum of a pseudo-header, not
+// complemented.
+func (k *flowKey) sum() uint16 {
+	const low = 0xffffffff
+	sum := k.local.lo&low + k.remote.lo&low
+	if !k.remote.is4() {
+		sum += k.local.lo>>32 + k.remote.lo>>32 + k.local.hi>>32 + k.local.hi&low + k.remote.hi>>32 + k.remote.hi&low
+	}
+	return fold(sum>>32 + sum>>16&0xffff + sum&0xffff)
+}
+
+// pseudoSum is the checksum of a pseudo-header, not complemented: addrs is the
+// share of the addresses, length that of the packet without its IP header.
+func pseudoSum(addrs uint16, proto uint8, length int) uint16 {
+	return fold(uint64(addrs) + uint64(proto) + uint64(length))
+}
+
+// fold brings a one's-complement sum of 16-bit words to 16 bits.
+func fold(sum uint64) uint16 {
+	sum = sum>>16 + sum&0xffff
+	return uint16(sum>>16 + sum)
+}
+
 // less is the stable order of sockets: by addresses and ports, which do not
 // depend on who came first.
 func (k flowKey) less(o flowKey) bool {

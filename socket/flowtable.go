@@ -10,8 +10,9 @@ import (
 type flowNode[T any] struct {
 	key   flowKey
 	hash  uint32
-	queue uint8 // of the NIC: where its packets go, if it is a connection's
-	baton bool  // who holds the socket's lock has that queue's baton, too; guarded by the lock
+	queue uint8  // of the NIC: where its packets go, if it is a connection's
+	baton bool   // who holds the socket's lock has that queue's baton, too; guarded by the lock
+	sum   uint16 // the key's, if the node is or was in a table
 	next  atomic.Pointer[flowNode[T]]
 	val   T // set before the node is inserted
 }
@@ -115,7 +116,7 @@ func (t *flowTable[T]) look(k *flowKey, h uint32) *flowNode[T] {
 func (t *flowTable[T]) insert(n *flowNode[T]) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n.hash = n.key.hash(t.proto)
+	n.hash, n.sum = n.key.hash(t.proto), n.key.sum()
 	if t.look(&n.key, n.hash) != nil {
 		return false
 	}

@@ -28,6 +28,7 @@ type receiver struct {
 	flow   flowKey // of seg, as its receiver is called
 	last   lastUDP
 	legal  legalEnds
+	spares tcp.Spares
 	woken  *waiter // the latest reader of a connection that was woken since run looked
 	rules4 ipv4.AddrRules
 	rules6 ipv6.AddrRules
@@ -42,6 +43,7 @@ type receiver struct {
 
 func (r *receiver) init(s *Stack, queue int, isLocal func(netip.Addr) bool) {
 	r.s, r.queue = s, queue
+	r.seg.Spares = &r.spares
 	r.handle = r.handler()
 	r.odd = true
 	r.rules4 = ipv4.AddrRules{IsLocal: isLocal}

@@ -99,7 +99,7 @@ func (r *receiver) plainTCP(p *device.Packet, h *[plainTCPLen]byte, n int) bool 
 	}
 	seg := &r.seg
 	if r.odd {
-		*seg = tcp.Segment{ECN: seg.ECN, Opts: tcp.Options{HasTS: true}} // as all plain ones have it
+		*seg = tcp.Segment{ECN: seg.ECN, Opts: tcp.Options{HasTS: true}, Spares: seg.Spares} // as all plain ones have it
 		r.odd = false
 	}
 	pl, f := &seg.Payload, &p.Frags[0]

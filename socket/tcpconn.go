@@ -113,7 +113,7 @@ func (c *TCPConn) params(now time.Duration) tcp.Params {
 	mtu, _ := s.mtuTo(now, c.node.key.remote, c.outside)
 	p := tcp.Params{
 		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
-		Local: local, Remote: remote, MTU: mtu, Wire: c.outside, Room: device.MaxHead,
+		Local: local, Remote: remote, MTU: mtu, Wire: c.outside,
 		ISS:      tcp.ISN(s.secret, now, local, remote),
 		TSOffset: tcp.TSOffset(s.secret, local, remote),
 	}
@@ -245,29 +245,25 @@ func (c *TCPConn) receiveOdd(r *receiver, p *device.Packet, seg *tcp.Segment, fl
 
 // settle sends what the TCB has to send and acts on what happened to it. The
 // lock is held; the caller wakes w when it has given the lock up.
-func (c *TCPConn) settle(now time.Duration) (w wakes) {
-	now = c.at(now)
-	if c.pending != nil || !c.tcb.Quiet() {
-		c.output(now)
-	}
-	return c.act(now)
-}
+func (c *TCPConn) settle(now time.Duration) (w wakes) { return c.settleSoon(now, false) }
 
 // settleUser is settle after a call of the user, whose output may be put off
 // (Config.Staged). A connection that the call has ended has no later.
 func (c *TCPConn) settleUser(now time.Duration) (w wakes) {
-	if !c.s.cfg.Staged || c.detached || c.tcb.State() == tcp.StateClosed {
-		return c.settle(now)
-	}
-	now = c.at(now)
-	if c.tcb.NeedsOutput() {
-		c.s.arm(&c.timer, now)
-	}
-	return c.act(now)
+	return c.settleSoon(now, c.s.cfg.Staged && !c.detached && c.tcb.State() != tcp.StateClosed)
 }
 
-// act acts on what happened to the TCB.
-func (c *TCPConn) act(now time.Duration) (w wakes) {
+// settleSoon is settle, which leaves it to the timer to send if later says so.
+func (c *TCPConn) settleSoon(now time.Duration, later bool) (w wakes) {
+	now = c.at(now)
+	switch {
+	case !later:
+		if c.pending != nil || !c.tcb.Quiet() {
+			c.output(now)
+		}
+	case c.tcb.NeedsOutput():
+		c.s.arm(&c.timer, now)
+	}
 	// What most segments bring about is told apart from the rest, which is long.
 	const usual = tcp.EvReadable | tcp.EvWritable | tcp.EvSent
 	if ev := c.tcb.TakeEvents(); ev&^usual != 0 {
@@ -346,9 +342,13 @@ func (c *TCPConn) output(now time.Duration) {
 
 // transmit offers p to the NIC and reports whether it is off our hands.
 func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
-	switch c.s.nic.Transmit(now, p) {
-	case device.TxOK:
-		return true
+	res := c.s.nic.Transmit(now, p)
+	return res == device.TxOK || c.refused(p, res)
+}
+
+// refused is transmit for a packet that the NIC did not take, for the reason res.
+func (c *TCPConn) refused(p *device.Packet, res device.TxResult) bool {
+	switch res {
 	case device.TxFull:
 		if !c.stalled {
 			c.stalled = true

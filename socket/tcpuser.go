@@ -143,6 +143,11 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		return 0, syscall.EINVAL
 	}
 	growStack()
+	c.mu.Lock()
+	if c.unhindered(len(p)) && c.tcb.Lone(len(p)) {
+		c.writeLone(p)
+		return len(p), nil
+	}
 	n, err := c.write(p)
 	if err != nil {
 		err = c.opError("write", err)
@@ -150,8 +155,8 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// write is Write in general. It gives up the lock.
 func (c *TCPConn) write(p []byte) (n int, err error) {
-	c.mu.Lock()
 	for c.writing && !c.closed && !c.s.expired(c.writeDue()) {
 		c.waitWriteOrUnlock()
 	}

@@ -265,7 +265,7 @@ func (t *TCB) ackSent() {
 		}
 	}
 	a.pending = 0
-	t.disarm(TimerDelayedAck)
+	t.timers.left[slotAck] = 0
 	if t.ooo != nil && t.ooo.nold > 0 {
 		t.ooo.nold = 0 // this was the one before; what came since is still held back
 		return
@@ -277,8 +277,8 @@ func (t *TCB) ackSent() {
 // dataSent notes that text leaves: an answer within ato of what arrived last shows a dialogue, in which
 // ACKs travel with the answers.
 func (t *TCB) dataSent(now time.Duration) {
-	if alg := t.alg(); alg != nil && t.inFlight() == 0 {
-		alg.OnRestart(&t.cong, now, now-t.lastSend)
+	if t.extra != nil && t.extra.alg != nil && t.inFlight() == 0 {
+		t.extra.alg.OnRestart(&t.cong, now, now-t.lastSend)
 	}
 	t.lastSend = now
 	if now-t.ack.lastData < t.ack.ato && t.ack.pingpong < 255 {

@@ -14,7 +14,6 @@ type env struct {
 	alloc    Allocator
 	stats    *Stats
 	observer Observer
-	room     int    // Params.Room
 	rtoFloor uint32 // the least RTTVAR, in microseconds
 
 	full bool // no short cuts: for a comparison, or because they do not know of path MTU probes
@@ -41,11 +40,11 @@ func (e *env) sharedKeepAlive(c KeepAliveConfig) *KeepAliveConfig {
 // newEnv returns the env for a connection with p: that of the connection before, if it had the same Params.
 func newEnv(p *Params) *env {
 	if p.Stats != nil {
-		if e := p.Stats.env.Load(); e != nil && e.given == p.Config && same(e.alloc, p.Alloc) && same(e.observer, p.Observer) && e.room == p.Room {
+		if e := p.Stats.env.Load(); e != nil && e.given == p.Config && same(e.alloc, p.Alloc) && same(e.observer, p.Observer) {
 			return e
 		}
 	}
-	e := &env{cfg: p.Config, given: p.Config, alloc: p.Alloc, stats: p.Stats, observer: p.Observer, room: p.Room}
+	e := &env{cfg: p.Config, given: p.Config, alloc: p.Alloc, stats: p.Stats, observer: p.Observer}
 	e.transfers.New = func() any { return newTransfer() }
 	if e.cfg == nil || !e.cfg.filled {
 		e.cfg = e.cfg.Defaults()
@@ -79,10 +78,10 @@ type transfer struct {
 	snd sendBuf
 	rcv recvBuf
 
-	small [smallText]byte // text that is lent when it is sent
+	small [smallText]byte // where SendLone keeps text that the segment has a copy of
 }
 
-// smallText is the most text that is ever lent, in bytes.
+// smallText is the most text that SendLone copies, in bytes.
 const smallText = 256
 
 // queueKeep is the most room, in items, that queues of a recycled transfer keep.
@@ -111,27 +110,54 @@ func (t *TCB) needX() *transfer {
 	return t.x
 }
 
-// idleX gives t.x back if nothing is in it.
-func (t *TCB) idleX() {
+// Borrow takes memory of s that t will need to send, if it has none yet and s has some. It is small enough to be part
+// of the caller.
+func (t *TCB) Borrow(s *Spares) {
+	if n := len(s.free) - 1; n >= 0 && t.x == nil {
+		t.x = s.free[n]
+		s.free = s.free[:n]
+	}
+}
+
+// idleX gives t.x back if nothing is in it, to spare if that is not nil and has room.
+func (t *TCB) idleX(spare *Spares) {
 	x := t.x
-	if x == nil || x.rtx.len() > 0 || x.snd.chunks.len() > 0 || x.rcv.pieces.len() > 0 {
+	if x == nil || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
 		return
 	}
 	t.x = nil
-	x.snd.cur = 0
-	x.rcv.private = false
-	x.rtx.keep(queueKeep)
-	x.snd.chunks.keep(queueKeep)
-	x.rcv.pieces.keep(queueKeep)
+	x.snd.cur, x.rcv.private = 0, false
+	if max(cap(x.rtx.items), cap(x.snd.chunks.items), cap(x.rcv.pieces.items)) > queueKeep {
+		x.trim()
+	}
+	if spare != nil && len(spare.free) < maxSpares {
+		spare.free = append(spare.free, x)
+		return
+	}
 	t.env.transfers.Put(x)
 }
+
+// trim gives up what large queues there are.
+func (x *transfer) trim() {
+	x.rtx.keep(queueKeep, roomRtx)
+	x.snd.chunks.keep(queueKeep, roomChunks)
+	x.rcv.pieces.keep(queueKeep, roomPieces)
+}
+
+// Spares is memory that TCBs need only while they carry something, for one who runs many of them, one at a time: a
+// dialogue needs it anew for each question and each answer. The zero value is ready. It must not be used by two
+// goroutines at once.
+type Spares struct{ free []*transfer }
+
+// maxSpares is how many a Spares keeps at most, about 600 bytes each. Beyond them there is a sync.Pool.
+const maxSpares = 16
 
 // dropSend empties the send queue and the retransmission queue.
 func (t *TCB) dropSend() {
 	if t.x != nil {
 		t.x.snd.release()
 		t.x.rtx.clear()
-		t.idleX()
+		t.idleX(nil)
 	}
 }
 
@@ -142,7 +168,7 @@ func (t *TCB) dropReceived() {
 		if t.wire() != nil {
 			t.wire().clear()
 		}
-		t.idleX()
+		t.idleX(nil)
 	}
 }
 

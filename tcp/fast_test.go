@@ -25,13 +25,14 @@ func dialogue(t *testing.T, seed uint64, drop float64, most int, into, full bool
 		if turn%10 == 9 {
 			n = choose.IntN(most)
 		}
-		from := p.end(turn%2 == 1)
+		if turn == 30 {
+			p.room = 256
+		}
 		sent := 0
 		p.got = 0
 		p.run(func() bool {
-			if k := from.Write(p.now, buf[:n-sent]); k > 0 {
-				sent += k
-				p.drain()
+			if sent < n {
+				sent += p.write(turn%2 == 1, buf[:n-sent])
 			}
 			return p.got == n
 		})
@@ -94,18 +95,21 @@ func TestMostInto(t *testing.T) {
 func TestFastPathIsTaken(t *testing.T) {
 	p := newPipe(t)
 	p.connect()
-	var s Segment
-	require.True(t, p.a.writeFast(p.now, make([]byte, 100)))
-	require.True(t, p.a.outputFast(p.now, &s))
+	require.True(t, p.a.Lone(100))
+	s := sendLone(t, p.now, &p.a, make([]byte, 100), 100)
 	require.False(t, p.a.NeedsOutput())
+	require.True(t, p.a.Quiet())
 	require.False(t, p.a.Output(p.now, &s))
 	s.Into = make([]byte, 100)
 	require.True(t, p.b.inputFast(p.now, &s))
 	require.Equal(t, 100, s.Taken)
-	s.Payload.Release()
+	require.Equal(t, 50, p.a.Write(p.now, make([]byte, 50)))
+	require.False(t, p.a.Lone(100), "something is outstanding")
 
-	require.True(t, p.b.writeFast(p.now, make([]byte, 50)))
+	require.Equal(t, 50, p.b.Write(p.now, make([]byte, 50)))
+	require.False(t, p.b.Lone(100), "something is to be sent")
 	require.True(t, p.b.outputFast(p.now, &s), "the answer carries the ACK")
+	require.True(t, p.b.Quiet())
 	s.Into, s.Taken = nil, 0
 	require.True(t, p.a.inputFast(p.now, &s))
 	require.Zero(t, p.a.packetsOut())

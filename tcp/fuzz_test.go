@@ -160,16 +160,21 @@ func (l *live) drain() {
 		if n > 4000 {
 			l.t.Fatalf("Output never ends\n%s", strings.Join(l.log, "\n"))
 		}
-		l.sent++
-		if n < 20 {
-			l.note("> %v %d:%d ack %d win %d %v", out.Flags, uint32(out.Seq), out.Payload.N, uint32(out.Ack), out.Wnd, out.Cause)
-		}
-		if n := out.HeaderLen(); n > MaxHeaderLen || n+out.Payload.N+20 > 1500 {
-			l.t.Fatalf("segment of %d+%d bytes", n, out.Payload.N)
-		}
-		out.Payload.Release()
+		l.gave(n, &out)
 	}
 	l.check()
+}
+
+// gave looks at the n-th segment in a row, which goes nowhere.
+func (l *live) gave(n int, out *Segment) {
+	l.sent++
+	if n < 20 {
+		l.note("> %v %d:%d ack %d win %d ts %d %d %v", out.Flags, uint32(out.Seq), out.Payload.N, uint32(out.Ack), out.Wnd, out.Opts.TSVal, out.Opts.TSEcr, out.Cause)
+	}
+	if n := out.HeaderLen(); n > MaxHeaderLen || n+out.Payload.N+20 > 1500 {
+		l.t.Fatalf("segment of %d+%d bytes", n, out.Payload.N)
+	}
+	out.Payload.Release()
 }
 
 func (l *live) params() *Params {
@@ -204,8 +209,14 @@ func (l *live) act(s *script) {
 		l.note("< %v %d:%d ack %d win %d %+v", in.Flags, uint32(in.Seq), in.Payload.N, uint32(in.Ack), in.Wnd, o)
 		l.tcb.Input(l.now, &in)
 	case op < 180:
-		n := l.tcb.Write(l.now, make([]byte, int(s.uint16())%20000))
-		l.note("write %d", n)
+		text := make([]byte, int(s.uint16())%20000)
+		if l.tcb.Lone(len(text)) {
+			l.note("write %d", len(text))
+			out := sendLone(l.t, l.now, &l.tcb, text, smallText)
+			l.gave(0, &out)
+			break
+		}
+		l.note("write %d", l.tcb.Write(l.now, text))
 	case op < 190:
 		l.tcb.WriteMore(l.now, make([]byte, int(s.byte())))
 	case op < 205:

@@ -10,7 +10,7 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 		return
 	}
 	if t.inputFast(now, in) {
-		t.idleX()
+		t.idleX(in.Spares)
 		return
 	}
 	if in.Payload.Lent && in.Payload.N > 0 && t.env != nil {
@@ -51,7 +51,7 @@ func (t *TCB) input(now time.Duration, in *Segment) {
 	if in.Taken > 0 {
 		t.readInto(now, in)
 	}
-	t.idleX() // here, and not when all was acknowledged: the text of in may need it at once
+	t.idleX(in.Spares) // here, and not when all was acknowledged: the text of in may need it at once
 }
 
 // inputOther is §3.10.7.4 "Other States", check by check.

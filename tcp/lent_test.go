@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLentText: small texts that are lent arrive unaltered, whatever is lost, doubled or overtaken, and wherever they
+// TestLentText: small texts that have no owner arrive unaltered, whatever is lost, doubled or overtaken, and wherever they
 // have to wait. The wire and the TCBs use the memory again as early as they may.
 func TestLentText(t *testing.T) {
 	for _, into := range []bool{false, true} {
@@ -24,11 +24,11 @@ func TestLentText(t *testing.T) {
 					p.jitter = 30 * time.Millisecond
 				}
 				p.read, p.into = make([]byte, 4096), into
-				lent := 0
+				lone := 0
 				p.lose = func(_ *pipe, _ bool, s *Segment) bool {
-					if s.Payload.Lent {
-						lent++
-						require.NotEqual(t, CauseRetransmitRTO, s.Cause)
+					if s.Payload.N > 0 && s.Payload.Pieces[0].Owner == nil {
+						lone++
+						require.Equal(t, CauseNewData, s.Cause)
 					}
 					return p.rng != nil && p.rng.Float64() < p.drop
 				}
@@ -48,15 +48,14 @@ func TestLentText(t *testing.T) {
 					for i := range b {
 						b[i] = textAt(wrote[index(toB)] + i)
 					}
-					wrote[index(toB)] += p.end(!toB).Write(p.now, b)
-					p.drain()
+					wrote[index(toB)] += p.write(!toB, b)
 					if choose.IntN(4) > 0 {
 						p.until(p.now + time.Duration(choose.IntN(60))*time.Millisecond)
 					}
 				}
 				p.run(func() bool { return took == wrote })
 				require.Equal(t, wrote, took, p.log())
-				require.Positive(t, lent)
+				require.Positive(t, lone)
 				p.until(p.now + time.Minute)
 				require.Zero(t, p.alloc.out)
 			})
@@ -73,22 +72,19 @@ func index(b bool) int {
 	return 0
 }
 
-// TestLentOnceOnly: what has to be sent again, or together with more, is given in memory with an owner.
-func TestLentOnceOnly(t *testing.T) {
+// TestKeptText: of text that SendLone has copied nothing goes out again, or together with more, but in memory with an owner.
+func TestKeptText(t *testing.T) {
 	p := newPipe(t)
-	p.room = 256
 	p.connect()
 	p.a.SetNoDelay(true)
 	p.drain()
 	var s Segment
-	require.Equal(t, 100, p.a.Write(p.now, make([]byte, 100)))
-	require.True(t, p.a.Output(p.now, &s))
-	require.True(t, s.Payload.Lent)
-	require.Equal(t, 100, s.Payload.N)
+	require.True(t, p.a.Lone(100))
+	sendLone(t, p.now, &p.a, make([]byte, 100), 100)
 	require.Zero(t, p.alloc.out)
 	require.Equal(t, 50, p.a.Write(p.now, make([]byte, 50)))
 	require.True(t, p.a.Output(p.now, &s))
-	require.False(t, s.Payload.Lent)
+	require.Equal(t, 50, s.Payload.N)
 	require.NotNil(t, s.Payload.Pieces[0].Owner)
 	s.Payload.Release()
 	again := false
@@ -96,7 +92,6 @@ func TestLentOnceOnly(t *testing.T) {
 		p.now = p.a.Deadline()
 		p.a.Timeout(p.now)
 		for p.a.Output(p.now, &s) {
-			require.False(t, s.Payload.Lent)
 			require.NotNil(t, s.Payload.Pieces[0].Owner)
 			s.Payload.Release()
 			again = again || s.Seq == p.a.snd.una
@@ -105,26 +100,26 @@ func TestLentOnceOnly(t *testing.T) {
 	require.True(t, again)
 
 	q := newPipe(t)
-	q.room = 256
 	q.connect()
-	require.Equal(t, 100, q.a.Write(q.now, make([]byte, 100)))
-	require.True(t, q.a.Output(q.now, &s))
-	require.True(t, s.Payload.Lent)
+	require.True(t, q.a.Lone(100))
+	sendLone(t, q.now, &q.a, make([]byte, 100), 100)
 	require.False(t, q.a.Output(q.now, &s))
 	q.now = q.a.Deadline()
 	q.a.Timeout(q.now)
 	require.True(t, q.a.Output(q.now, &s), "the probe")
 	require.Equal(t, 100, s.Payload.N)
-	require.False(t, s.Payload.Lent)
 	require.NotNil(t, s.Payload.Pieces[0].Owner)
 	s.Payload.Release()
 
-	q = newPipe(t)
-	q.room = 256
-	q.connect()
-	require.Equal(t, 300, q.a.Write(q.now, make([]byte, 300)), "too much for the room")
-	require.True(t, q.a.Output(q.now, &s))
-	require.False(t, s.Payload.Lent)
-	require.NotNil(t, s.Payload.Pieces[0].Owner)
-	s.Payload.Release()
+	for name, n := range map[string]int{"no room": 100, "too much": smallText + 1} {
+		q = newPipe(t)
+		q.connect()
+		s = sendLone(t, q.now, &q.a, make([]byte, n), 99)
+		require.Equal(t, 1, q.alloc.out, name)
+		require.NotNil(t, s.Payload.Pieces[0].Owner)
+		require.True(t, q.a.txq()[0].is(markPSH))
+		s.Payload.Release()
+		q.a.Release()
+		require.Zero(t, q.alloc.out)
+	}
 }

@@ -12,9 +12,11 @@ func (t *TCB) NeedsOutput() bool {
 // Quiet reports whether Output would do nothing: give no segment, and draw no conclusion from there being none. It is
 // small enough to be part of the caller.
 func (t *TCB) Quiet() bool {
-	return t.snd.nxt == t.snd.end && t.force == 0 && t.ack.pending&ackNow == 0 && t.rec == nil &&
-		t.flags&(fReset|fSentNew|fCwndLimited|fRun|fNoSpace) == 0
+	return t.snd.nxt == t.snd.end && t.force == 0 && t.ack.pending&ackNow == 0 && t.rec == nil && t.flags&unquiet == 0
 }
+
+// unquiet are flags that ask for a call of Output.
+const unquiet = fReset | fSentNew | fCwndLimited | fRun | fNoSpace
 
 // PeerClosed reports whether the peer's FIN has arrived in order: nothing will follow what is queued.
 func (t *TCB) PeerClosed() bool { return t.has(fFinRcvd) }

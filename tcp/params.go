@@ -35,10 +35,6 @@ type Params struct {
 	ISS           Seq    // initial send sequence number (see ISN)
 	TSOffset      uint32 // added to the clock to make timestamps (see TSOffset)
 
-	// Room is how many bytes the IP header and a segment may have for Output to lend the text (see Payload.Lent) rather
-	// than to give it in memory with an owner; 0: it never lends. Small texts are cheaper to copy than to own.
-	Room int
-
 	Wire     bool      // segments come from beyond a wire: count their buffers as Linux does for a TUN device
 	FastOpen *FastOpen // nil: no Fast Open
 

@@ -22,8 +22,8 @@ type Piece struct {
 type Payload struct {
 	Pieces [2]Piece // filled from the front
 	N      int      // total bytes
-	// Lent says that the bytes have no owner and are soon used for something else: those that Output gives with the
-	// next call of the TCB (see Params.Room), those that Input takes when it returns. Who keeps them copies them.
+	// Lent says that the bytes have no owner and are used for something else when Input returns. Who keeps them copies
+	// them.
 	Lent bool
 }
 

@@ -24,6 +24,12 @@ func (q *queue[T]) push(v T) {
 	q.items = append(q.items, v)
 }
 
+// first adds an item to an empty queue that has memory. It holds anything: the caller sets all of its fields.
+func (q *queue[T]) first() *T {
+	q.items = q.items[:1]
+	return &q.items[0]
+}
+
 // pop removes the first item.
 func (q *queue[T]) pop() {
 	var zero T
@@ -62,9 +68,9 @@ func (q *queue[T]) clear() {
 // grow makes room for n items in an empty queue.
 func (q *queue[T]) grow(n int) { q.items = make([]T, 0, n) }
 
-// keep gives the memory of an empty queue up if it has room for more than n items.
-func (q *queue[T]) keep(n int) {
+// keep exchanges the memory of an empty queue for that of room items if it has room for more than n.
+func (q *queue[T]) keep(n, room int) {
 	if cap(q.items) > n {
-		q.items, q.head = nil, 0
+		q.grow(room)
 	}
 }

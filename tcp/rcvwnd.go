@@ -104,6 +104,11 @@ func (t *TCB) charge() int {
 	return t.chargeFor(n, pieces)
 }
 
+// roomy reports whether nothing is held, and so nothing but ssthresh limits a window that is scaled and does not shrink.
+func (t *TCB) roomy() bool {
+	return (t.x == nil || t.x.rcv.bytes == 0) && t.ooo == nil && t.extra == nil && t.rcv.scale > 0 && t.env.cfg.ShrinkWindow != On
+}
+
 // chargeFor returns what n bytes in so many pieces count against SO_RCVBUF: as much as is set aside for
 // them and their overhead, so that the window closes by what is not read.
 func (t *TCB) chargeFor(n, pieces int) int { return t.env.cfg.spaceFromWin(n) + pieces*pieceOverhead }
@@ -122,10 +127,13 @@ func (t *TCB) receiveWindow() uint32 {
 // offer returns the window we would like to advertise, in bytes: receiver-side silly window avoidance
 // (RFC 9293 §3.8.6.2.2, MUST-39). Without scaling, the window moves in whole segments.
 func (t *TCB) offer() uint32 {
-	mss := int(t.rcv.mss)
-	free := t.space()
 	allowed := t.fullSpace()
 	full := min(int(t.rcv.clamp), allowed)
+	if full > 0 && t.roomy() {
+		return scaledUp(uint32(min(allowed, int(t.rcv.ssthresh))), t.rcv.scale) // what comes out below
+	}
+	free := t.space()
+	mss := int(t.rcv.mss)
 	if mss > full {
 		if mss = full; mss <= 0 {
 			return 0
@@ -168,22 +176,35 @@ func scaledUp(wnd uint32, scale uint8) uint32 {
 // RCV.NXT and RCV.WND should not be reduced" (RFC 9293 §3.10.7.4): an offer is not taken back (SHLD-14),
 // except that a segment for which there was no memory at all closes the window.
 func (t *TCB) selectWindow() uint16 {
-	old, left, wnd := t.rcv.wnd, t.receiveWindow(), t.offer()
+	scale, left := t.rcv.scale&15, t.receiveWindow()
+	if left > 0 && left >= scaledUp(t.rcv.ssthresh, scale) && t.roomy() {
+		// More than would be offered, which nothing keeps from being ssthresh.
+		t.rcv.wnd, t.rcv.wup = scaledUp(left, scale), t.rcv.nxt
+		return uint16(t.rcv.wnd >> scale)
+	}
+	old, wnd := t.rcv.wnd, t.offer()
 	if wnd < left && !t.mayShrink() {
 		if wnd == 0 {
 			t.env.stats.TCPWantZeroWindowAdv.Add(1)
 		}
-		wnd = scaledUp(left, t.rcv.scale)
+		wnd = scaledUp(left, scale)
 	}
-	wnd = min(wnd, 65535<<t.rcv.scale)
+	wnd = min(wnd, 65535<<scale)
 	t.rcv.wnd, t.rcv.wup = wnd, t.rcv.nxt
+	if wnd == 0 || old == 0 {
+		t.countZeroWindow(old, wnd)
+	}
+	return uint16(wnd >> scale)
+}
+
+// countZeroWindow counts windows of nothing that begin and end.
+func (t *TCB) countZeroWindow(old, wnd uint32) {
 	switch {
-	case wnd == 0 && old != 0:
+	case old != 0:
 		t.env.stats.TCPToZeroWindowAdv.Add(1)
-	case wnd != 0 && old == 0:
+	case wnd != 0:
 		t.env.stats.TCPFromZeroWindowAdv.Add(1)
 	}
-	return uint16(wnd >> t.rcv.scale)
 }
 
 // growWindow raises rcv.ssthresh after a segment with n bytes of text: by two segments when the buffer

@@ -18,6 +18,8 @@ type Segment struct {
 	// says how much went there, which the user has read then.
 	Into  []byte
 	Taken int
+	// Spares is for the caller of Input to set who has some.
+	Spares *Spares
 }
 
 // SeqLen returns SEG.LEN: the sequence numbers the segment occupies, counting SYN and FIN

@@ -66,22 +66,6 @@ func (s *sendBuf) write(alloc Allocator, at Seq, p []byte, goal, backlog int) (n
 	return n
 }
 
-// writeSmall copies p to mem, which is the TCB's own, and makes it the first chunk of an empty queue.
-func (s *sendBuf) writeSmall(at Seq, p, mem []byte) {
-	n := copy(mem, p)
-	s.chunks.push(chunk{b: mem[:n:n], start: at, lent: true})
-}
-
-// lend fills out, which is empty, with all that is queued, and reports whether it was written by writeSmall.
-func (s *sendBuf) lend(n int, out *Payload) bool {
-	c := &s.chunks.all()[0]
-	if !c.lent || len(c.b) != n {
-		return false
-	}
-	out.Pieces[0].B, out.N, out.Lent = c.b, n, true
-	return true
-}
-
 // pushLast marks the end of the last chunk as pushed; nothing is added to it any more.
 func (s *sendBuf) pushLast() {
 	if k := s.chunks.len(); k > 0 {

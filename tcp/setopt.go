@@ -45,7 +45,9 @@ func (t *TCB) needOpt() *options {
 func (t *TCB) SetNoDelay(off bool) {
 	if off {
 		t.nonagle |= nagleOff
-		t.force |= forceNagle
+		if t.snd.nxt != t.snd.end {
+			t.force |= forceNagle
+		}
 	} else {
 		t.nonagle &^= nagleOff
 		t.force &^= forceNagle

@@ -92,7 +92,9 @@ func (t *TCB) disarm(k Timer) {
 }
 
 // armXmit sets one of the timers that clock retransmission and stops the others.
-func (t *TCB) armXmit(k Timer, at time.Duration) { t.arm(k, at) }
+func (t *TCB) armXmit(k Timer, at time.Duration) {
+	t.timers.left[slotXmit], t.timers.kind[slotXmit] = Never-max(at, 1), k
+}
 
 // disarmXmit stops the timers that clock retransmission.
 func (t *TCB) disarmXmit() { t.timers.left[slotXmit] = 0 }

@@ -12,16 +12,7 @@ func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
 		t.caState != CAOpen && t.caState != CACWR || t.rec != nil && t.rec.sacked > 0 {
 		return false
 	}
-	// "PTO = 2 * SRTT", plus the delayed ACK's worst case when a single segment is in flight.
-	pto := DefaultRTOInit
-	if t.rtt.Known() {
-		pto = 2 * t.rtt.SRTT()
-		if t.packetsOut() == 1 {
-			pto += t.env.cfg.RTOMin
-		} else {
-			pto += 2 * tick
-		}
-	}
+	pto := t.probeTimeout(t.packetsOut())
 	left := t.rto
 	if !advancing {
 		left = t.txq()[0].sent + t.rto - now
@@ -31,6 +22,18 @@ func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
 	}
 	t.armXmit(TimerLossProbe, now+pto)
 	return true
+}
+
+// probeTimeout returns how long to wait for the ACK of the last of n segments in flight: "PTO = 2 * SRTT", plus the delayed
+// ACK's worst case when it is the only one.
+func (t *TCB) probeTimeout(n int) time.Duration {
+	switch {
+	case !t.rtt.Known():
+		return DefaultRTOInit
+	case n == 1:
+		return 2*t.rtt.SRTT() + t.env.cfg.RTOMin
+	}
+	return 2*t.rtt.SRTT() + 2*tick
 }
 
 // tlpExpired sends the probe: new data if there is some and the peer's window has room, else the last

@@ -154,7 +154,7 @@ func (t *TCB) skipUrgent() {
 	if t.wire() != nil {
 		t.wire().consume(1)
 	}
-	t.idleX()
+	t.idleX(nil)
 }
 
 // beforeUrgent is called by a read of at most n bytes while there is urgent text: it passes over the urgent byte

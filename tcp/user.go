@@ -21,9 +21,6 @@ func (t *TCB) Flush() {
 }
 
 func (t *TCB) write(now time.Duration, p []byte, more bool) int {
-	if !more && t.writeFast(now, p) {
-		return len(p)
-	}
 	if !t.state.in(canSend|1<<StateSynSent|1<<StateSynReceived) || t.has(fFinQueued) || len(p) == 0 {
 		return 0
 	}
@@ -219,7 +216,7 @@ func (t *TCB) consumed(now time.Duration, n int) {
 	if t.wire() != nil {
 		t.wire().consume(n)
 	}
-	t.idleX()
+	t.idleX(nil)
 	if !t.state.in(synchronized) || t.state == StateTimeWait {
 		return
 	}

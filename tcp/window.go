@@ -117,15 +117,29 @@ func (w *Window) Validate(u Usage) {
 		return
 	}
 	w.used = max(w.used, u.Out)
-	if !u.Shrink || u.Now-w.stamp < u.RTO {
-		return
+	if u.Shrink && u.Now-w.stamp >= u.RTO {
+		w.shrink(u.Now)
 	}
+}
+
+// validateLone is Validate for a single segment, with nothing else outstanding.
+func (w *Window) validateLone(now, rto time.Duration, nxt Seq, shrink bool) {
+	w.limited, w.maxOut, w.usageEnd, w.used = false, 1, nxt, max(w.used, 1)
+	if w.Cwnd <= 1 {
+		w.limited, w.used, w.stamp = true, 0, now
+	} else if shrink && now-w.stamp >= rto {
+		w.shrink(now)
+	}
+}
+
+// shrink goes half of the way down to what was used of the window.
+func (w *Window) shrink(now time.Duration) {
 	if used := max(w.used, w.Initial); used < w.Cwnd {
 		w.Ssthresh = w.CurrentSsthresh()
 		w.Cwnd = uint32((uint64(w.Cwnd) + uint64(used)) / 2)
 	}
 	w.used = 0
-	w.stamp = u.Now
+	w.stamp = now
 }
 
 // Touch notes that an ACK may have moved the window: for an RTO from now on Validate does not shrink it. So a window

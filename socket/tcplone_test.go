@@ -1,0 +1,88 @@
+package socket
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/loopback/device"
+)
+
+// TestLoneWrites: a text that leaves alone, by the short way, leaves as it would by the long one, which a deadline for writing
+// makes it go. Every byte, counter and time is compared.
+func TestLoneWrites(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:80", "[::1]:80"} {
+		for _, verify := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s verify %v", addr, verify), func(t *testing.T) {
+				want := questions(t, addr, verify, true)
+				require.Equal(t, want, questions(t, addr, verify, false))
+			})
+		}
+	}
+}
+
+// questions has a dialogue with messages of many sizes and returns what can be seen of it.
+func questions(t *testing.T, addr string, verify, long bool) (seen []string) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{Seed: 7, VerifyChecksums: verify})
+		s.NIC().AddTap(func(dir device.Direction, now time.Duration, n *device.NIC, p *device.Packet) {
+			seen = append(seen, fmt.Sprintf("%v %v cause %d flags %d queue %d hash %x, %x", dir, now, p.Cause, p.Flags, p.Queue, p.Hash, n.AppendWire(nil, p)))
+		})
+		l, err := s.Listen("tcp", addr)
+		require.NoError(t, err)
+		dialled, err := s.Dial("tcp", addr)
+		require.NoError(t, err)
+		accepted, err := l.Accept()
+		require.NoError(t, err)
+		ends := []*TCPConn{dialled.(*TCPConn), accepted.(*TCPConn)}
+		require.NoError(t, ends[1].SetTOS(0x10))
+		if long {
+			for _, c := range ends {
+				require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Hour)))
+			}
+		}
+		text := make([]byte, 40000)
+		for i := range text {
+			text[i] = byte(i * 7)
+		}
+		for i, n := range []int{1, 64, 183, 184, 185, 203, 204, 205, 256, 257, 1000, 16000, 16383, 16384, 16385, 40000, 1, 2, 3, 64} {
+			from, to := ends[i%2], ends[(i+1)%2]
+			from.mu.Lock()
+			lone := from.unhindered(n) && from.tcb.Lone(n)
+			from.mu.Unlock()
+			if i < 12 { // before what does not fit into a segment
+				require.Equal(t, !long, lone, "%d bytes", n)
+			}
+			k, err := from.Write(text[:n])
+			require.NoError(t, err)
+			require.Equal(t, n, k)
+			got := make([]byte, n)
+			_, err = io.ReadFull(to, got)
+			require.NoError(t, err)
+			require.Equal(t, text[:n], got)
+			if i%3 == 0 {
+				require.NoError(t, from.SetReadDeadline(time.Now().Add(time.Duration(i)*17*time.Millisecond)))
+				_, err = from.Read(got)
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				require.NoError(t, from.SetReadDeadline(time.Time{}))
+			}
+		}
+		seen = append(seen, fmt.Sprintf("%+v", s.NIC().Counters()))
+		s.tcpStats.Each(func(_, name string, n uint64) bool {
+			seen = append(seen, fmt.Sprint(name, " ", n))
+			return true
+		})
+		for _, c := range ends {
+			seen = append(seen, fmt.Sprintf("%+v", c.Info()))
+			require.NoError(t, c.Close())
+		}
+		require.NoError(t, l.Close())
+		require.NoError(t, s.Close())
+	})
+	return seen
+}

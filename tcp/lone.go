@@ -1,0 +1,99 @@
+package tcp
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// The common case of sending in one piece: an established connection with which nothing is the matter and nothing is
+// outstanding, and text that leaves at once as one segment, as questions and answers do. What user.go, outdata.go and
+// output.go do for it, which say why, is done here; again all that is left out are the questions whose answers are known,
+// and TestFastPath compares.
+
+// TSHeaderLen is how long the headers of segments are that SendLone gives, in bytes: with timestamps.
+const TSHeaderLen = tsHeaderLen
+
+// LoneCopied is the longest text in bytes that SendLone copies.
+const LoneCopied = smallText
+
+// Lone reports whether n bytes that the user writes now would leave at once, as one segment without options but
+// timestamps, with nothing else outstanding: whether SendLone may be called.
+func (t *TCB) Lone(n int) bool {
+	const holds = uint64(nagleCork|nagleMore)<<32 | uint64(0xff)<<48 // and what Output is forced to send
+	return t.calmBut(unquiet) && t.mood()&holds == 0 && t.snd.una == t.snd.end && n > 0 && n < int(t.mss) &&
+		n <= int(t.snd.wnd) && n <= int(t.sndLimit) && t.ack.pending&ackNow == 0 && t.env.cfg.NotsentLowat == 0
+}
+
+// SendLone is Write and the calls of Output after it in one, where Lone says that p is such a text. It writes the header of
+// the segment, with sum for a checksum, to b; the text behind it is the caller's to see to, and no other option, ECN or
+// cause than CauseNewData. p is copied, if it is no more than LoneCopied bytes; what is longer has an owner, and SendLone
+// takes a reference.
+func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLen]byte, sum uint16) {
+	if now-t.lastSend > t.rto {
+		t.restartAfterIdle(now)
+	}
+	seq := t.snd.nxt
+	end := seq.Add(uint32(len(p)))
+	wnd := t.selectWindow()
+	binary.BigEndian.PutUint64(b[offSrcPort:], uint64(t.localPort)<<48|uint64(t.remotePort)<<32|uint64(seq))
+	binary.BigEndian.PutUint64(b[offAck:], uint64(t.rcv.nxt)<<32|tsHeaderLen<<26|uint64(PSH|ACK)<<16|uint64(wnd))
+	binary.BigEndian.PutUint64(b[ChecksumOffset:], uint64(sum)<<48|wordNopNopTS) // and no urgent pointer
+	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
+	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
+	t.ackSent()
+	t.total.segsOut++
+	t.env.stats.OutSegs.add(t.localPort)
+
+	x := t.needX()
+	x.snd.run = seq
+	c := x.snd.chunks.first()
+	c.owner, c.start, c.push, c.lent = owner, seq, false, owner == nil
+	if owner == nil {
+		c.b = x.small[:len(p):len(p)]
+		copy(c.b, p)
+	} else {
+		c.b = p
+		owner.Retain()
+	}
+	t.snd.end, t.snd.psh, t.snd.shov, t.snd.sml = end, end, end, end
+	t.loneSent(now, end, markPSH)
+}
+
+// loneSent notes that all text there is, up to end, has left as one segment, the only one outstanding.
+func (t *TCB) loneSent(now time.Duration, end Seq, marks txMarks) {
+	t.dataSent(now)
+	t.total.dataOut++
+	s := t.x.rtx.first()
+	s.sent, s.nth, s.seq, s.end, s.marks, s.why = now, t.total.segsIn, t.snd.nxt, end, marks, CauseNone
+	t.snd.nxt = end
+	// Of the timers of setXmitTimer, that which would be left.
+	if t.env.cfg.EarlyRetrans >= 3 {
+		t.armXmit(TimerLossProbe, now+min(t.probeTimeout(1), t.rto))
+	} else {
+		t.armXmit(TimerRetransmit, now+t.rto)
+	}
+	t.cong.validateLone(now, t.rto, end, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
+}
+
+// outputFast is Output, up to and with the conclusions of the burst, for all there is to send in one segment, with
+// nothing outstanding. It returns false when that is not the case.
+func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
+	n, end := int(t.snd.end.Sub(t.snd.nxt)), t.snd.end
+	if !t.calm() || t.force != 0 || t.flags&fRun != 0 || t.packetsOut() != 0 || n <= 0 || n > int(t.mss) ||
+		n < int(t.mss) && t.nonagle&(nagleCork|nagleMore) != 0 ||
+		n > int(t.snd.una.Add(t.snd.wnd).Sub(t.snd.nxt)) {
+		return false
+	}
+	var marks txMarks
+	t.header(now, out, t.snd.nxt, 0, CauseNewData)
+	if t.x.snd.payload(t.env.alloc, t.snd.nxt, n, &out.Payload) || end == t.snd.psh {
+		out.Flags |= PSH
+		marks = markPSH
+	}
+	if n < int(t.mss) {
+		t.snd.sml = end
+	}
+	t.loneSent(now, end, marks)
+	t.flags &^= fCwndLimited | fSentNew
+	return true
+}

@@ -1,0 +1,119 @@
+package tcp
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestLone: what is out of the ordinary goes the long way.
+func TestLone(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		n    int
+		do   func(p *pipe)
+		want bool
+	}{
+		{name: "the ordinary", n: 1, want: true},
+		{name: "almost a full segment", n: 1447, want: true},
+		{name: "a full segment", n: 1448},
+		{name: "nothing", n: 0},
+		{name: "corked", n: 1, do: func(p *pipe) { p.a.SetCork(true) }},
+		{name: "more is to come", n: 1, do: func(p *pipe) { p.a.WriteMore(p.now, []byte{1}) }},
+		{name: "more than the window", n: 100, do: func(p *pipe) { p.a.snd.wnd = 99 }},
+		{name: "as much as the window", n: 100, do: func(p *pipe) { p.a.snd.wnd = 100 }, want: true},
+		{name: "more than the send buffer", n: 100, do: func(p *pipe) { p.a.sndLimit = 99 }},
+		{name: "a FIN waits", n: 1, do: func(p *pipe) { _ = p.a.CloseWrite(p.now) }},
+		{name: "the peer has closed", n: 1, do: func(p *pipe) {
+			_ = p.b.CloseWrite(p.now)
+			p.drain()
+			p.until(p.now + time.Second)
+		}},
+		{name: "no short cuts", n: 1, do: func(p *pipe) { p.a.env.full = true }},
+		{name: "the user wants something else", n: 1, do: func(p *pipe) { p.a.needOpt() }},
+		{name: "an ACK is due", n: 1, do: func(p *pipe) { p.a.ack.now(CauseAck) }},
+		{name: "an ACK is owed", n: 1, do: func(p *pipe) { p.a.ack.schedule() }, want: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPipe(t)
+			p.connect()
+			if tt.do != nil {
+				tt.do(p)
+			}
+			require.Equal(t, tt.want, p.a.Lone(tt.n))
+		})
+	}
+}
+
+// TestSpares: who runs many connections has what one needed for the next.
+func TestSpares(t *testing.T) {
+	p := newPipe(t)
+	p.connect()
+	var spares Spares
+	require.Nil(t, p.a.x)
+	first := new(transfer)
+	*first = *newTransfer()
+	spares.free = append(spares.free, first)
+	p.b.Borrow(&spares)
+	require.Same(t, first, p.b.x)
+	require.Empty(t, spares.free)
+	p.b.Borrow(&spares)
+	require.Same(t, first, p.b.x, "it has some")
+	p.b.idleX(&spares)
+	require.Equal(t, []*transfer{first}, spares.free)
+
+	p.a.Borrow(&spares)
+	s := sendLone(t, p.now, &p.a, make([]byte, 10), 10)
+	require.Same(t, first, p.a.x)
+	p.b.Input(p.now, &s)
+	require.Equal(t, 10, p.b.Read(p.now, make([]byte, 20)))
+	require.True(t, p.b.Output(p.now, &s), "a quick ACK, which gets lost")
+	require.True(t, p.b.Lone(10))
+	s = sendLone(t, p.now, &p.b, make([]byte, 10), 10)
+	s.Into, s.Spares = make([]byte, 10), &spares
+	p.a.Input(p.now, &s)
+	require.Equal(t, 10, s.Taken)
+	require.Nil(t, p.a.x)
+	require.Equal(t, []*transfer{first}, spares.free)
+	for range 2 * maxSpares {
+		p.a.needX().rtx.grow(queueKeep + 1)
+		p.a.idleX(&spares)
+	}
+	require.Len(t, spares.free, maxSpares)
+	for _, x := range spares.free[1:] {
+		require.Equal(t, roomRtx, cap(x.rtx.items), "what has grown large is given up")
+	}
+}
+
+// TestWindowOfNothingHeld: the window that is chosen in few steps while nothing is held is the one chosen otherwise.
+func TestWindowOfNothingHeld(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	short := 0
+	for i := range 20000 {
+		cfg := Config{AdvWinScale: r.IntN(4), ShrinkWindow: []Switch{Off, On}[r.IntN(2)]}
+		scale := uint8(r.IntN(15))
+		nxt := Seq(r.Uint32())
+		size := 1 << r.IntN(22)
+		a := TCB{env: newEnv(&Params{Config: &cfg}), rcvLimit: int32(1 + r.IntN(size)), rcv: recvVars{
+			nxt: nxt, wup: nxt - Seq(r.IntN(size)/(1+r.IntN(50))), ssthresh: uint32(r.IntN(size)), clamp: uint32(1 + r.IntN(size)),
+			wnd: min(uint32(r.IntN(size)), 65535<<scale), mss: uint32(1 + r.IntN(3000)), scale: scale,
+		}}
+		if i%2 == 0 {
+			a.rcv.ssthresh = min(a.rcv.ssthresh, a.rcv.clamp)
+		}
+		b := a
+		b.extra = new(extra) // something may be held
+		require.Equal(t, scale > 0 && cfg.ShrinkWindow == Off, a.roomy())
+		require.False(t, b.roomy())
+		require.Equal(t, b.selectWindow(), a.selectWindow(), "%+v", a.rcv)
+		require.Equal(t, b.rcv, a.rcv)
+		require.Equal(t, b.ack.quick, a.ack.quick)
+		require.Equal(t, b.offer(), a.offer(), "%+v", a.rcv)
+		if a.receiveWindow() >= scaledUp(a.rcv.ssthresh, scale) {
+			short++
+		}
+	}
+	require.Greater(t, short, 200)
+}
