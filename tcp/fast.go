@@ -11,13 +11,26 @@ func (t *TCB) mood() uint64 {
 		uint64(t.nonagle)<<32 | uint64(t.rackFlags)<<40 | uint64(t.force)<<48 | uint64(t.err)<<56
 }
 
-// calm reports whether nothing is the matter with the connection.
-func (t *TCB) calm() bool { return t.calmBut(0) }
+// atRest is mood where nothing is the matter.
+const atRest = uint64(StateEstablished)
 
-// calmBut is calm for those for whom the flags in more are something, too.
-func (t *TCB) calmBut(more tcbFlags) bool {
+// Bits of mood.
+const (
+	moodGrave = 0xffffffff              // state, caState, ecn, retransmits
+	moodMore  = uint64(nagleMore) << 32 // more text was announced
+	moodCork  = uint64(nagleCork) << 32 // small segments are held back
+	moodProbe = uint64(rackTLP) << 40   // a tail loss probe is out
+	moodForce = uint64(0xff) << 48      // Output is forced to send something
+)
+
+// calm reports whether nothing is the matter with the connection.
+func (t *TCB) calm() bool {
+	return t.state == StateEstablished && t.caState == CAOpen && t.ecn == 0 && t.retransmits == 0 && t.plain(0)
+}
+
+// plain is the part of calm that is no mood, for those for whom the flags in more are something, too.
+func (t *TCB) plain(more tcbFlags) bool {
 	const want = fTS | fTSRecent | fSACK
 	const odd = fRcvShut | fOrphan | fDSACK | fUrgent | fUrgentIn | fFastOpen | fDetached | fEOR | fFinQueued | fReset | fPushNext
-	return uint32(t.mood()) == uint32(StateEstablished) && // and CAOpen, no ECN, no timeouts
-		t.flags&(want|odd|more) == want && t.rec == nil && t.ooo == nil && t.opt == nil && !t.env.full
+	return t.flags&(want|odd|more) == want && t.rec == nil && t.ooo == nil && t.opt == nil && !t.env.full
 }

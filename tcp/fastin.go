@@ -6,8 +6,7 @@ import "time"
 func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	n, una := uint32(in.Payload.N), t.snd.una
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
-	const quiet = uint64(nagleMore)<<32 | uint64(rackTLP)<<40 // set: MSG_MORE holds back, a probe is out
-	if !t.calm() || t.mood()&quiet != 0 || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
+	if t.mood()&(moodGrave|moodMore|moodProbe) != atRest || !t.plain(0) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
 		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
 		!in.Ack.Between(una, t.snd.nxt) || wnd > t.snd.max {
 		return false

@@ -19,9 +19,9 @@ const LoneCopied = smallText
 // Lone reports whether n bytes that the user writes now would leave at once, as one segment without options but
 // timestamps, with nothing else outstanding: whether SendLone may be called.
 func (t *TCB) Lone(n int) bool {
-	const holds = uint64(nagleCork|nagleMore)<<32 | uint64(0xff)<<48 // and what Output is forced to send
-	return t.calmBut(unquiet) && t.mood()&holds == 0 && t.snd.una == t.snd.end && n > 0 && n < int(t.mss) &&
-		n <= int(t.snd.wnd) && n <= int(t.sndLimit) && t.ack.pending&ackNow == 0 && t.env.cfg.NotsentLowat == 0
+	return t.mood()&(moodGrave|moodMore|moodCork|moodForce) == atRest && t.plain(unquiet) && t.snd.una == t.snd.end &&
+		n > 0 && n < int(t.mss) && n <= int(t.snd.wnd) && n <= int(t.sndLimit) &&
+		t.ack.pending&ackNow == 0 && t.env.cfg.NotsentLowat == 0
 }
 
 // SendLone is Write and the calls of Output after it in one, where Lone says that p is such a text. It writes the header of

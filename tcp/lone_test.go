@@ -104,7 +104,7 @@ func TestWindowOfNothingHeld(t *testing.T) {
 			a.rcv.ssthresh = min(a.rcv.ssthresh, a.rcv.clamp)
 		}
 		b := a
-		b.extra = new(extra) // something may be held
+		b.ooo = new(oooQueue) // something may be held
 		require.Equal(t, scale > 0 && cfg.ShrinkWindow == Off, a.roomy())
 		require.False(t, b.roomy())
 		require.Equal(t, b.selectWindow(), a.selectWindow(), "%+v", a.rcv)
