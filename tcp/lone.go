@@ -72,7 +72,9 @@ func (t *TCB) loneSent(now time.Duration, end Seq, marks txMarks) {
 	} else {
 		t.armXmit(TimerRetransmit, now+t.rto)
 	}
-	t.cong.validateLone(now, t.rto, end, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
+	if t.cong.loneOut(now, t.rto, end) {
+		t.cong.loneOdd(now, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
+	}
 }
 
 // outputFast is Output, up to and with the conclusions of the burst, for all there is to send in one segment, with

@@ -122,12 +122,17 @@ func (w *Window) Validate(u Usage) {
 	}
 }
 
-// validateLone is Validate for a single segment, with nothing else outstanding.
-func (w *Window) validateLone(now, rto time.Duration, nxt Seq, shrink bool) {
+// loneOut is Validate for a single segment, with nothing else outstanding. If it returns true loneOdd has to do the rest.
+func (w *Window) loneOut(now, rto time.Duration, nxt Seq) bool {
 	w.limited, w.maxOut, w.usageEnd, w.used = false, 1, nxt, max(w.used, 1)
+	return w.Cwnd <= 1 || now-w.stamp >= rto
+}
+
+// loneOdd is what is left of Validate for a window that is full with one segment, or goes unused.
+func (w *Window) loneOdd(now time.Duration, shrink bool) {
 	if w.Cwnd <= 1 {
 		w.limited, w.used, w.stamp = true, 0, now
-	} else if shrink && now-w.stamp >= rto {
+	} else if shrink {
 		w.shrink(now)
 	}
 }

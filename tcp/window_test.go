@@ -261,3 +261,21 @@ func TestCongestionEventString(t *testing.T) {
 	require.Equal(t, []string{"loss", "ecn", "rto"},
 		[]string{CongestionLoss.String(), CongestionECN.String(), CongestionRTO.String()})
 }
+
+// A single segment with nothing else outstanding is validated in fewer steps, to the same end.
+func TestWindowLoneOut(t *testing.T) {
+	same := func(cwnd, used, maxOut uint8, limited, shrink bool, stamp, rto uint16) bool {
+		a := windowOf(max(uint32(cwnd), 1), InfiniteSsthresh)
+		a.used, a.maxOut, a.limited, a.usageEnd, a.stamp = uint32(used), uint32(maxOut), limited, 900, time.Duration(stamp)
+		b := a
+		const now = 1 << 15
+		a.Validate(Usage{Now: now, RTO: time.Duration(rto), Una: 1000, Nxt: 1010, Out: 1, Limited: a.Cwnd <= 1, Shrink: shrink})
+		if b.loneOut(now, time.Duration(rto), 1010) {
+			b.loneOdd(now, shrink)
+		}
+		return a == b
+	}
+	require.NoError(t, quick.Check(same, &quick.Config{MaxCount: 20000}))
+	require.True(t, same(1, 3, 3, true, true, 0, 1))
+	require.True(t, same(200, 3, 3, true, true, 0, 1))
+}
