@@ -100,7 +100,8 @@ func (l *Links) run(d Desc) *[]Desc {
 // compare-and-swap: that is the only locked instruction of a Put. A batch is noted with its last descriptor
 // and costs no more. The consumer, when he has taken all he knows of, reads the word and follows the links
 // back to what he knows, as far as the count says. What he found he keeps in order for the Gets that follow;
-// they need no atomic operation at all, and he tells producers of free places only now and then.
+// they need no atomic operation at all, and he tells producers of free places only now and then. If it pays he
+// lets some descriptors come together before he looks (see moderation); what he finds is what is there then.
 //
 // The count makes the word differ from all that it was before, though descriptors come and go: a producer's
 // compare-and-swap succeeds only if nobody has put anything since he read the word. (It wraps around after
@@ -124,8 +125,9 @@ type Ring struct {
 	pos   uint64 // the next position to take
 	ready uint64 // positions before it are in found
 	freed uint64 // the value of head
+	mod   moderation
 	found []Desc // descriptors by position, modulo its length
-	_     [cacheLine - 48]byte
+	_     [cacheLine - 80]byte
 }
 
 // A position is the number of descriptors that were put before, times onePosition: the bits below are
@@ -266,12 +268,22 @@ func (r *Ring) takeLast() {
 	}
 }
 
-// look finds what was put since the last look, and reports whether there is anything to take.
+// look finds what was put since the last look, and reports whether there is anything to take. If there was nothing
+// left to take it waits first, if that pays.
 func (r *Ring) look() bool {
+	dry := r.pos == r.ready
+	if dry && r.mod.spins != 0 {
+		r.mod.wait()
+	}
 	w := r.word.Load()
 	tail := tailOf(w)
+	if dry {
+		if n := (tail - r.ready) / onePosition; n > 1 || r.mod.spins != 0 {
+			r.mod.note(n)
+		}
+	}
 	if tail == r.ready {
-		return r.pos != tail
+		return !dry
 	}
 	d, mask := Desc(w&descMask), uint64(len(r.found)-1)
 	chunks := *r.links.chunks.Load()
@@ -288,7 +300,7 @@ func (r *Ring) look() bool {
 		d = link &^ endsRun
 	}
 	r.ready = tail
-	return r.pos != tail
+	return true
 }
 
 // giveBack lets producers have the places of all descriptors taken so far.
@@ -299,23 +311,23 @@ func (r *Ring) giveBack() {
 
 // Get takes the oldest descriptor out of the ring; ok is false when there is none.
 func (r *Ring) Get() (d Desc, ok bool) {
-	pos := r.pos
-	if pos == r.ready {
-		if d, waiting := r.last(); waiting == 1 {
-			r.takeLast()
-			return d, true
+	if r.pos == r.ready {
+		if r.mod.spins == 0 {
+			if d, waiting := r.last(); waiting == 1 {
+				r.takeLast()
+				return d, true
+			}
 		}
 		if !r.look() {
-			if r.freed != pos {
+			if r.freed != r.pos {
 				r.giveBack()
 			}
 			return 0, false
 		}
 	}
-	d = r.found[pos/onePosition&uint64(len(r.found)-1)]
-	pos += onePosition
-	r.pos = pos
-	if pos-r.freed >= r.lag {
+	d = r.found[r.pos/onePosition&uint64(len(r.found)-1)]
+	r.pos += onePosition
+	if r.pos-r.freed >= r.lag {
 		r.giveBack()
 	}
 	return d, true
@@ -325,7 +337,7 @@ func (r *Ring) Get() (d Desc, ok bool) {
 // them into ds in order. It returns how many.
 func (r *Ring) GetBatch(ds []Desc) int {
 	n := int((r.ready - r.pos) / onePosition)
-	if n == 0 && len(ds) > 0 {
+	if n == 0 && len(ds) > 0 && r.mod.spins == 0 {
 		if d, waiting := r.last(); waiting == 1 {
 			r.takeLast()
 			ds[0] = d
