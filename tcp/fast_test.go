@@ -48,6 +48,40 @@ func dialogue(t *testing.T, seed uint64, drop float64, most int, into, full bool
 	return seen
 }
 
+// chatter is short texts of random lengths from both ends with random pauses, answers mostly, sometimes some in a row; otherwise as dialogue.
+func chatter(t *testing.T, seed uint64, rmem int, into, full bool) (seen []string) {
+	p := newPipe(t)
+	p.cfgB = (&Config{Rmem: [3]int{4096, rmem, rmem}}).Defaults()
+	p.delay = time.Duration(seed%3) * 4 * time.Millisecond
+	p.connect()
+	p.a.env.full, p.b.env.full = full, full
+	p.a.SetNoDelay(seed%5 < 3)
+	p.b.SetNoDelay(seed%5 < 3)
+	choose := rand.New(rand.NewPCG(seed, 3))
+	p.read, p.into = make([]byte, 64<<10), into
+	for turn := range 300 {
+		toB := turn%2 == 1
+		if choose.IntN(4) == 0 {
+			toB = !toB
+		}
+		n := 1 + choose.IntN([]int{20, 140, 500, 700}[seed%4])
+		if choose.IntN(60) == 0 {
+			n += 500
+		}
+		require.Equal(t, n, p.end(!toB).Write(p.now, make([]byte, n)))
+		p.drain()
+		p.until(p.now + time.Duration(choose.IntN(9)*choose.IntN(9)*choose.IntN(9))*100*time.Microsecond)
+	}
+	p.until(p.now + time.Minute)
+	seen = append(seen, p.trace...)
+	seen = append(seen, fmt.Sprintf("%+v", p.a.Info(p.now)), fmt.Sprintf("%+v", p.b.Info(p.now)))
+	p.stats.Each(func(_, name string, n uint64) bool {
+		seen = append(seen, fmt.Sprint(name, " ", n))
+		return true
+	})
+	return seen
+}
+
 // The short cuts change nothing that can be seen: not a segment, not a figure, not a counter.
 func TestFastPath(t *testing.T) {
 	for _, drop := range []float64{0, 0.05} {
@@ -67,6 +101,23 @@ func TestReadersWithBuffers(t *testing.T) {
 				want := dialogue(t, seed, drop, 1000, false, true)
 				require.Equal(t, want, dialogue(t, seed, drop, 1000, true, true))
 				require.Equal(t, want, dialogue(t, seed, drop, 1000, true, false))
+			})
+		}
+	}
+}
+
+// TestChatter: neither can that be told which way short texts go, nor whether the user has a buffer ready, unless the
+// receive buffer is so small that even what is read at once counts.
+func TestChatter(t *testing.T) {
+	for _, mem := range []int{4096, 1 << 17} {
+		for seed := range uint64(20) {
+			t.Run(fmt.Sprintf("%d bytes seed %d", mem, seed), func(t *testing.T) {
+				queued, direct := chatter(t, seed, mem, false, true), chatter(t, seed, mem, true, true)
+				require.Equal(t, queued, chatter(t, seed, mem, false, false))
+				require.Equal(t, direct, chatter(t, seed, mem, true, false))
+				if mem > 4096 {
+					require.Equal(t, queued, direct)
+				}
 			})
 		}
 	}
@@ -174,4 +225,35 @@ func TestRunsEnd(t *testing.T) {
 			require.Equal(t, tt.change == nil, p.a.outputRun(p.now, &s))
 		})
 	}
+}
+
+// TestDialogueIsTaken: once both sides are used to answering, questions and answers go the shortest way.
+func TestDialogueIsTaken(t *testing.T) {
+	p := newPipe(t)
+	p.connect()
+	var s Segment
+	taken := 0
+	for range 10 {
+		for _, e := range []struct{ from, to *TCB }{{&p.a, &p.b}, {&p.b, &p.a}} {
+			p.now += time.Millisecond
+			require.Equal(t, 100, e.from.Write(p.now, make([]byte, 100)))
+			require.True(t, e.from.Output(p.now, &s))
+			s.Into = make([]byte, 200)
+			before := e.to.ack
+			if e.to.inputFast(p.now, &s) && before.pending == 0 && e.to.ack.pending == ackSched|ackPushed {
+				later := *e.to
+				later.ack, later.timers.left[slotAck] = before, 0 // as it was before
+				later.rcv.nxt -= 100
+				if later.dialogue(p.now, &s) {
+					taken++
+				}
+			}
+			require.Equal(t, 100, s.Taken)
+			s.Payload.Release()
+			for e.to.Output(p.now, &s) {
+				e.from.Input(p.now, &s)
+			}
+		}
+	}
+	require.GreaterOrEqual(t, taken, 16)
 }

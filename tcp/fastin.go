@@ -105,6 +105,9 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 // textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
 func (t *TCB) textFast(now time.Duration, in *Segment) {
 	t.total.dataIn++
+	if t.dialogue(now, in) {
+		return
+	}
 	into := in.Payload.N <= min(len(in.Into), mostInto) && t.Readable() == 0 && t.wire() == nil // see takesInto
 	if into {
 		t.takeInto(in)
@@ -112,18 +115,35 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 		t.takeText(&in.Payload)
 	}
 	t.dataReceived(now, in)
-	owed := uint32(t.rcv.nxt - t.rcv.wup)
-	if t.ack.pending&(ackNow|ackPushed2) == 0 && owed <= t.rcv.mss && t.inPingpong() {
-		// A dialogue: the answer will carry the ACK.
-		t.ackLater(now)
-		if into && t.drs.rtt < 8 && 2*uint64(t.rcv.wnd-owed) > uint64(t.rcv.clamp) {
-			t.rcv.read = t.rcv.nxt // and the window is as good as open: nothing else follows from reading
-			return
-		}
-	} else {
-		t.checkAck(now)
-	}
+	t.checkAck(now)
 	if into {
 		t.readInto(now, in)
 	}
+}
+
+// dialogue is textFast for a question or an answer: little text, pushed, the first in a while, for which the user
+// waits, and to which he is used to answer. The answer will carry the ACK, and the window is as good as open. It
+// returns false when that is not so.
+func (t *TCB) dialogue(now time.Duration, in *Segment) bool {
+	a, cfg, b := &t.ack, t.env.cfg, in.Payload.Pieces[0].B
+	n := uint32(len(b))
+	owed := uint32(t.rcv.nxt-t.rcv.wup) + n
+	if in.Flags&PSH == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || t.Readable() > 0 ||
+		t.wire() != nil || a.pending != 0 || !t.inPingpong() || t.timers.left[slotAck] != 0 || t.drs.rtt >= 8 ||
+		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
+		owed > t.rcv.mss || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
+		return false
+	}
+	t.rcv.nxt = t.rcv.nxt.Add(n)
+	t.rcv.read = t.rcv.nxt
+	t.rcv.lastSeg = 0
+	t.total.bytesReceived += uint64(n)
+	t.events |= EvReadable
+	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
+	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, cfg.DelackMax), tick), TimerDelayedAck
+	if n >= 128 {
+		t.growWindow(int(n))
+	}
+	in.Taken = copy(in.Into, b)
+	return true
 }
