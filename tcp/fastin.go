@@ -50,14 +50,17 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 // acksWhole returns how many segments seq, which is beyond SND.UNA, acknowledges: 0 unless it ends one of them, and
 // none of these is out of the ordinary.
 func (t *TCB) acksWhole(seq Seq) int {
-	q := t.txq()
-	for i := range q {
-		s := &q[i]
+	if t.x == nil {
+		return 0
+	}
+	q := &t.x.rtx
+	for i := q.head; i < len(q.items); i++ {
+		s := &q.items[i]
 		if s.marks&^(markPSH|markRun) != 0 {
 			return 0
 		}
 		if s.end == seq {
-			return i + 1
+			return i - q.head + 1
 		}
 		if s.end.After(seq) {
 			return 0
@@ -72,15 +75,19 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.total.bytesAcked += uint64(uint32(seq - t.snd.una))
 	t.total.delivered += uint32(n)
 	t.snd.una = seq
-	x, q := t.x, t.x.rtx.all()
-	last := &q[n-1]
-	first, rtt := now-q[0].sent, now-last.sent
+	x, q := t.x, &t.x.rtx
+	last := &q.items[q.head+n-1]
+	rtt := now - last.sent
+	first := rtt // of the first
+	if n > 1 {
+		first = now - q.items[q.head].sent
+	}
 	t.rackFlags |= rackAdvanced
 	t.rack.rtt = rtt
 	if last.sent > t.rack.sent || sentAfter(last.sent, t.rack.sent, last.nth, t.rack.nth, last.end, t.rack.end) {
 		t.rack.sent, t.rack.nth, t.rack.end = last.sent, last.nth, last.end
 	}
-	x.rtx.drop(n)
+	q.drop(n)
 	if !x.snd.ackLent(seq) {
 		x.snd.ack(seq)
 	}
@@ -91,7 +98,7 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 		t.events |= EvSent
 	}
 	t.takeRTT(now, first, rtt)
-	if x.rtx.len() == 0 {
+	if q.len() == 0 {
 		t.disarmXmit()
 	} else {
 		t.rackUpdateReoWnd()

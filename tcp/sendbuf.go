@@ -78,12 +78,14 @@ func (s *sendBuf) pushLast() {
 // ackLent is ack when all there is is a chunk that is lent, which has no owner and needs no clearing: it lies where
 // the next one will. It returns false when that is not the case.
 func (s *sendBuf) ackLent(una Seq) bool {
-	q := s.chunks.all()
-	if len(q) != 1 || !q[0].lent || q[0].end() != una {
+	q := &s.chunks
+	if q.head != len(q.items)-1 {
 		return false
 	}
-	s.chunks.items, s.chunks.head = s.chunks.items[:0], 0
-	s.cur = 0
+	if c := &q.items[q.head]; !c.lent || c.end() != una {
+		return false
+	}
+	q.items, q.head, s.cur = q.items[:0], 0, 0
 	return true
 }
 
