@@ -73,10 +73,13 @@ type flowKey struct {
 func (k flowKey) localAddr() netip.AddrPort  { return netip.AddrPortFrom(k.local.addr(), k.lport) }
 func (k flowKey) remoteAddr() netip.AddrPort { return netip.AddrPortFrom(k.remote.addr(), k.rport) }
 
+// ports is both ports in one word.
+func (k *flowKey) ports() uint32 { return uint32(k.lport) | uint32(k.rport)<<16 }
+
 // same is ==, which the compiler would call a function for. What tells a connection from its peer, which has
 // the same hash, comes first.
 func (k *flowKey) same(o *flowKey) bool {
-	return k.lport == o.lport && k.rport == o.rport && k.local.lo == o.local.lo && k.remote.lo == o.remote.lo &&
+	return k.ports() == o.ports() && k.local.lo == o.local.lo && k.remote.lo == o.remote.lo &&
 		k.local.hi == o.local.hi && k.remote.hi == o.remote.hi
 }
 

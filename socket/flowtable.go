@@ -105,7 +105,7 @@ func (t *flowTable[T]) look(k *flowKey, h uint32) *flowNode[T] {
 		return nil
 	}
 	for n := b.Load(); n != nil; n = n.next.Load() {
-		if n.hash == h && n.key.same(k) {
+		if n.key.same(k) {
 			return n
 		}
 	}

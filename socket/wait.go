@@ -74,6 +74,9 @@ func (w *waitq) into() []byte {
 	if w.waiter == nil || w.waiting != 1 || w.buf == nil {
 		return nil
 	}
+	if w.got == 0 {
+		return w.buf
+	}
 	return w.buf[w.got:]
 }
 
