@@ -352,7 +352,11 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 	}
 	t.minRTT.Sample(now, last, t.env.cfg.MinRTTWin)
 	t.rtt.sample(micros(m), t.snd.una, t.snd.nxt, t.env.rtoFloor)
-	t.rto = t.rtt.rto(t.RTOMax())
+	most := t.env.cfg.RTOMax
+	if t.opt != nil {
+		most = t.RTOMax()
+	}
+	t.rto = t.rtt.rto(most)
 	t.backoff = 0
 	if t.env.observer != nil {
 		t.tellRTT(now, m)

@@ -41,7 +41,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	} else {
 		t.rackUpdateReoWnd()
 	}
-	if n > 0 {
+	if n > 0 && !t.dialogue(now, in) {
 		t.textFast(now, in)
 	}
 	return true
@@ -112,9 +112,6 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 // textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
 func (t *TCB) textFast(now time.Duration, in *Segment) {
 	t.total.dataIn++
-	if t.dialogue(now, in) {
-		return
-	}
 	into := in.Payload.N <= min(len(in.Into), mostInto) && t.Readable() == 0 && t.wire() == nil // see takesInto
 	if into {
 		t.takeInto(in)
@@ -144,6 +141,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment) bool {
 	t.rcv.nxt = t.rcv.nxt.Add(n)
 	t.rcv.read = t.rcv.nxt
 	t.rcv.lastSeg = 0
+	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
 	t.events |= EvReadable
 	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
