@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -116,4 +117,27 @@ func TestWindowOfNothingHeld(t *testing.T) {
 		}
 	}
 	require.Greater(t, short, 200)
+}
+
+// TestLoneLeavesTheSame: what SendLone leaves in the TCB is what Write and Output leave.
+func TestLoneLeavesTheSame(t *testing.T) {
+	for _, n := range []int{1, 100, smallText + 1, 1447} {
+		state := func(long bool) string {
+			p := newPipe(t)
+			p.connect()
+			p.a.env.full = long
+			p.write(true, make([]byte, 50)) // so that something has arrived, and an ACK is owed
+			p.until(p.now + 20*time.Millisecond)
+			p.now += 300 * time.Millisecond
+			if require.Equal(t, !long, p.a.Lone(n)); long {
+				require.Equal(t, n, p.a.Write(p.now, make([]byte, n)))
+				p.drain()
+			} else {
+				sendLone(t, p.now, &p.a, make([]byte, n), smallText)
+			}
+			a := &p.a
+			return fmt.Sprintf("%+v", []any{a.flags, a.force, a.events, a.snd, a.rcv, a.ack, a.timers, a.cong, a.total, a.lastSend, a.txq(), a.x.snd.run, a.x.snd.cur})
+		}
+		require.Equal(t, state(true), state(false), "%d bytes", n)
+	}
 }
