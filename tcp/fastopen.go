@@ -184,7 +184,7 @@ func (t *TCB) fastOpenConnect(now time.Duration, f *FastOpen) {
 // synOption gives the option of the SYN being built, once, if it fits.
 func (t *TCB) synOption(out *Segment, again bool) {
 	fo := t.fast()
-	if fo == nil || fo.option == nil || again {
+	if fo == nil || fo.option == nil || again || t.state == StateSynReceived && !t.has(fPassive) {
 		return
 	}
 	if out.Opts.marshaledLen(true)+fo.option.marshaledLen() <= maxOptionSpace {

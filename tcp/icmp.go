@@ -159,10 +159,27 @@ func (t *TCB) pathMTU(now time.Duration, mtu int) {
 	}
 	t.mtu = uint16(mtu)
 	t.syncMSS()
-	if t.state == StateSynSent || t.state == StateSynReceived {
+	if t.state == StateSynSent {
+		t.synTooBig(now)
+		return
+	}
+	if t.state == StateSynReceived {
 		return
 	}
 	t.simpleRetransmit(now)
+}
+
+// synTooBig sends a SYN that was too large for the path, since it carried data (RFC 7413), again without.
+func (t *TCB) synTooBig(now time.Duration) {
+	if fo := t.fast(); fo == nil || fo.synData == 0 || t.has(fSynRexmit) {
+		return
+	}
+	t.flags |= fSynRexmit
+	t.force |= forceSyn
+	t.total.retrans++
+	t.env.stats.RetransSegs.Add(1)
+	t.env.stats.TCPSynRetrans.Add(1)
+	t.armXmit(TimerRetransmit, now+t.rto)
 }
 
 // simpleRetransmit marks segments that are larger than the MSS as lost, without any reduction of the window:

@@ -27,7 +27,7 @@
 //
 // Packets: < arrives, > leaves. TCP is FLAGS START:END(LEN) ack N win N urg N
 // <options>, with the letters S F R P E W U . for flags ("-": none) and the
-// options mss N, wscale N, sackOK, sack A:B C:D, TS val N ecr M, nop, eol,
+// options mss N, wscale N, md5 0xDATA, sackOK, sack A:B C:D, TS val N ecr M, nop, eol,
 // FO COOKIE, FOEXP COOKIE, kind N 0xDATA, bytes 0xDATA; <...> leaves options open. A
 // packet that leaves without win, or with ack * or val *, may have any; one
 // without options must have none. Sequence numbers count from the initial one of

@@ -48,6 +48,7 @@ const (
 	optSACKOK       = 4
 	optSACK         = 5
 	optTimestamps   = 8
+	optMD5          = 19
 	optFastOpen     = 34
 	optExperimental = 254
 )

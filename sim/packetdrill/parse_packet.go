@@ -238,6 +238,8 @@ func (s *scanner) tcpOption(inbound bool) tcpOption {
 		return tcpOption{kind: optFastOpen, data: s.hexBytes()}
 	case "foexp":
 		return tcpOption{kind: optExperimental, data: append([]byte{0xf9, 0x89}, s.hexBytes()...)}
+	case "md5": // RFC 2385, which no stack here takes: what arrives may have it
+		return tcpOption{kind: optMD5, raw: true, data: s.hexBytes()}
 	case "bytes": // whatever they mean
 		return tcpOption{kind: optNOP, raw: true, bytes: true, data: s.hexBytes()}
 	case "kind": // any other: kind N 0xDATA
