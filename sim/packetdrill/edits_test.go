@@ -56,6 +56,13 @@ var stackScripts = []struct {
 		"tcpi_snd_wscale=7 => tcpi_snd_wscale=6 => tcpi_snd_wscale is 7",
 		"tcpi_snd_wscale => tcpi_foo => no member \"tcpi_foo\"",
 	}},
+	{"time with a full send buffer", connected + `+0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [4000], 4) = 0
++0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 write(4, ..., 50000) = 8000
++0 > P. 1:8001(8000) ack 1
++.015 < . 1:1(0) ack 8001 win 1000
++.3 %{ assert tcpi_sndbuf_limited == 15000, tcpi_sndbuf_limited; assert tcpi_busy_time == 15000; assert tcpi_rwnd_limited == 0 }%
+`, []string{"+.015 < => +.016 < => assert tcpi_sndbuf_limited"}},
 	{"no buffer", connected + `+0 < P. 1:11(10) ack 1 win 1000
 +0 > . 1:1(0) ack 11
 +0 read(4, NULL, 10) = -1 EFAULT

@@ -1,6 +1,7 @@
 package packetdrill
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"sort"
@@ -130,6 +131,9 @@ type descriptor struct {
 	typ    SocketType
 	opts   map[string]any // what was set, for what has no effect but to be read back
 
+	chronos [numChronos]time.Duration
+	noSpace bool // there was no room for what was written last
+
 	lingers time.Duration // the end of a close that lingers; 0: none
 }
 
@@ -235,7 +239,9 @@ func (k *stackKernel) Send(fd int, p []byte, flags MsgFlags, to netip.AddrPort) 
 	if err != nil {
 		return 0, err
 	}
-	return d.Socket.Send(p, int(flags), to)
+	n, err := d.Socket.Send(p, int(flags), to)
+	d.noSpace = d.noSpace || n < len(p) && (err == nil || errors.Is(err, syscall.EAGAIN))
+	return n, err
 }
 
 // AwaitWrite implements WriteWaiter.

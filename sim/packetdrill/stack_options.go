@@ -343,5 +343,6 @@ func (k *stackKernel) TCPInfo(fd int) (map[string]int64, error) {
 		"tcpi_fastopen_client_fail": int64(i.FastOpenClientFail), "tcpi_rehash": int64(i.Rehash), "tcpi_total_rto": int64(i.TotalRTO),
 		"tcpi_total_rto_recoveries": int64(i.TotalRTORecoveries), "tcpi_total_rto_time": ms(i.TotalRTOTime),
 	}
+	d.waits(info)
 	return info, nil
 }
