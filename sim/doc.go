@@ -44,8 +44,8 @@
 //	                                                            go test -run xxx -bench World -benchmem ./sim
 //	events a second, perfect | bad link                         1,020,000 | 970,000
 //	hours a second of an idle connection, two-hour keep-alive   620,000
-//	World, connection, 64-byte request and response, the end    32 µs and 29 KiB; 34 µs and 35 KiB with the recording,
-//	                                                            40 µs and 38 KiB with delay and jitter
+//	World, connection, 64-byte request and response, the end    32 µs and 31 KiB; 34 µs and 37 KiB with the recording,
+//	                                                            40 µs and 40 KiB with delay and jitter
 //	two-hour keep-alive death | TIME-WAIT | 15-minute back-off  0.21 | 0.16 | 0.32 ms of real time
 //	                                                            go test -run 'KeepAliveDeath|TimeWaitExpiry|BackOff' -v ./sim/simtest
 //	the same in a bubble of testing/synctest                    0.5 | 0.2 | 4.9 ms

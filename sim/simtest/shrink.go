@@ -58,7 +58,19 @@ func shrink(t *testing.T, seed uint64) {
 		note = fmt.Sprintf(" (but in the end the test %s: it does not replay exactly)", got)
 	}
 	t.Errorf("seed %d: the test %s with %d of %d decisions%s, found in %d runs:\n%sto see it again: %s\n%s",
-		seed, s.want, len(fewest), len(s.all), note, s.runs.Load(), s.lines(fewest), s.rerun(fewest), out)
+		seed, s.want, len(fewest), len(s.all), note, s.runs.Load(), s.lines(fewest), s.rerun(fewest), s.withoutRerun(out))
+}
+
+// withoutRerun takes out of what a try has printed how to repeat it: by a file that will be gone.
+func (s *shrinker) withoutRerun(out []byte) []byte {
+	var kept []byte
+	for line := range bytes.Lines(out) {
+		if before, again, ok := bytes.Cut(line, []byte("; to see it again: ")); ok && bytes.Contains(again, []byte(s.dir)) {
+			line = append(bytes.Clone(before), '\n')
+		}
+		kept = append(kept, line...)
+	}
+	return kept
 }
 
 // search returns the fewest decisions.

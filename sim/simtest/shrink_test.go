@@ -87,6 +87,7 @@ func TestShrinkQuorum(t *testing.T) {
 	require.Regexp(t, `drop of datagram 1 of \S+ at 0.000 s by "writer>b"`, out)
 	require.Regexp(t, `drop of datagram 1 of \S+ at 0.000 s by "writer>c"`, out)
 	require.Regexp(t, `duplicate of datagram 1 of \S+ at 0.0\d+ s by "a>writer"`, out)
+	require.NotContains(t, out, "/only-", "a file that will be gone")
 	m := regexp.MustCompile(`-loopback.seed=132 (-loopback.only='(.*)')`).FindStringSubmatch(out)
 	require.NotNil(t, m, out)
 	out, err = again(t, "TestQuorum", "", "-loopback.seed=132", "-loopback.only="+m[2])
