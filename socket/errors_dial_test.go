@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,8 +62,9 @@ var dialSituations = []situation{
 			_, err := s.DialContext(ctx, &net.Dialer{}, network, s.host()+":9")
 			s.outcome("DialContext "+network, err)
 			s.tell("package net's own value: %t", errors.Unwrap(err) == errCanceled())
+			// Package net looks the name up at the same time; when that ends first, the error says so less.
 			_, err = s.DialContext(ctx, &net.Dialer{}, network, "localhost:9")
-			s.outcome("DialContext localhost "+network, err)
+			s.tell("DialContext localhost %s: %t", network, strings.HasSuffix(err.Error(), "operation was canceled"))
 		}
 	}},
 	{name: "time is up before it begins", play: func(s *scene) {
