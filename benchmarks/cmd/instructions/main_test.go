@@ -43,9 +43,9 @@ func TestBudget(t *testing.T) {
 		workload string
 		most     float64
 	}{
-		{"rtt", 12_800},
-		{"udp-64", 2_400},
-		{"raw-64", 2_900},
+		{"rtt", 8_300},
+		{"udp-64", 2_350},
+		{"raw-64", 2_800},
 	} {
 		t.Run(tt.workload, func(t *testing.T) {
 			o := options{workload: tt.workload, peer: "loopback", ops: 16}
