@@ -93,7 +93,7 @@ func setTTL(b []byte, ttl uint8) {
 	}
 	b[8] = ttl
 	binary.BigEndian.PutUint16(b[10:], 0)
-	binary.BigEndian.PutUint16(b[10:], ^checksum.Fold(checksum.SumPieces(0, b[:ipv4.MinHeaderLen], nil, nil)))
+	binary.BigEndian.PutUint16(b[10:], ^checksum.Fold(checksum.Sum(b[:ipv4.MinHeaderLen], 0)))
 }
 
 // checksum leaves the transport checksum of p, whose transport header is at

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"example.com/loopback/device"
+	"example.com/loopback/ipv4/checksum"
 )
 
 // An ip is an address of either family in the form the demultiplexer compares:
@@ -91,19 +92,13 @@ func (k *flowKey) sum() uint16 {
 	if !k.remote.is4() {
 		sum += k.local.lo>>32 + k.remote.lo>>32 + k.local.hi>>32 + k.local.hi&low + k.remote.hi>>32 + k.remote.hi&low
 	}
-	return fold(sum>>32 + sum>>16&0xffff + sum&0xffff)
+	return checksum.Fold(uint32(sum>>32 + sum>>16&0xffff + sum&0xffff))
 }
 
 // pseudoSum is the checksum of a pseudo-header, not complemented: addrs is the
 // share of the addresses, length that of the packet without its IP header.
 func pseudoSum(addrs uint16, proto uint8, length int) uint16 {
-	return fold(uint64(addrs) + uint64(proto) + uint64(length))
-}
-
-// fold brings a one's-complement sum of 16-bit words to 16 bits.
-func fold(sum uint64) uint16 {
-	sum = sum>>16 + sum&0xffff
-	return uint16(sum>>16 + sum)
+	return checksum.Fold(uint32(addrs) + uint32(proto) + uint32(length))
 }
 
 // less is the stable order of sockets: by addresses and ports, which do not
@@ -128,4 +123,19 @@ func (k *flowKey) hash(proto uint8) uint32 {
 	}
 	local, remote := k.local.as16(), k.remote.as16()
 	return device.FlowHash6(&local, &remote, proto, k.lport, k.rport)
+}
+
+// widen makes the local address that k is bound to the next less specific one: an
+// address becomes all of its family, IPv4 becomes both. It reports false when
+// there is none.
+func (k *flowKey) widen() bool {
+	switch {
+	case k.local == anyV6:
+		return false
+	case k.local.is4() && k.local != anyV4:
+		k.local = anyV4
+	default:
+		k.local = anyV6
+	}
+	return true
 }

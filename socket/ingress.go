@@ -338,19 +338,14 @@ func (r *receiver) payload(p *device.Packet, rest []byte) {
 // very address before one bound to all of the family before one bound to all.
 func (s *Stack) findListener(flow *flowKey) *TCPListener {
 	k := flowKey{local: flow.local, lport: flow.lport}
-	for range 3 {
+	for {
 		if node := s.tcp.find(&k, k.hash(protoTCP)); node != nil {
 			if l, ok := node.val.(*TCPListener); ok && !(l.how.has(holdOnly6) && flow.local.is4()) {
 				return l
 			}
 		}
-		switch {
-		case k.local == anyV6:
-			return nil
-		case k.local.is4() && k.local != anyV4:
-			k.local = anyV4
-		default:
-			k.local = anyV6
+		if !k.widen() {
+			break
 		}
 	}
 	return nil

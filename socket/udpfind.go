@@ -33,17 +33,12 @@ func (s *Stack) findUDP(flow *flowKey, hash uint32) *UDPConn {
 		}
 	}
 	k := flowKey{local: flow.local, lport: flow.lport}
-	for range 3 {
+	for {
 		if node := s.udp.find(&k, k.hash(protoUDP)); node != nil && !(node.val.how.has(holdOnly6) && flow.local.is4()) {
 			return node.val
 		}
-		switch {
-		case k.local == anyV6:
-			return nil
-		case k.local.is4() && k.local != anyV4:
-			k.local = anyV4
-		default:
-			k.local = anyV6
+		if !k.widen() {
+			break
 		}
 	}
 	return nil
