@@ -13,7 +13,7 @@ func (t *TCB) outputRun(now time.Duration, out *Segment) bool {
 		out.Opts.NSACK != 0 || !out.Opts.HasTS || out.Opts.TSVal != t.tsNow(now) || out.Cause != CauseNewData ||
 		out.Ack != t.rcv.nxt || t.rcv.wup != t.rcv.nxt || out.Wnd != uint16(t.rcv.wnd>>t.rcv.scale) ||
 		out.SrcPort != t.localPort || out.DstPort != t.remotePort ||
-		t.lastSend != now || !t.calm() || t.force != 0 || t.ack.pending != 0 || t.env.cfg.MTUProbing != 0 {
+		t.lastSend != now || !t.calm() || t.force != 0 || t.ack.pending != 0 {
 		return false
 	}
 	n, _, ok := t.next(now)
@@ -34,9 +34,7 @@ func (t *TCB) outputRun(now time.Duration, out *Segment) bool {
 	if n < int(t.mss) {
 		t.snd.sml = s.end
 	}
-	if now-t.ack.lastData < t.ack.ato && t.ack.pingpong < 255 {
-		t.ack.pingpong++
-	}
+	t.dataSent(now)
 	t.total.segsOut++
 	t.total.dataOut++
 	t.env.stats.OutSegs.add(t.localPort)
@@ -56,7 +54,7 @@ const minRun = 1 << 10
 // follows it and says nothing new but its text. It returns false when that is not so.
 func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 	n := uint32(in.Payload.N)
-	if t.state != StateEstablished || n < minRun || t.lastRecv != now || in.Seq != t.rcv.nxt || in.Flags&^PSH != ACK || in.Ack != t.snd.una ||
+	if n < minRun || t.lastRecv != now || in.Seq != t.rcv.nxt || in.Flags&^PSH != ACK || in.Ack != t.snd.una ||
 		t.snd.nxt != t.snd.end || t.snd.wl2 != in.Ack || uint32(in.Wnd)<<t.snd.scale != t.snd.wnd ||
 		!in.Opts.HasTS || in.Opts.TSVal != t.ts.recent || t.ts.recent == 0 || t.ts.recentAt != now || in.Opts.NSACK != 0 ||
 		n > t.receiveWindow() || !t.calm() || t.ack.lastData != now || t.rackFlags&rackTLP != 0 || t.nonagle&nagleMore != 0 ||
