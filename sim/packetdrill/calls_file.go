@@ -196,15 +196,7 @@ func (c *call) receiveError(f *file, t *transfer) (int64, error) {
 
 // checkNotice compares a completion. Whether the bytes were copied after all (ee_code) depends on the device.
 func (c *call) checkNotice(e *expr, got notice) {
-	list := e.list
-	if e.kind == exprStruct {
-		list = []expr{*e}
-	}
-	for i := range list {
-		data := list[i].member("cmsg_data")
-		if data == nil || data.kind != exprStruct {
-			continue
-		}
+	for _, data := range controlData(e) {
 		const originZerocopy = 5
 		c.checkMembers(data, []member{{"ee_errno", 0}, {"ee_origin", originZerocopy}, {"ee_type", 0}, {"ee_info", int64(got.lo)}, {"ee_data", int64(got.hi)}})
 	}

@@ -138,15 +138,7 @@ func (c *call) receiveStamp(f *file, t *transfer) (int64, error) {
 
 // checkStamp compares a stamp and what it is about with the control messages of the script.
 func (c *call) checkStamp(e *expr, got sentTime) {
-	list := e.list
-	if e.kind == exprStruct {
-		list = []expr{*e}
-	}
-	for i := range list {
-		data := list[i].member("cmsg_data")
-		if data == nil || data.kind != exprStruct {
-			continue
-		}
+	for _, data := range controlData(e) {
 		if sec := data.member("scm_sec"); sec != nil {
 			want := time.Duration(c.r.intValue(sec))*time.Second + time.Duration(c.r.memberInt(data, 0, "scm_nsec"))
 			if d := got.at - want; d > c.r.cfg.toleranceAt(0) || -d > c.r.cfg.toleranceAt(0) {
@@ -158,6 +150,20 @@ func (c *call) checkStamp(e *expr, got sentTime) {
 		c.checkMembers(data, []member{{"ee_errno", enomsg}, {"ee_origin", originTimestamping}, {"ee_type", 0}, {"ee_code", 0},
 			{"ee_info", got.what}, {"ee_data", int64(got.byte)}})
 	}
+}
+
+// controlData returns the structs that the control messages of a script carry.
+func controlData(e *expr) (all []*expr) {
+	list := e.list
+	if e.kind == exprStruct {
+		list = []expr{*e}
+	}
+	for i := range list {
+		if data := list[i].member("cmsg_data"); data != nil && data.kind == exprStruct {
+			all = append(all, data)
+		}
+	}
+	return all
 }
 
 // member is a number in a struct.
