@@ -72,7 +72,7 @@ func servicePorts(name string) (tcp, udp uint16) {
 	}
 }
 
-// laterServicePorts continues servicePorts from https upwards.
+// laterServicePorts continues servicePorts from https to the last port below 1024.
 func laterServicePorts(name string) (tcp, udp uint16) {
 	switch name {
 	case "https":
@@ -103,6 +103,13 @@ func laterServicePorts(name string) (tcp, udp uint16) {
 		return 993, 0
 	case "pop3s":
 		return 995, 0
+	}
+	return registeredPorts(name)
+}
+
+// registeredPorts is servicePorts for the ports from 1024 on.
+func registeredPorts(name string) (tcp, udp uint16) {
+	switch name {
 	case "socks":
 		return 1080, 0
 	case "openvpn":
