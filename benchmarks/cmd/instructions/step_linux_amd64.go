@@ -160,7 +160,7 @@ func (t *tracee) clockGettime() (uintptr, error) {
 	lines := strings.Split(string(maps), "\n")
 	i := slices.IndexFunc(lines, func(l string) bool { return strings.HasSuffix(l, "[vdso]") })
 	if i < 0 {
-		return 0, errors.New("the process has no vDSO")
+		return 0, fmt.Errorf("the process has no vDSO: %w", errors.ErrUnsupported)
 	}
 	var from, to uintptr
 	if _, err := fmt.Sscanf(lines[i], "%x-%x", &from, &to); err != nil {

@@ -2,8 +2,11 @@
 
 package main
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 func step(options) ([]uintptr, error) {
-	return nil, errors.New("stepping needs Linux on amd64")
+	return nil, fmt.Errorf("stepping needs Linux on amd64: %w", errors.ErrUnsupported)
 }
