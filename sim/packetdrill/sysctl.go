@@ -21,7 +21,8 @@ func bsdSysctl(name string) (linux []string, ok bool) {
 }
 
 // hostSysctl tells settings that tune a machine and its memory, pacing or
-// batching, and change nothing in the packets of a script. A setting that is
+// batching, and change nothing in the packets of a script; of two of them the
+// package's documentation says that they might. A setting that is
 // given the value which says what a stack does that does not know it is one.
 func hostSysctl(name, value string) bool {
 	switch name {
