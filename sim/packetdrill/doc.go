@@ -130,7 +130,7 @@
 // and the timestamps of what a TCP socket has sent (SO_TIMESTAMPING), which the interpreter takes on the wire. SO_PEEK_OFF,
 // and MSG_MORE, UDP_CORK and UDP_SEGMENT of UDP, are not supported, which a script is told. Fast Open is never given up for a
 // while because of what a middlebox did (tcp_fastopen_blackhole_timeout_sec has no effect), and how many connections may be half
-open is the listener's backlog alone (tcp_max_syn_backlog, which Linux looks at without cookies, has no effect).
+// open is the listener's backlog alone (tcp_max_syn_backlog, which Linux looks at without cookies, has no effect).
 // tcpi_delivery_rate is not measured. A file that a script opens has any content. A blocking write on
 // a connection that is being opened does not keep the ACK of the handshake waiting
 // for its data. --non_fatal is accepted and ignored: the first deviation ends a run.
