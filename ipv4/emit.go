@@ -46,7 +46,7 @@ func (r *Repr) Marshal(b []byte) int {
 	}
 	frag := uint16(r.FragmentOffset / 8)
 	if r.DontFragment {
-		frag |= flagDF
+		frag |= FlagDF
 	}
 	if r.MoreFragments {
 		frag |= flagMF
@@ -81,17 +81,25 @@ func (h Plain) Marshal(b *[MinHeaderLen]byte, tos uint8, id uint16, df bool, len
 	if total > MaxLen {
 		panic("ipv4: header fields out of range")
 	}
-	first := 0x45<<56 | uint64(tos)<<48 | total<<32 | uint64(id)<<16
+	var flags uint64
 	if df {
-		first |= flagDF
+		flags = FlagDF
 	}
-	second := uint64(h.TTL)<<56 | uint64(h.Protocol)<<48 | uint64(h.Src)
-	// The words of the header in one's complement; no carry leaves 64 bits.
-	s := first>>32 + uint64(uint32(first)) + second>>32 + uint64(h.Src) + uint64(h.Dst)
-	s = s>>16&0xffff + s>>32 + s&0xffff
-	s = s>>16 + s&0xffff
-	s = s>>16 + s&0xffff
+	sum := h.Src>>16 + h.Src&0xffff + h.Dst>>16 + h.Dst&0xffff
+	first, second := h.Words(tos, id, flags, total, uint64(sum))
 	binary.BigEndian.PutUint64(b[0:], first)
-	binary.BigEndian.PutUint64(b[8:], second|(^s&0xffff)<<32)
+	binary.BigEndian.PutUint64(b[8:], second)
 	binary.BigEndian.PutUint32(b[16:], h.Dst)
+}
+
+// Words is Marshal without the checks: it returns the header's first sixteen bytes, after which comes Dst. sum is that of
+// the addresses in 16-bit words, not complemented, total the length with the header, flags what is in the word with id. It
+// is small enough to be part of the caller.
+func (h Plain) Words(tos uint8, id uint16, flags, total, sum uint64) (first, second uint64) {
+	first = 0x45<<56 | uint64(tos)<<48 | total<<32 | uint64(id)<<16 | flags
+	second = uint64(h.TTL)<<56 | uint64(h.Protocol)<<48
+	s := first>>48 + total + uint64(id) + flags + second>>48 + sum
+	s = s>>16 + s&0xffff
+	s += s >> 16
+	return first, second | uint64(h.Src) | (^s&0xffff)<<32
 }

@@ -23,7 +23,7 @@ const (
 
 // The flags of the fragment word, bytes 6 and 7 of the header.
 const (
-	flagDF     = 0x4000
+	FlagDF     = 0x4000 // do not fragment; exported for who writes Plain headers
 	flagMF     = 0x2000
 	offsetMask = 0x1fff
 )
@@ -126,7 +126,7 @@ func (h Header) PayloadLen() int { return h.TotalLen() - h.Len() }
 func (h Header) ID() uint16 { return binary.BigEndian.Uint16(h[4:]) }
 
 // DontFragment reports the DF flag.
-func (h Header) DontFragment() bool { return h[6]&(flagDF>>8) != 0 }
+func (h Header) DontFragment() bool { return h[6]&(FlagDF>>8) != 0 }
 
 // MoreFragments reports the MF flag: this is not the last fragment.
 func (h Header) MoreFragments() bool { return h[6]&(flagMF>>8) != 0 }

@@ -95,38 +95,49 @@ func (t *tally) show() {
 	}
 }
 
-// A dgramTally is a tally of datagrams that came in and went out. On the
-// loopback wire there are as many of the one as of the other, and showing them
-// together takes one store.
-type dgramTally struct {
+// A pairTally is a tally of datagrams or segments that came in and went out. On
+// the loopback wire there are as many of the one as of the other, and showing
+// them together takes one store.
+type pairTally struct {
 	in, out                  uint64
 	pairs, restIn, restOut   uint64
 	shown, shownIn, shownOut atomic.Uint64
 }
 
-func (t *dgramTally) any() bool { return t.in|t.out != 0 }
+func (t *pairTally) any() bool { return t.in|t.out != 0 }
 
-func (t *dgramTally) show() {
-	n := min(t.in, t.out)
+func (t *pairTally) show() {
+	t.add(t.in, t.out)
+	t.in, t.out = 0, 0
+}
+
+// add shows so many more.
+func (t *pairTally) add(in, out uint64) {
+	n := in
+	if in != out {
+		n = min(in, out)
+		t.restIn, t.restOut = t.restIn+in-n, t.restOut+out-n
+		t.shownIn.Store(t.restIn)
+		t.shownOut.Store(t.restOut)
+	}
 	if n != 0 {
 		t.pairs += n
 		t.shown.Store(t.pairs)
 	}
-	if t.in != n {
-		t.restIn += t.in - n
-		t.shownIn.Store(t.restIn)
-	}
-	if t.out != n {
-		t.restOut += t.out - n
-		t.shownOut.Store(t.restOut)
-	}
-	t.in, t.out = 0, 0
 }
 
 // load returns the sums as shown.
-func (t *dgramTally) load() (in, out uint64) {
+func (t *pairTally) load() (in, out uint64) {
 	n := t.shown.Load()
 	return n + t.shownIn.Load(), n + t.shownOut.Load()
+}
+
+// showSegments shows what spares has counted.
+func (r *receiver) showSegments() {
+	in, out := r.spares.In, r.spares.Out
+	r.spares.In, r.spares.Out = 0, 0
+	r.delivered.n -= in // deliver had them, too
+	r.segments.add(in, out)
 }
 
 // deliver counts a packet that reached a transport.
@@ -139,8 +150,28 @@ func (s *Stack) deliveries() (all, udp uint64) {
 		in, _ := s.receivers[q].datagrams.load()
 		udp += in
 		all += s.receivers[q].delivered.shown.Load()
+		in, _ = s.receivers[q].segments.load()
+		all += in
 	}
 	return all + udp, udp
+}
+
+// eachTCP is tcpStats.Each, with the segments that are counted elsewhere.
+func (s *Stack) eachTCP(yield func(group, name string, n uint64) bool) {
+	var in, out uint64
+	for q := range s.receivers {
+		i, o := s.receivers[q].segments.load()
+		in, out = in+i, out+o
+	}
+	s.tcpStats.Each(func(group, name string, n uint64) bool {
+		switch name {
+		case "InSegs":
+			n += in
+		case "OutSegs":
+			n += out
+		}
+		return yield(group, name, n)
+	})
 }
 
 // datagramsSent returns how many datagrams UDP has sent.

@@ -187,7 +187,7 @@ func (s *Stack) Counters() []Counter {
 	}
 	add("Raw", "RcvbufErrors", c.rawDrops.Load())
 	add("TcpExt", "TCPTimeWaitOverflow", c.twOverflow.Load())
-	s.tcpStats.Each(func(group, name string, n uint64) bool {
+	s.eachTCP(func(group, name string, n uint64) bool {
 		add(group, name, n)
 		return true
 	})

@@ -18,23 +18,27 @@ import (
 // holder of the queue's baton alone and holds what one packet needs, so that
 // nothing is allocated for it.
 type receiver struct {
-	s      *Stack
-	queue  int           // its number
-	now    time.Duration // for TCP and ICMP: by the clock, see time
-	coarse bool          // now is not by the clock
-	handle func(*device.Packet)
-	seg    tcp.Segment
-	odd    bool    // seg holds, or held last, one that is not plain
-	flow   flowKey // of seg, as its receiver is called
-	last   lastUDP
-	legal  legalEnds
-	spares tcp.Spares
-	woken  *waiter // the latest reader of a connection that was woken since run looked
-	rules4 ipv4.AddrRules
-	rules6 ipv6.AddrRules
+	s        *Stack
+	queue    int           // its number
+	now      time.Duration // for TCP and ICMP: by the clock, see time
+	coarse   bool          // now is not by the clock
+	handle   func(*device.Packet)
+	seg      tcp.Segment
+	odd      bool    // seg holds, or held last, one that is not plain
+	flow     flowKey // of seg, as its receiver is called
+	last     lastUDP
+	legal    legalEnds
+	spares   tcp.Spares
+	woken    *waiter // the latest reader of a connection that was woken since run looked
+	rules4   ipv4.AddrRules
+	rules6   ipv6.AddrRules
+	addrs    uint64 // of a plain IPv4 packet: source and destination
+	ports    uint32 // of a plain packet: the same
+	met      acquaintances
+	segments pairTally // of TCP, those that spares counts
 
-	delivered tally      // packets that reached a transport but UDP
-	datagrams dgramTally // of UDP, and those that the holder of the baton sent
+	delivered tally     // packets that reached a transport but UDP, and not counted among segments
+	datagrams pairTally // of UDP, and those that the holder of the baton sent
 
 	_      [128]byte     // what senders write, and
 	udpOut atomic.Uint64 // datagrams that others sent
@@ -283,6 +287,12 @@ func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 	if !d.trusted {
 		hash = flow.hash(protoTCP)
 	}
+	r.demux(p, seg, flow, hash)
+}
+
+// demux hands a segment of flow, whose hash is hash, to its connection or to whoever else it is for.
+func (r *receiver) demux(p *device.Packet, seg *tcp.Segment, flow *flowKey, hash uint32) {
+	s := r.s
 	if node := s.tcp.find(flow, hash); node != nil {
 		node.val.receive(r, p, seg, flow)
 		return

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"example.com/loopback/device"
 	"example.com/loopback/ipv4"
@@ -36,12 +37,14 @@ const (
 func (r *receiver) handler() func(*device.Packet) {
 	return func(p *device.Packet) {
 		if r.plain(p) {
+			if c := r.met.conn(r.addrs, r.ports, p.Hash); c != nil {
+				c.receive(r, p, &r.seg, &c.node.key)
+				return
+			}
 			// A hit is always right; a miss is for input to make sure of.
-			if node := r.s.tcp.look(&r.flow, p.Hash); node != nil {
+			if node := r.s.tcp.look(r.names(), p.Hash); node != nil {
 				if c, ok := node.val.(*TCPConn); ok {
-					if r.coarse {
-						r.time()
-					}
+					r.met.note(r.addrs, r.ports, p.Hash, c)
 					c.receive(r, p, &r.seg, &r.flow)
 					return
 				}
@@ -51,7 +54,47 @@ func (r *receiver) handler() func(*device.Packet) {
 	}
 }
 
-// plain reports whether p is plain, and has filled in r.seg and r.flow if so. p is untouched.
+// acquaintances are some of the connections that plain IPv4 packets came for lately. One that has gone meanwhile says so
+// when it is to receive.
+type acquaintances [8]acquaintance
+
+type acquaintance struct {
+	addrs uint64
+	ports uint32
+	c     *TCPConn
+}
+
+// place is where the connection is, if it is there. Both ends of one have the same hash; what they differ in is which port
+// comes first.
+func (a *acquaintances) place(ports, hash uint32) *acquaintance {
+	return &a[(hash<<1&6|(ports-bits.RotateLeft32(ports, 16))>>31)%uint32(len(a))]
+}
+
+// conn returns the connection for packets with those addresses and ports, nil if it is not there.
+func (a *acquaintances) conn(addrs uint64, ports, hash uint32) *TCPConn {
+	if e := a.place(ports, hash); e.addrs == addrs && e.ports == ports {
+		return e.c
+	}
+	return nil
+}
+
+func (a *acquaintances) note(addrs uint64, ports, hash uint32, c *TCPConn) {
+	if addrs != 0 {
+		*a.place(ports, hash) = acquaintance{addrs, ports, c}
+	}
+}
+
+// forget lets go of c, which has gone.
+func (a *acquaintances) forget(c *TCPConn) {
+	for i := range a {
+		if a[i].c == c {
+			a[i] = acquaintance{}
+		}
+	}
+}
+
+// plain reports whether p is plain, and has filled in r.seg, r.addrs and r.ports if so, and for IPv6, whose r.addrs is 0,
+// the addresses of r.flow. p is untouched.
 func (r *receiver) plain(p *device.Packet) bool {
 	const where = device.FlagFromWire | device.FlagImpaired | device.FlagCsumPartial
 	if p.Flags&where != device.FlagCsumPartial || len(p.Head) < plainHead4 {
@@ -71,8 +114,7 @@ func (r *receiver) plain(p *device.Packet) bool {
 	if h[9] != protoTCP || int(first>>32&0xffff) != p.Len() {
 		return false
 	}
-	ends := binary.BigEndian.Uint64(h[12:])
-	r.flow.local, r.flow.remote = ip{0, mappedPrefix | ends&0xffffffff}, ip{0, mappedPrefix | ends>>32}
+	r.addrs = binary.BigEndian.Uint64(h[12:])
 	r.seg.ECN = h[1] & 3
 	return r.plainTCP(p, (*[plainTCPLen]byte)(h[ipv4.MinHeaderLen:]), plainHead4)
 }
@@ -86,7 +128,7 @@ func (r *receiver) plain6(p *device.Packet) bool {
 	if h[6] != protoTCP || int(binary.BigEndian.Uint16(h[4:])) != p.Len()-ipv6.HeaderLen {
 		return false
 	}
-	r.flow.remote, r.flow.local = ip6(h[8:]), ip6(h[24:])
+	r.addrs, r.flow.remote, r.flow.local = 0, ip6(h[8:]), ip6(h[24:])
 	r.seg.ECN = h[1] >> 4 & 3
 	return r.plainTCP(p, (*[plainTCPLen]byte)(h[ipv6.HeaderLen:]), plainHead6)
 }
@@ -116,11 +158,20 @@ func (r *receiver) plainTCP(p *device.Packet, h *[plainTCPLen]byte, n int) bool 
 	default:
 		return false
 	}
-	ports := binary.BigEndian.Uint32(h[0:])
-	seg.SrcPort, seg.DstPort = uint16(ports>>16), uint16(ports)
-	r.flow.lport, r.flow.rport = seg.DstPort, seg.SrcPort
+	r.ports = binary.BigEndian.Uint32(h[0:])
+	seg.SrcPort, seg.DstPort = uint16(r.ports>>16), uint16(r.ports)
 	seg.Seq, seg.Ack = tcp.Seq(binary.BigEndian.Uint32(h[4:])), tcp.Seq(binary.BigEndian.Uint32(h[8:]))
 	seg.Flags, seg.Wnd = tcp.Flags(w>>48), uint16(w>>32)
 	seg.Opts.TSVal, seg.Opts.TSEcr = binary.BigEndian.Uint32(h[24:]), binary.BigEndian.Uint32(h[28:])
 	return true
+}
+
+// names returns r.flow, filled in for what plain has seen.
+func (r *receiver) names() *flowKey {
+	f := &r.flow
+	f.lport, f.rport = r.seg.DstPort, r.seg.SrcPort
+	if r.addrs != 0 {
+		f.local, f.remote = ip{0, mappedPrefix | r.addrs&0xffffffff}, ip{0, mappedPrefix | r.addrs>>32}
+	}
+	return f
 }

@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"io"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -92,7 +94,7 @@ func TestPlain(t *testing.T) {
 					theLongWay(t, long, p)
 					require.Equal(t, bytesOf(long.seg.Payload), bytesOf(short.seg.Payload), "bit %d", bit)
 					require.Equal(t, long.seg.Payload.Pieces[0].Owner, short.seg.Payload.Pieces[0].Owner)
-					require.Equal(t, long.flow, short.flow)
+					require.Equal(t, &long.flow, short.names())
 					a, b := long.seg, short.seg
 					a.Payload, b.Payload = tcp.Payload{}, tcp.Payload{}
 					require.Equal(t, a, b, "bit %d", bit)
@@ -107,4 +109,42 @@ func TestPlain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOldAcquaintance: a connection that took the name of one that has gone gets its packets, also the plain ones.
+func TestOldAcquaintance(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	l, err := s.Listen("tcp4", "127.0.0.1:80")
+	require.NoError(t, err)
+	from, to := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4000}, l.Addr().(*net.TCPAddr)
+	met := func() (n int) {
+		for _, a := range s.receivers[0].met {
+			if a.c != nil {
+				n++
+			}
+		}
+		return n
+	}
+	for round := range 3 {
+		a, err := s.DialTCP("tcp4", from, to)
+		require.NoError(t, err)
+		b, err := l.Accept()
+		require.NoError(t, err)
+		for range 3 {
+			for _, ends := range [][2]net.Conn{{a, b}, {b, a}} {
+				_, err = ends[0].Write([]byte("hello"))
+				require.NoError(t, err)
+				got := make([]byte, 5)
+				_, err = io.ReadFull(ends[1], got)
+				require.NoError(t, err, "round %d", round)
+				require.Equal(t, "hello", string(got))
+			}
+		}
+		require.Equal(t, 2, met(), "both ends, and none of those that are gone")
+		require.NoError(t, a.SetLinger(0))
+		require.NoError(t, a.Close())
+		require.NoError(t, b.Close())
+	}
+	require.Zero(t, s.count.dropped[DropTCPNoSocket].Load())
 }

@@ -243,6 +243,9 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 			s.lastNow.Store(int64(now))
 		}
 		n := s.nic.Poll(q, now, pollBatch, r.handle)
+		if r.spares.In|r.spares.Out != 0 {
+			r.showSegments()
+		}
 		r.delivered.show()
 		if r.datagrams.any() {
 			r.datagrams.show()

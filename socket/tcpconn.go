@@ -193,7 +193,7 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 			return
 		}
 	}
-	now := c.at(r.now)
+	now := c.at(r.time())
 	c.node.baton = int(c.node.queue) == r.queue
 	if refused {
 		c.tcb.Refuse(now, seg)
@@ -224,12 +224,13 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 // receiveOdd is for a connection that just left or that nobody has accepted yet: it may refuse the segment, or be done
 // with it, and has given up the lock then.
 func (c *TCPConn) receiveOdd(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) (refused, done bool) {
+	r.time()
 	if c.detached {
-		// The look-up found it just before it left.
+		// It was found before it left, and cannot be found again.
 		c.mu.Unlock()
-		if !r.s.timeWaits.receive(r, p, seg, flow, c.node.hash) {
-			r.s.noSocket(r, p, seg)
-		}
+		r.met.forget(c)
+		r.odd, seg.Into = true, nil
+		r.demux(p, seg, flow, c.node.hash)
 		return false, true
 	}
 	if c.ln.admits(c, seg) {

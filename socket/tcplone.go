@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"encoding/binary"
+
 	"example.com/loopback/device"
 	"example.com/loopback/ipv4"
 	"example.com/loopback/tcp"
@@ -23,9 +25,9 @@ func (c *TCPConn) writeLone(p []byte) {
 	now := c.at(s.now())
 	held := s.nic.Ring(q) // who has the baton sends more cheaply
 	var pk *device.Packet
+	var spares *tcp.Spares
 	if held {
-		pk = s.nic.NewPacketHeld(q)
-		c.tcb.Borrow(&s.receivers[q].spares)
+		pk, spares = s.nic.NewPacketHeld(q), &s.receivers[q].spares
 	} else {
 		pk = s.pool.NewPacket()
 	}
@@ -41,12 +43,16 @@ func (c *TCPConn) writeLone(p []byte) {
 		p, owner = pk.Frags[0].B, pk.Frags[0].Owner
 	}
 	if at == ipv4.MinHeaderLen {
-		s.plain4(k, protoTCP).Marshal((*[ipv4.MinHeaderLen]byte)(pk.Head), c.tos, c.ipID, true, length)
+		b := (*[ipv4.MinHeaderLen]byte)(pk.Head)
+		first, second := s.plain4(k, protoTCP).Words(c.tos, c.ipID, ipv4.FlagDF, uint64(at+length), uint64(c.node.sum))
+		binary.BigEndian.PutUint64(b[0:], first)
+		binary.BigEndian.PutUint64(b[8:], second)
+		binary.BigEndian.PutUint32(b[16:], uint32(k.remote.lo))
 	} else {
 		s.plain6(pk.Head, k, protoTCP, c.tos, length)
 	}
 	c.ipID++
-	c.tcb.SendLone(now, p, owner, (*[tcp.TSHeaderLen]byte)(pk.Head[at:]), pseudoSum(c.node.sum, protoTCP, length))
+	due := c.tcb.SendLone(now, p, owner, (*[tcp.TSHeaderLen]byte)(pk.Head[at:]), pseudoSum(c.node.sum, protoTCP, length), spares)
 	if s.cfg.VerifyChecksums {
 		s.checksum(pk, k, protoTCP, at, tcpCsumOffset)
 	} else {
@@ -56,7 +62,7 @@ func (c *TCPConn) writeLone(p []byte) {
 	if res := s.nic.Transmit(now, pk); res != device.TxOK && !c.refused(pk, res) {
 		c.pending = pk
 	}
-	if !c.armed() {
+	if !c.timer.set || c.timer.due > due { // else it is set early enough for all others
 		c.rearm()
 	}
 	c.burst += int32(len(p))

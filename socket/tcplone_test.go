@@ -73,7 +73,7 @@ func questions(t *testing.T, addr string, verify, long bool) (seen []string) {
 			}
 		}
 		seen = append(seen, fmt.Sprintf("%+v", s.NIC().Counters()))
-		s.tcpStats.Each(func(_, name string, n uint64) bool {
+		s.eachTCP(func(_, name string, n uint64) bool {
 			seen = append(seen, fmt.Sprint(name, " ", n))
 			return true
 		})

@@ -78,6 +78,8 @@ type transfer struct {
 	snd sendBuf
 	rcv recvBuf
 
+	next *transfer // in Spares
+
 	small [smallText]byte // where SendLone keeps text that the segment has a copy of
 }
 
@@ -110,15 +112,6 @@ func (t *TCB) needX() *transfer {
 	return t.x
 }
 
-// Borrow takes memory of s that t will need to send, if it has none yet and s has some. It is small enough to be part
-// of the caller.
-func (t *TCB) Borrow(s *Spares) {
-	if n := len(s.free) - 1; n >= 0 && t.x == nil {
-		t.x = s.free[n]
-		s.free = s.free[:n]
-	}
-}
-
 // idleX gives t.x back if nothing is in it, to spare if that is not nil and has room.
 func (t *TCB) idleX(spare *Spares) {
 	x := t.x
@@ -127,11 +120,12 @@ func (t *TCB) idleX(spare *Spares) {
 	}
 	t.x = nil
 	x.snd.cur, x.rcv.private = 0, false
-	if max(cap(x.rtx.items), cap(x.snd.chunks.items), cap(x.rcv.pieces.items)) > queueKeep {
+	if cap(x.rtx.items)+cap(x.snd.chunks.items)+cap(x.rcv.pieces.items) > queueKeep {
 		x.trim()
 	}
-	if spare != nil && len(spare.free) < maxSpares {
-		spare.free = append(spare.free, x)
+	if spare != nil && spare.n < maxSpares {
+		x.next, spare.first = spare.first, x
+		spare.n++
 		return
 	}
 	t.env.transfers.Put(x)
@@ -147,7 +141,35 @@ func (x *transfer) trim() {
 // Spares is memory that TCBs need only while they carry something, for one who runs many of them, one at a time: a
 // dialogue needs it anew for each question and each answer. The zero value is ready. It must not be used by two
 // goroutines at once.
-type Spares struct{ free []*transfer }
+//
+// It also counts for him: In and Out are segments that TCBs received and sent with his memory, which are not among
+// InSegs and OutSegs of their Stats.
+type Spares struct {
+	In, Out uint64
+
+	first *transfer // and by next the others
+	n     int
+}
+
+// take returns a transfer, nil if there is none.
+func (s *Spares) take() *transfer {
+	x := s.first
+	if x != nil {
+		s.first, x.next = x.next, nil
+		s.n--
+	}
+	return x
+}
+
+// countIn counts a segment that was received.
+func (t *TCB) countIn(in *Segment) {
+	if in.Spares != nil {
+		in.Spares.In++
+	} else {
+		t.env.stats.InSegs.add(t.localPort)
+	}
+	t.total.segsIn++
+}
 
 // maxSpares is how many a Spares keeps at most, about 600 bytes each. Beyond them there is a sync.Pool.
 const maxSpares = 16

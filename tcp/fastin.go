@@ -22,8 +22,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	if n > 0 && t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
 		return false
 	}
-	t.env.stats.InSegs.add(t.localPort)
-	t.total.segsIn++
+	t.countIn(in)
 	if !in.Seq.After(t.rcv.wup) {
 		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
 	}

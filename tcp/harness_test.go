@@ -131,6 +131,12 @@ func (p *pipe) write(atB bool, b []byte) int {
 // sendLone returns the segment that SendLone gives. Text that room holds goes without an owner.
 func sendLone(t testing.TB, now time.Duration, e *TCB, text []byte, room int) (s Segment) {
 	t.Helper()
+	return sendLoneWith(t, now, e, text, room, nil)
+}
+
+// sendLoneWith is sendLone of one who has spares.
+func sendLoneWith(t testing.TB, now time.Duration, e *TCB, text []byte, room int, spares *Spares) (s Segment) {
+	t.Helper()
 	var piece Piece
 	if len(text) <= min(room, LoneCopied) {
 		piece.B = bytes.Clone(text)
@@ -139,7 +145,7 @@ func sendLone(t testing.TB, now time.Duration, e *TCB, text []byte, room int) (s
 		piece.B = piece.B[:copy(piece.B, text)]
 	}
 	b := (*[TSHeaderLen]byte)(bytes.Repeat([]byte{0xa5}, TSHeaderLen))
-	e.SendLone(now, piece.B, piece.Owner, b, 0x1234)
+	e.SendLone(now, piece.B, piece.Owner, b, 0x1234, spares)
 	n, why := ParseHeader(b[:], &s)
 	require.Equal(t, ReasonOK, why)
 	require.Equal(t, TSHeaderLen, n)

@@ -33,8 +33,7 @@ func (t *TCB) input(now time.Duration, in *Segment) {
 		t.answerReset(in)
 		return
 	}
-	t.env.stats.InSegs.add(t.localPort)
-	t.total.segsIn++
+	t.countIn(in)
 	if in.Payload.N > 0 {
 		t.total.dataIn++
 	}

@@ -27,8 +27,9 @@ func (t *TCB) Lone(n int) bool {
 // SendLone is Write and the calls of Output after it in one, where Lone says that p is such a text. It writes the header of
 // the segment, with sum for a checksum, to b; the text behind it is the caller's to see to, and no other option, ECN or
 // cause than CauseNewData. p is copied, if it is no more than LoneCopied bytes; what is longer has an owner, and SendLone
-// takes a reference.
-func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLen]byte, sum uint16) {
+// takes a reference. spares is the caller's, nil if he has none. It returns when the timer expires that it sets; the delayed ACK's no longer runs, and of the others
+// none was changed.
+func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLen]byte, sum uint16, spares *Spares) (due time.Duration) {
 	if now-t.lastSend > t.rto {
 		t.restartAfterIdle(now)
 	}
@@ -42,9 +43,19 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
 	t.ackSent()
 	t.total.segsOut++
-	t.env.stats.OutSegs.add(t.localPort)
-
-	x := t.needX()
+	x := t.x
+	if spares != nil {
+		spares.Out++
+		if x == nil {
+			x = spares.take()
+			t.x = x
+		}
+	} else {
+		t.env.stats.OutSegs.add(t.localPort)
+	}
+	if x == nil {
+		x = t.needX()
+	}
 	x.snd.run = seq
 	c := x.snd.chunks.first()
 	c.owner, c.start, c.push, c.lent = owner, seq, false, owner == nil
@@ -56,25 +67,28 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		owner.Retain()
 	}
 	t.snd.end, t.snd.psh, t.snd.shov, t.snd.sml = end, end, end, end
-	t.loneSent(now, end, markPSH)
+	return t.loneSent(now, end, markPSH)
 }
 
-// loneSent notes that all text there is, up to end, has left as one segment, the only one outstanding.
-func (t *TCB) loneSent(now time.Duration, end Seq, marks txMarks) {
+// loneSent notes that all text there is, up to end, has left as one segment, the only one outstanding. It returns when
+// the timer expires that it sets.
+func (t *TCB) loneSent(now time.Duration, end Seq, marks txMarks) (due time.Duration) {
 	t.dataSent(now)
 	t.total.dataOut++
 	s := t.x.rtx.first()
 	s.sent, s.nth, s.seq, s.end, s.marks, s.why = now, t.total.segsIn, t.snd.nxt, end, marks, CauseNone
 	t.snd.nxt = end
 	// Of the timers of setXmitTimer, that which would be left.
+	kind, wait := TimerRetransmit, t.rto
 	if t.env.cfg.EarlyRetrans >= 3 {
-		t.armXmit(TimerLossProbe, now+min(t.probeTimeout(1), t.rto))
-	} else {
-		t.armXmit(TimerRetransmit, now+t.rto)
+		kind, wait = TimerLossProbe, min(t.probeTimeout(1), t.rto)
 	}
+	due = max(now+wait, 1)
+	t.armXmit(kind, due)
 	if t.cong.loneOut(now, t.rto, end) {
 		t.cong.loneOdd(now, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
 	}
+	return due
 }
 
 // outputFast is Output, up to and with the conclusions of the burst, for all there is to send in one segment, with

@@ -53,21 +53,24 @@ func TestSpares(t *testing.T) {
 	p := newPipe(t)
 	p.connect()
 	var spares Spares
+	list := func() (free []*transfer) {
+		for x := spares.first; x != nil; x = x.next {
+			free = append(free, x)
+		}
+		require.Len(t, free, spares.n)
+		return free
+	}
 	require.Nil(t, p.a.x)
-	first := new(transfer)
-	*first = *newTransfer()
-	spares.free = append(spares.free, first)
-	p.b.Borrow(&spares)
-	require.Same(t, first, p.b.x)
-	require.Empty(t, spares.free)
-	p.b.Borrow(&spares)
-	require.Same(t, first, p.b.x, "it has some")
-	p.b.idleX(&spares)
-	require.Equal(t, []*transfer{first}, spares.free)
-
-	p.a.Borrow(&spares)
-	s := sendLone(t, p.now, &p.a, make([]byte, 10), 10)
+	first, second := newTransfer(), newTransfer()
+	first.next, spares.first, spares.n = second, first, 2
+	counts := func(e *env) []uint64 {
+		return []uint64{spares.In, spares.Out, e.stats.InSegs.Load(), e.stats.OutSegs.Load()}
+	}
+	before := counts(p.a.env)
+	s := sendLoneWith(t, p.now, &p.a, make([]byte, 10), 10, &spares)
 	require.Same(t, first, p.a.x)
+	require.Nil(t, first.next)
+	require.Equal(t, []*transfer{second}, list())
 	p.b.Input(p.now, &s)
 	require.Equal(t, 10, p.b.Read(p.now, make([]byte, 20)))
 	require.True(t, p.b.Output(p.now, &s), "a quick ACK, which gets lost")
@@ -77,13 +80,18 @@ func TestSpares(t *testing.T) {
 	p.a.Input(p.now, &s)
 	require.Equal(t, 10, s.Taken)
 	require.Nil(t, p.a.x)
-	require.Equal(t, []*transfer{first}, spares.free)
+	require.Equal(t, []*transfer{first, second}, list())
+	before[0]++ // what a received
+	before[1]++ // what a sent
+	before[2]++ // what b received
+	before[3] += 2
+	require.Equal(t, before, counts(p.a.env), "each segment is counted once")
 	for range 2 * maxSpares {
 		p.a.needX().rtx.grow(queueKeep + 1)
 		p.a.idleX(&spares)
 	}
-	require.Len(t, spares.free, maxSpares)
-	for _, x := range spares.free[1:] {
+	require.Len(t, list(), maxSpares)
+	for _, x := range list()[:maxSpares-2] {
 		require.Equal(t, roomRtx, cap(x.rtx.items), "what has grown large is given up")
 	}
 }

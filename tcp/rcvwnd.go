@@ -121,7 +121,10 @@ func (t *TCB) space() int { return t.winFromSpace(int(t.rcvLimit) - t.charge()) 
 
 // receiveWindow returns what is left of the window advertised last.
 func (t *TCB) receiveWindow() uint32 {
-	return uint32(max(int64(t.rcv.wnd)-int64(t.rcv.nxt.Sub(t.rcv.wup)), 0))
+	if owed := uint32(t.rcv.nxt - t.rcv.wup); owed < t.rcv.wnd {
+		return t.rcv.wnd - owed
+	}
+	return 0
 }
 
 // offer returns the window we would like to advertise, in bytes: receiver-side silly window avoidance

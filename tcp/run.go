@@ -61,8 +61,7 @@ func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 		t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
 		return false
 	}
-	t.env.stats.InSegs.add(t.localPort)
-	t.total.segsIn++
+	t.countIn(in)
 	t.total.dataIn++
 	if in.Seq.After(t.snd.wl1) {
 		t.snd.wl1 = in.Seq
