@@ -204,7 +204,10 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	if seg.Taken > 0 {
 		c.rd.filled(seg.Taken)
 	}
-	w := c.settle(now)
+	if c.pending != nil || !c.tcb.Quiet() {
+		c.output(now)
+	}
+	w := c.act(now)
 	c.node.baton = false
 	c.mu.Unlock()
 	r.deliver()
@@ -265,6 +268,11 @@ func (c *TCPConn) settleSoon(now time.Duration, later bool) (w wakes) {
 	case c.tcb.NeedsOutput():
 		c.s.arm(&c.timer, now)
 	}
+	return c.act(now)
+}
+
+// act acts on what happened to the TCB, and sees to the timer.
+func (c *TCPConn) act(now time.Duration) (w wakes) {
 	// What most segments bring about is told apart from the rest, which is long.
 	const usual = tcp.EvReadable | tcp.EvWritable | tcp.EvSent
 	if ev := c.tcb.TakeEvents(); ev&^usual != 0 {

@@ -277,12 +277,19 @@ func (t *TCB) ackSent() {
 // dataSent notes that text leaves: an answer within ato of what arrived last shows a dialogue, in which
 // ACKs travel with the answers.
 func (t *TCB) dataSent(now time.Duration) {
-	if t.extra != nil && t.extra.alg != nil && t.inFlight() == 0 {
-		t.extra.alg.OnRestart(&t.cong, now, now-t.lastSend)
+	if t.extra != nil {
+		t.mayRestart(now)
 	}
 	t.lastSend = now
-	if now-t.ack.lastData < t.ack.ato && t.ack.pingpong < 255 {
-		t.ack.pingpong++
+	if a := &t.ack; now-a.lastData < a.ato && a.pingpong < 255 {
+		a.pingpong++
+	}
+}
+
+// mayRestart tells the congestion control algorithm that text leaves while nothing else is out.
+func (t *TCB) mayRestart(now time.Duration) {
+	if t.extra.alg != nil && t.inFlight() == 0 {
+		t.extra.alg.OnRestart(&t.cong, now, now-t.lastSend)
 	}
 }
 

@@ -180,10 +180,11 @@ func scaledUp(wnd uint32, scale uint8) uint32 {
 // except that a segment for which there was no memory at all closes the window.
 func (t *TCB) selectWindow() uint16 {
 	scale, left := t.rcv.scale&15, t.receiveWindow()
-	if left > 0 && left >= scaledUp(t.rcv.ssthresh, scale) && t.roomy() {
+	if part := uint32(1)<<scale - 1; left > 0 && left >= (t.rcv.ssthresh+part)&^part && t.roomy() {
 		// More than would be offered, which nothing keeps from being ssthresh.
-		t.rcv.wnd, t.rcv.wup = scaledUp(left, scale), t.rcv.nxt
-		return uint16(t.rcv.wnd >> scale)
+		wnd := (left + part) >> scale
+		t.rcv.wnd, t.rcv.wup = wnd<<scale, t.rcv.nxt
+		return uint16(wnd)
 	}
 	old, wnd := t.rcv.wnd, t.offer()
 	if wnd < left && !t.mayShrink() {
