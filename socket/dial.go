@@ -239,8 +239,11 @@ func (s *Stack) dialTCP(ctx context.Context, spec netSpec, local, remote inetAdd
 	if err != nil {
 		return nil, err
 	}
-	c := s.newTCPConn(networkOf(spec))
-	c.wide = e.family == 6
+	nw := networkOf(spec)
+	if e.family == 6 {
+		nw |= netWide
+	}
+	c := s.newTCPConn(nw)
 	if err := c.open(e, false); err != nil {
 		return nil, err
 	}
@@ -248,7 +251,7 @@ func (s *Stack) dialTCP(ctx context.Context, spec netSpec, local, remote inetAdd
 		c.giveUp()
 		return nil, err
 	}
-	c.mu.Lock()
+	c.lock()
 	c.setDefaults(ka)
 	c.rearm()
 	c.mu.Unlock()
@@ -265,7 +268,7 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 		return os.NewSyscallError("bind", err)
 	}
 	now := s.now()
-	c.mu.Lock()
+	c.lock()
 	held := e.local.Port()
 	if !bound {
 		if held, err = c.bindLocal(e, local); err != nil {
@@ -362,12 +365,12 @@ func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) er
 func (c *TCPConn) await(ctx context.Context, due time.Duration) error {
 	if ctx.Done() != nil {
 		defer onDone(ctx, func() {
-			c.mu.Lock()
+			c.lock()
 			c.wr.wakeAll()
 			c.mu.Unlock()
 		})()
 	}
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	c.setDue(never, due)
 	defer c.setDue(never, never)
@@ -390,7 +393,7 @@ func (c *TCPConn) await(ctx context.Context, due time.Duration) error {
 
 // giveUp ends a connection whose dial failed.
 func (c *TCPConn) giveUp() {
-	c.mu.Lock()
+	c.lock()
 	c.closed = true
 	now := c.s.now()
 	if !c.detached {

@@ -73,12 +73,16 @@ const (
 	netUDP
 	netUDP4
 	netUDP6
+
+	netWide network = 0x80 // of a TCP connection with an IPv6 socket, whose IPv4 addresses have 16 bytes
 )
 
 // String returns the name as package net has it.
 func (n network) String() string {
-	return [...]string{"tcp", "tcp4", "tcp6", "udp", "udp4", "udp6"}[n]
+	return [...]string{"tcp", "tcp4", "tcp6", "udp", "udp4", "udp6"}[n&^netWide]
 }
+
+func (n network) wide() bool { return n&netWide != 0 }
 
 // networkOf is the network that spec was made from.
 func networkOf(spec netSpec) network {

@@ -79,7 +79,7 @@ func (l *TCPListener) forget() bool {
 	l.s.tcpPorts.release(l.node.key.local, l.node.key.lport, l.how)
 	l.mu.Unlock()
 	for _, c := range queue {
-		c.mu.Lock()
+		c.lock()
 		if c.detached {
 			c.closed = true
 			c.detach() // gives back what it had received
@@ -91,7 +91,7 @@ func (l *TCPListener) forget() bool {
 
 // forget is kill without last words.
 func (c *TCPConn) forget() {
-	c.mu.Lock()
+	c.lock()
 	if c.pending != nil {
 		c.s.count.outDiscards.Add(1)
 		c.pending.Release()

@@ -232,7 +232,7 @@ func (r *receiver) icmpReport(e icmpReport) {
 
 // icmp hands an ICMP error to the TCB, which decides what to believe (RFC 5927).
 func (c *TCPConn) icmp(r *receiver, e icmpReport) {
-	c.mu.Lock()
+	c.lock()
 	now := c.at(r.time())
 	c.tcb.ICMP(now, tcp.ICMPError{Kind: e.kind, Code: e.code, MTU: e.mtu, Seq: tcp.Seq(e.seq), Unaccepted: c.ln != nil})
 	if e.kind == tcp.ICMPPacketTooBig && c.outside && int(c.tcb.Info(now).PMTU) == e.mtu {

@@ -83,7 +83,7 @@ func compareKeys(a, b flowKey) int {
 }
 
 func (c *TCPConn) info() SocketInfo {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	info := c.tcb.Info(c.s.now())
 	return SocketInfo{

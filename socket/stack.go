@@ -343,7 +343,7 @@ func (s *Stack) Close() error {
 
 // kill closes c at once and in silence.
 func (c *TCPConn) kill() {
-	c.mu.Lock()
+	c.lock()
 	c.closed = true
 	c.detach()
 	c.rd.wakeAll()

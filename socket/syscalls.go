@@ -223,7 +223,7 @@ func (k *Socket) Accept() (*Socket, netip.AddrPort, error) {
 	case c == nil:
 		return nil, netip.AddrPort{}, syscall.EAGAIN
 	}
-	c.mu.Lock()
+	c.lock()
 	c.ln = nil
 	c.mu.Unlock()
 	n := &Socket{s: k.s, spec: k.spec, only6: k.only6, tcp: c}
@@ -232,7 +232,7 @@ func (k *Socket) Accept() (*Socket, netip.AddrPort, error) {
 
 // entered reports whether the connection has a name.
 func (c *TCPConn) entered() bool {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	return c.node.key != flowKey{}
 }
@@ -319,7 +319,7 @@ func (k *Socket) revive() {
 // connecting is what connect says on a socket that is at it already.
 func (k *Socket) connecting() error {
 	c := k.tcp
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.soErr != 0 && k.late:

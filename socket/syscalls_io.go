@@ -57,7 +57,7 @@ func (k *Socket) sendTCP(p []byte, flags int) (int, error) {
 	if k.deferred.IsValid() {
 		return k.sendFastOpen(p, k.deferred)
 	}
-	c.mu.Lock()
+	c.lock()
 	if k.ln != nil || !c.connected && c.soErr == 0 && !c.detached {
 		waiting := c.tcb.State() == tcp.StateSynSent || c.tcb.State() == tcp.StateSynReceived
 		c.mu.Unlock()
@@ -107,7 +107,7 @@ func (k *Socket) Recv(p []byte, flags int) (n int, from netip.AddrPort, err erro
 
 func (k *Socket) recvTCP(p []byte, flags int) (int, error) {
 	c := k.tcp
-	c.mu.Lock()
+	c.lock()
 	if k.ln != nil || c.node.key == (flowKey{}) {
 		defer c.mu.Unlock()
 		return 0, cmp.Or(c.takeError(), error(syscall.ENOTCONN))
@@ -184,14 +184,14 @@ func (k *Socket) Shutdown(read, write bool) error {
 // that has ECONNRESET to tell.
 func (k *Socket) abandon() bool {
 	c := k.tcp
-	c.mu.Lock()
+	c.lock()
 	trying := c.tcb.State() == tcp.StateSynSent
 	c.mu.Unlock()
 	if !trying {
 		return false
 	}
 	_ = c.shutdown(false) // cannot fail: there is an attempt
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	k.late = false
 	k.revive()

@@ -41,7 +41,7 @@ func (k *Socket) RemoteAddr() (netip.AddrPort, error) {
 }
 
 func (c *TCPConn) isConnected() bool {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	return c.connected && !c.detached
 }
@@ -66,7 +66,7 @@ func (k *Socket) TakeError() error {
 		k.udp.soErr = nil
 		return err
 	case k.tcp != nil:
-		k.tcp.mu.Lock()
+		k.tcp.lock()
 		defer k.tcp.mu.Unlock()
 		if err := k.tcp.takeError(); err != nil {
 			return err
@@ -83,7 +83,7 @@ func (k *Socket) SetOption(f func(t *tcp.TCB, now time.Duration)) error {
 		return syscall.ENOPROTOOPT
 	}
 	if !k.tcp.entered() {
-		k.tcp.mu.Lock()
+		k.tcp.lock()
 		defer k.tcp.mu.Unlock()
 		f(&k.tcp.tcb, k.s.now())
 		return nil
@@ -116,7 +116,7 @@ func (k *Socket) Ready() (readable, writable, failed, hungUp bool) {
 }
 
 func (c *TCPConn) ready() (readable, writable, failed, hungUp bool) {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	if c.node.key == (flowKey{}) {
 		return false, true, c.soErr != 0, true
@@ -133,7 +133,7 @@ func (k *Socket) Urgent() bool {
 	if k.tcp == nil {
 		return false
 	}
-	k.tcp.mu.Lock()
+	k.tcp.lock()
 	defer k.tcp.mu.Unlock()
 	return k.tcp.tcb.UrgentReadable()
 }
@@ -141,7 +141,7 @@ func (k *Socket) Urgent() bool {
 // ReadShut reports whether nothing more will be received than what is queued (POLLRDHUP): the peer has
 // closed its side, or the user this one, or the connection is no more.
 func (k *Socket) ReadShut() bool {
-	k.tcp.mu.Lock()
+	k.tcp.lock()
 	defer k.tcp.mu.Unlock()
 	return k.tcp.tcb.ReadShut() || k.tcp.detached && k.tcp.node.key != (flowKey{})
 }

@@ -42,13 +42,13 @@ type TCPConn struct {
 	rpast     bool // the read deadline has passed: reads need not ask the clock
 	stalled   bool // on the stack's list of those that wait for ring room
 	outside   bool // the peer is beyond the open wire
-	wide      bool // of an IPv6 socket, whose IPv4 addresses have 16 bytes
+	steady    bool // a dialogue is under way; see lock
 
 	soErr   tcp.Error // told to the next caller, once (Linux's sk_err)
 	tos     uint8     // IP_TOS, IPV6_TCLASS: without ECN
 	how     hold      // its claim on the local port
 	claimed claimAddr // the address how was claimed for
-	network network   // what it was dialled or listened as, for errors
+	network network   // what it was dialled or listened as, for errors, and netWide
 	ipID    uint16    // next IP identification
 	burst   int32     // bytes written since the writer last let others run
 	linger  int32     // seconds; -1: the default
@@ -182,12 +182,20 @@ func (c *TCPConn) recent() time.Duration {
 	return c.clock
 }
 
+// lock takes the lock to do anything but what a dialogue consists of: receiving what the user waits for, and writing an
+// answer that leaves at once. These leave steady as it is, which says that for them nothing is the matter with the
+// socket and its TCB; while nobody else has had the lock they need not ask for all of it again.
+func (c *TCPConn) lock() {
+	c.mu.Lock()
+	c.steady = false
+}
+
 // receive runs the TCB on a segment and sends what it answers.
 func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) {
 	c.mu.Lock()
 	refused := false
-	seg.Taken = 0
-	if c.detached || c.ln != nil {
+	seg.Taken, seg.Steady = 0, c.steady
+	if !c.steady && (c.detached || c.ln != nil) {
 		var done bool
 		if refused, done = c.receiveOdd(r, p, seg, flow); done {
 			return
@@ -204,7 +212,8 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	if seg.Taken > 0 {
 		c.rd.filled(seg.Taken)
 	}
-	if c.pending != nil || !c.tcb.Quiet() {
+	c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil)
+	if !c.steady && (c.pending != nil || !c.tcb.Quiet()) {
 		c.output(now)
 	}
 	w := c.act(now)
@@ -404,7 +413,7 @@ func (c *TCPConn) timerKey() flowKey { return c.node.key }
 
 // expire is the timer's call: protocol timers and users' deadlines.
 func (c *TCPConn) expire(now time.Duration) {
-	c.mu.Lock()
+	c.lock()
 	c.timer.set = false
 	var w wakes
 	if !c.detached && c.tcb.Deadline() <= now {
@@ -429,7 +438,7 @@ func (c *TCPConn) expire(now time.Duration) {
 // resume is called when the TX ring has room again. It reports false when
 // that was not enough, and c is back on the list.
 func (c *TCPConn) resume(now time.Duration) bool {
-	c.mu.Lock()
+	c.lock()
 	now = c.at(now)
 	c.stalled = false
 	w := c.settle(now)

@@ -67,7 +67,7 @@ func (c *TCPConn) writeTo(w io.Writer) (n int64, err error) {
 
 // takePiece takes what can be read now, with its memory, waiting as Read does.
 func (c *TCPConn) takePiece() (tcp.Piece, error) {
-	c.mu.Lock()
+	c.lock()
 	for {
 		q, done, err := c.tryTake()
 		if done {

@@ -94,7 +94,7 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 	}
 	l.mu.Unlock()
 
-	c.mu.Lock()
+	c.lock()
 	if hint != 0 {
 		c.needOpening().prior = &tcp.Params{ISS: hint}
 	}
@@ -109,7 +109,9 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
 	c := l.s.newTCPConn(l.network)
 	c.ln = l
-	c.wide = l.wide
+	if l.wide {
+		c.network |= netWide
+	}
 	c.node.key, c.node.queue = *flow, queue
 	c.how = holdReuse
 	c.outside = !l.s.nic.IsLocal(flow.remote.addr())
@@ -203,7 +205,7 @@ func (l *TCPListener) openCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 	c := l.child(flow, uint8(r.queue))
 	l.half = append(l.half, c)
 	l.mu.Unlock()
-	c.mu.Lock()
+	c.lock()
 	params = c.params(r.now)
 	c.tcb.PassiveCookie(r.now, &params, seg, state)
 	l.admit(c, r, p)
@@ -280,7 +282,7 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 	if err != nil {
 		return nil, &net.OpError{Op: "accept", Net: l.network.String(), Addr: l.laddr, Err: err}
 	}
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	c.ln = nil
 	c.setDefaults(l.keepAlive)
@@ -374,7 +376,7 @@ func (l *TCPListener) Close() error {
 // handshake is not done goes without a word.
 func (c *TCPConn) abandon(silent bool) {
 	now := c.s.now()
-	c.mu.Lock()
+	c.lock()
 	c.ln = nil
 	c.closed = true
 	if !silent || c.tcb.State() != tcp.StateSynReceived {

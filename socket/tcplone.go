@@ -60,7 +60,7 @@ func (c *TCPConn) writeLone(p []byte) {
 		pk.Flags |= device.FlagCsumPartial
 	}
 	if res := s.nic.Transmit(now, pk); res != device.TxOK && !c.refused(pk, res) {
-		c.pending = pk
+		c.pending, c.steady = pk, false
 	}
 	if !c.timer.set || c.timer.due > due { // else it is set early enough for all others
 		c.rearm()

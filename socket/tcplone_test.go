@@ -86,3 +86,73 @@ func questions(t *testing.T, addr string, verify, long bool) (seen []string) {
 	})
 	return seen
 }
+
+// TestSteadyEnds: a dialogue is steady until somebody does anything else with the connection, and goes on after it.
+func TestSteadyEnds(t *testing.T) {
+	for name, do := range map[string]func(c, peer *TCPConn){
+		"a deadline for reading":    func(c, _ *TCPConn) { _ = c.SetReadDeadline(time.Now().Add(time.Hour)) },
+		"a deadline for writing":    func(c, _ *TCPConn) { _ = c.SetWriteDeadline(time.Now().Add(time.Hour)) },
+		"TCP_NODELAY":               func(c, _ *TCPConn) { _ = c.SetNoDelay(false) },
+		"keep-alive":                func(c, _ *TCPConn) { _ = c.SetKeepAlive(true) },
+		"a text that does not fit":  func(c, p *TCPConn) { _, _ = c.Write(make([]byte, 40000)); _, _ = io.ReadFull(p, make([]byte, 40000)) },
+		"nothing":                   func(c, _ *TCPConn) { _, _ = c.Write(nil) },
+		"a large text arrives":      func(c, p *TCPConn) { _, _ = p.Write(make([]byte, 40000)); _, _ = io.ReadFull(c, make([]byte, 40000)) },
+		"a text nobody waits for":   func(c, p *TCPConn) { _, _ = p.Write([]byte("hello")); _, _ = io.ReadFull(c, make([]byte, 5)) },
+		"the writing side is shut":  func(c, _ *TCPConn) { _ = c.CloseWrite() },
+		"the peer's is":             func(_, p *TCPConn) { _ = p.CloseWrite() },
+		"the reading side is shut":  func(c, _ *TCPConn) { _ = c.CloseRead() },
+		"the connection is closed":  func(c, _ *TCPConn) { _ = c.Close() },
+		"the peer closes it":        func(_, p *TCPConn) { _ = p.Close() },
+		"the peer resets it":        func(_, p *TCPConn) { _ = p.SetLinger(0); _ = p.Close() },
+		"a timer expires":           func(*TCPConn, *TCPConn) { time.Sleep(time.Second) },
+		"the stack is closed":       func(c, _ *TCPConn) { _ = c.s.Close() },
+		"somebody wants to know":    func(c, _ *TCPConn) { c.Info() },
+		"somebody wants the errors": func(c, _ *TCPConn) { _ = c.opError("read", io.EOF) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := New(Config{})
+				defer s.Close()
+				l, err := s.Listen("tcp", "127.0.0.1:80")
+				require.NoError(t, err)
+				dialled, err := s.Dial("tcp", "127.0.0.1:80")
+				require.NoError(t, err)
+				accepted, err := l.Accept()
+				require.NoError(t, err)
+				c, peer := dialled.(*TCPConn), accepted.(*TCPConn)
+				defer peer.Close()
+				defer c.Close()
+				talk := func() (err error) {
+					for i := range 40 {
+						ends := []*TCPConn{c, peer}
+						from, to := ends[i%2], ends[1-i%2]
+						go func() {
+							_, err = io.ReadFull(to, make([]byte, 10))
+						}()
+						synctest.Wait() // until it waits
+						if _, err := from.Write([]byte("0123456789")); err != nil {
+							return err
+						}
+						if synctest.Wait(); err != nil {
+							return err
+						}
+					}
+					return nil
+				}
+				require.NoError(t, talk())
+				steady := func() bool {
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					return c.steady
+				}
+				require.True(t, steady())
+				do(c, peer)
+				synctest.Wait()
+				require.False(t, steady())
+				failed := c.closed || c.wshut || c.detached || !c.tcb.MayReceive()
+				err = talk()
+				require.Equal(t, failed, err != nil, "%v", err)
+			})
+		})
+	}
+}

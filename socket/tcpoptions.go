@@ -23,7 +23,7 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return c.localError(net.ErrClosed)
@@ -62,7 +62,7 @@ func (c *TCPConn) set(f func(t *tcp.TCB, now time.Duration)) error {
 }
 
 func (c *TCPConn) setsockopt(f func(t *tcp.TCB, now time.Duration)) error {
-	c.mu.Lock()
+	c.lock()
 	if c.closed {
 		c.mu.Unlock()
 		return net.ErrClosed
@@ -79,7 +79,7 @@ func (c *TCPConn) setsockopt(f func(t *tcp.TCB, now time.Duration)) error {
 // localError is the error of a deadline or a buffer size that was not set:
 // package net gives it one address only.
 func (c *TCPConn) localError(err error) error {
-	return &net.OpError{Op: "set", Net: c.network.String(), Addr: tcpAddr(c.node.key.localAddr(), c.wide), Err: err}
+	return &net.OpError{Op: "set", Net: c.network.String(), Addr: tcpAddr(c.node.key.localAddr(), c.network.wide()), Err: err}
 }
 
 var errInvalidOption = os.NewSyscallError("setsockopt", syscall.EINVAL)
@@ -230,7 +230,7 @@ func (c *TCPConn) SetTOS(tos uint8) error {
 
 // TOS returns what SetTOS has set.
 func (c *TCPConn) TOS() uint8 {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	return c.tos
 }
@@ -258,7 +258,7 @@ func (c *TCPConn) SetCongestionControl(name string) error {
 
 // Info returns the connection's TCP_INFO.
 func (c *TCPConn) Info() tcp.Info {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	return c.tcb.Info(c.s.now())
 }

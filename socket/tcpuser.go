@@ -29,7 +29,8 @@ func (c *TCPConn) read(p []byte) (int, error) {
 		c.awaitTurn()
 	}
 	for {
-		if !c.mustWait(p) {
+		if !(c.steady && len(p) > 0) && !c.mustWait(p) {
+			c.steady = false
 			n, done, err := c.tryRead(p)
 			if done {
 				if c.s.cfg.Staged {
@@ -144,10 +145,11 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	}
 	growStack()
 	c.mu.Lock()
-	if c.unhindered(len(p)) && c.tcb.Lone(len(p)) {
+	if c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst || c.unhindered(len(p)) && c.tcb.Lone(len(p)) {
 		c.writeLone(p)
 		return len(p), nil
 	}
+	c.steady = false
 	n, err := c.write(p)
 	if err != nil {
 		err = c.opError("write", err)
@@ -185,7 +187,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 		if k > 0 {
 			// Deliver what there is: that may make room at once.
 			c.deliverBurst(now, k)
-			c.mu.Lock()
+			c.lock()
 			now = c.recent() // taking the packets may have taken its time
 			continue
 		}
@@ -260,7 +262,7 @@ func (c *TCPConn) Close() error {
 	if err := c.closeNow(); err != nil {
 		return err
 	}
-	c.mu.Lock()
+	c.lock()
 	linger := c.linger
 	c.mu.Unlock()
 	if linger > 0 {
@@ -271,7 +273,7 @@ func (c *TCPConn) Close() error {
 
 // closeNow is Close without lingering.
 func (c *TCPConn) closeNow() error {
-	c.mu.Lock()
+	c.lock()
 	if c.closed {
 		c.mu.Unlock()
 		return c.opError("close", net.ErrClosed)
@@ -298,7 +300,7 @@ func (c *TCPConn) closeNow() error {
 
 // lingerFor waits until the peer has acknowledged everything, or for d.
 func (c *TCPConn) lingerFor(d time.Duration) {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	c.setDue(never, c.s.now()+d)
 	for !c.detached && c.tcb.State().Unfinished() && !c.s.expired(c.writeDue()) {
@@ -317,7 +319,7 @@ func (c *TCPConn) shutdown(read bool) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	c.mu.Lock()
+	c.lock()
 	if c.closed {
 		c.mu.Unlock()
 		return c.opError("close", net.ErrClosed)
@@ -355,7 +357,7 @@ func (c *TCPConn) LocalAddr() net.Addr {
 
 // names returns the names of both ends.
 func (c *TCPConn) names() *tcpAddrs {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	return c.namesLocked()
 }
@@ -365,8 +367,8 @@ func (c *TCPConn) namesLocked() *tcpAddrs {
 		return c.addrs
 	}
 	a := &tcpAddrs{
-		local:  *tcpAddr(c.node.key.localAddr(), c.wide),
-		remote: *tcpAddr(c.node.key.remoteAddr(), c.wide),
+		local:  *tcpAddr(c.node.key.localAddr(), c.network.wide()),
+		remote: *tcpAddr(c.node.key.remoteAddr(), c.network.wide()),
 	}
 	if c.node.key.rport != 0 { // else it may yet be given other names
 		c.addrs = a
@@ -386,7 +388,7 @@ func (c *TCPConn) RemoteAddr() net.Addr {
 // the same error each time: a server of net/http ends a read that way once a
 // request.
 func (c *TCPConn) opError(op string, err error) error {
-	c.mu.Lock()
+	c.lock()
 	defer c.mu.Unlock()
 	a := c.namesLocked()
 	late := err == errDeadline && op == "read"

@@ -23,6 +23,13 @@ const (
 	moodForce = uint64(0xff) << 48      // Output is forced to send something
 )
 
+// steady reports whether nothing is the matter and nothing waits to be sent or keeps text from leaving at once but the
+// windows.
+func (t *TCB) steady() bool {
+	return t.snd.nxt == t.snd.end && t.mood()&(moodGrave|moodMore|moodCork|moodProbe|moodForce) == atRest && t.plain(unquiet) && t.ack.pending&ackNow == 0 &&
+		t.env.cfg.NotsentLowat == 0
+}
+
 // calm reports whether nothing is the matter with the connection.
 func (t *TCB) calm() bool {
 	return t.state == StateEstablished && t.caState == CAOpen && t.ecn == 0 && t.retransmits == 0 && t.plain(0)

@@ -68,8 +68,7 @@ func chatter(t *testing.T, seed uint64, rmem int, into, full bool) (seen []strin
 		if choose.IntN(60) == 0 {
 			n += 500
 		}
-		require.Equal(t, n, p.end(!toB).Write(p.now, make([]byte, n)))
-		p.drain()
+		require.Equal(t, n, p.write(!toB, make([]byte, n)))
 		p.until(p.now + time.Duration(choose.IntN(9)*choose.IntN(9)*choose.IntN(9))*100*time.Microsecond)
 	}
 	p.until(p.now + time.Minute)
@@ -123,6 +122,56 @@ func TestChatter(t *testing.T) {
 	}
 }
 
+// TestSteady: in a dialogue that goes on and on nothing is asked again, and nothing of that can be seen, whatever comes
+// between.
+func TestSteady(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		between func(p *pipe, e *TCB) // every seventh time
+	}{
+		{"nothing", nil},
+		{"a long pause", func(p *pipe, _ *TCB) { p.until(p.now + time.Second) }},
+		{"two questions", func(p *pipe, e *TCB) { p.write(e == &p.b, make([]byte, 30)) }},
+		{"a large one", func(p *pipe, e *TCB) { p.write(e == &p.b, make([]byte, 5000)) }},
+		{"one is lost", func(p *pipe, e *TCB) {
+			p.lose = func(p *pipe, _ bool, _ *Segment) bool { p.lose = nil; return true }
+			p.write(e == &p.b, make([]byte, 30))
+			p.until(p.now + 3*time.Second)
+		}},
+		{"the user closes", func(p *pipe, e *TCB) { delete(p.steady, e); _ = e.CloseWrite(p.now) }},
+		{"the peer does not write any more", func(p *pipe, e *TCB) { p.write(e != &p.b, make([]byte, 2000)) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			talk := func(full bool) (seen []string, told int) {
+				p := newPipe(t)
+				p.delay, p.room = 10*time.Microsecond, 256
+				p.connect()
+				p.a.env.full, p.b.env.full = full, full
+				p.read, p.into = make([]byte, 64<<10), true
+				r := rand.New(rand.NewPCG(3, 4))
+				for turn := range 100 {
+					if e := p.end(turn%2 == 1); e.State().CanSend() && !e.has(fFinQueued) {
+						p.write(turn%2 == 1, make([]byte, 1+r.IntN(100)))
+					}
+					p.until(p.now + time.Duration(r.IntN(int(5*time.Millisecond))))
+					if turn%7 == 6 && turn > 20 && tt.between != nil {
+						tt.between(p, p.end(turn%2 == 1))
+						p.drain()
+					}
+				}
+				p.until(p.now + time.Minute)
+				seen = append(p.trace, fmt.Sprintf("%+v", p.a.Info(p.now)), fmt.Sprintf("%+v", p.b.Info(p.now)))
+				return seen, p.told
+			}
+			want, never := talk(true)
+			got, told := talk(false)
+			require.Equal(t, want, got)
+			require.Zero(t, never)
+			require.Greater(t, told, 5)
+		})
+	}
+}
+
 // Only little text goes straight to a user: of large segments all would be acknowledged, two by two.
 func TestMostInto(t *testing.T) {
 	p := newPipe(t)
@@ -152,7 +201,7 @@ func TestFastPathIsTaken(t *testing.T) {
 	require.True(t, p.a.Quiet())
 	require.False(t, p.a.Output(p.now, &s))
 	s.Into = make([]byte, 100)
-	require.True(t, p.b.inputFast(p.now, &s))
+	require.True(t, p.b.inputFast(p.now, &s, false))
 	require.Equal(t, 100, s.Taken)
 	require.Equal(t, 50, p.a.Write(p.now, make([]byte, 50)))
 	require.False(t, p.a.Lone(100), "something is outstanding")
@@ -162,7 +211,7 @@ func TestFastPathIsTaken(t *testing.T) {
 	require.True(t, p.b.outputFast(p.now, &s), "the answer carries the ACK")
 	require.True(t, p.b.Quiet())
 	s.Into, s.Taken = nil, 0
-	require.True(t, p.a.inputFast(p.now, &s))
+	require.True(t, p.a.inputFast(p.now, &s, false))
 	require.Zero(t, p.a.packetsOut())
 	require.Equal(t, 50, p.a.Read(p.now, make([]byte, 60)))
 	s.Payload.Release()
@@ -240,11 +289,11 @@ func TestDialogueIsTaken(t *testing.T) {
 			require.True(t, e.from.Output(p.now, &s))
 			s.Into = make([]byte, 200)
 			before := e.to.ack
-			if e.to.inputFast(p.now, &s) && before.pending == 0 && e.to.ack.pending == ackSched|ackPushed {
+			if e.to.inputFast(p.now, &s, false) && before.pending == 0 && e.to.ack.pending == ackSched|ackPushed {
 				later := *e.to
 				later.ack, later.timers.left[slotAck] = before, 0 // as it was before
 				later.rcv.nxt -= 100
-				if later.dialogue(p.now, &s) {
+				if later.dialogue(p.now, &s, false) {
 					taken++
 				}
 			}

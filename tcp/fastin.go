@@ -2,11 +2,11 @@ package tcp
 
 import "time"
 
-// inputFast is Input for the common case. It returns false when in is not that.
-func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
+// inputFast is Input for the common case. It returns false when in is not that. steady is what the caller of Input says.
+func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	n, una := uint32(in.Payload.N), t.snd.una
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
-	if t.mood()&(moodGrave|moodMore|moodProbe) != atRest || !t.plain(0) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
+	if !steady && (t.mood()&(moodGrave|moodMore|moodProbe) != atRest || !t.plain(0)) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
 		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
 		!in.Ack.Between(una, t.snd.nxt) || wnd > t.snd.max {
 		return false
@@ -19,7 +19,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	} else if n == 0 {
 		return false
 	}
-	if n > 0 && t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
+	if !steady && n > 0 && t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
 		return false
 	}
 	t.countIn(in)
@@ -40,7 +40,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	} else {
 		t.rackUpdateReoWnd()
 	}
-	if n > 0 && !t.dialogue(now, in) {
+	if n > 0 && !t.dialogue(now, in, steady) {
 		t.textFast(now, in)
 	}
 	return true
@@ -127,12 +127,12 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 // dialogue is textFast for a question or an answer: little text, pushed, the first in a while, for which the user
 // waits, and to which he is used to answer. The answer will carry the ACK, and the window is as good as open. It
 // returns false when that is not so.
-func (t *TCB) dialogue(now time.Duration, in *Segment) bool {
+func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	a, cfg, b := &t.ack, t.env.cfg, in.Payload.Pieces[0].B
 	n := uint32(len(b))
 	owed := uint32(t.rcv.nxt-t.rcv.wup) + n
-	if in.Flags&PSH == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || t.Readable() > 0 ||
-		t.wire() != nil || a.pending != 0 || !t.inPingpong() || t.timers.left[slotAck] != 0 || t.drs.rtt >= 8 ||
+	if in.Flags&PSH == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || a.pending != 0 ||
+		!steady && (t.Readable() > 0 || t.wire() != nil || !t.inPingpong() || t.timers.left[slotAck] != 0 || t.drs.rtt >= 8) ||
 		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
 		owed > t.rcv.mss || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
 		return false
@@ -149,5 +149,6 @@ func (t *TCB) dialogue(now time.Duration, in *Segment) bool {
 		t.growWindow(int(n))
 	}
 	in.Taken = copy(in.Into, b)
+	in.Steady = steady || t.steady()
 	return true
 }

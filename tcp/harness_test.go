@@ -75,6 +75,9 @@ type pipe struct {
 	room  int                      // a packet of that many bytes has its text with its headers
 	check bool                     // verify invariants after every step
 
+	steady map[*TCB]int // how often Input was told, while it can be told, and so was Lone
+	told   int
+
 	edge [2]Seq // right edge of the receive window seen by the peer
 	evA  Events
 	evB  Events
@@ -88,7 +91,7 @@ type flight struct {
 }
 
 func newPipe(t testing.TB) *pipe {
-	p := &pipe{t: t, now: time.Second, mtu: 1500, delay: 10 * time.Millisecond, check: true}
+	p := &pipe{t: t, steady: map[*TCB]int{}, now: time.Second, mtu: 1500, delay: 10 * time.Millisecond, check: true}
 	p.cfgA = (*Config)(nil).Defaults()
 	p.cfgB = p.cfgA
 	return p
@@ -119,9 +122,14 @@ func (p *pipe) end(toB bool) *TCB {
 func (p *pipe) write(atB bool, b []byte) int {
 	e := p.end(atB)
 	n := len(b)
-	if e.Lone(n) {
+	lone := e.Lone(n)
+	if p.steady[e] > 0 {
+		require.Equal(p.t, lone, e.LoneSteady(n), p.log())
+	}
+	if lone {
 		p.transmit(!atB, sendLone(p.t, p.now, e, b, p.room-20-TSHeaderLen))
 	} else {
+		delete(p.steady, e)
 		n = e.Write(p.now, b)
 	}
 	p.drain()
@@ -160,6 +168,9 @@ func (p *pipe) drain() {
 	for _, fromA := range []bool{true, false} {
 		e := p.end(!fromA)
 		var s Segment
+		if !e.Quiet() {
+			delete(p.steady, e)
+		}
 		for n := 0; e.Output(p.now, &s); n++ {
 			require.Less(p.t, n, 10000, "Output never ends\n%s", p.log())
 			p.transmit(fromA, s)
@@ -271,6 +282,7 @@ func (p *pipe) step() bool {
 	}
 	for _, e := range []*TCB{&p.a, &p.b} {
 		if e.Deadline() <= p.now {
+			delete(p.steady, e)
 			e.Timeout(p.now)
 			p.drain()
 		}
@@ -286,14 +298,23 @@ func (p *pipe) deliver(f *flight) {
 		if p.into {
 			f.seg.Into = p.read
 		}
+		f.seg.Steady = p.steady[e] > 0
 		e.Input(p.now, &f.seg)
+		if f.seg.Steady {
+			p.steady[e]++
+			p.told = max(p.told, p.steady[e])
+			require.True(p.t, e.Quiet(), p.log())
+			require.Zero(p.t, e.Readable(), p.log())
+		} else {
+			delete(p.steady, e)
+		}
 		if f.seg.Payload.Lent { // the owner of the wire uses the memory again
 			for i := range f.seg.Payload.Pieces[0].B {
 				f.seg.Payload.Pieces[0].B[i] = 0xa5
 			}
 		}
 		p.took(f.toB, f.seg.Taken)
-		if p.read != nil {
+		if p.read != nil && !f.seg.Steady {
 			p.took(f.toB, e.Read(p.now, p.read))
 		}
 	}

@@ -6,10 +6,12 @@ import "time"
 // payload it needs by retaining it, or copies what is lent; in stays the caller's. The header must have been checked
 // (ParseHeader, checksum) and belong to this connection. Call Output afterwards.
 func (t *TCB) Input(now time.Duration, in *Segment) {
+	steady := in.Steady
+	in.Steady = false
 	if in.Payload.N >= minRun && t.inputRun(now, in) {
 		return
 	}
-	if t.inputFast(now, in) {
+	if t.inputFast(now, in, steady) {
 		t.idleX(in.Spares)
 		return
 	}

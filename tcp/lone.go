@@ -19,9 +19,13 @@ const LoneCopied = smallText
 // Lone reports whether n bytes that the user writes now would leave at once, as one segment without options but
 // timestamps, with nothing else outstanding: whether SendLone may be called.
 func (t *TCB) Lone(n int) bool {
-	return t.mood()&(moodGrave|moodMore|moodCork|moodForce) == atRest && t.plain(unquiet) && t.snd.una == t.snd.end &&
-		n > 0 && n < int(t.mss) && n <= int(t.snd.wnd) && n <= int(t.sndLimit) &&
+	return t.LoneSteady(n) && t.mood()&(moodGrave|moodMore|moodCork|moodForce) == atRest && t.plain(unquiet) &&
 		t.ack.pending&ackNow == 0 && t.env.cfg.NotsentLowat == 0
+}
+
+// LoneSteady is Lone after an Input that set Steady, with nothing called since.
+func (t *TCB) LoneSteady(n int) bool {
+	return t.snd.una == t.snd.end && n > 0 && n < int(t.mss) && n <= int(t.snd.wnd) && n <= int(t.sndLimit)
 }
 
 // SendLone is Write and the calls of Output after it in one, where Lone says that p is such a text. It writes the header of

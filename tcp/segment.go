@@ -18,6 +18,10 @@ type Segment struct {
 	// says how much went there, which the user has read then.
 	Into  []byte
 	Taken int
+	// Steady is for Input to set when in was one of a dialogue in which nothing is the matter, the user having its text.
+	// The caller may set it for the next one if meanwhile he called nothing but SendLone: then what cannot have changed
+	// is not asked again. The same goes for Lone, in the place of which LoneSteady may be asked.
+	Steady bool
 	// Spares is for the caller of Input to set who has some.
 	Spares *Spares
 }
