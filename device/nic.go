@@ -260,6 +260,32 @@ func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 	return TxFull
 }
 
+// TransmitLent is Transmit for a packet whose payload is lent by the caller, who holds the baton of its queue: the bytes
+// of Frags that have no owner are his until Lent says, between two polls of his, that they are no longer used. Only who
+// receives the packet within such a poll sees them; all others get copies.
+func (n *NIC) TransmitLent(now time.Duration, p *Packet) TxResult {
+	p.Flags |= FlagLent
+	q := n.steer(p)
+	res := n.Transmit(now, p)
+	if res == TxOK {
+		n.queues[q].rings.Load().lent++
+	}
+	return res
+}
+
+// Lent reports whether there are packets on queue q whose bytes are lent. Only the holder of its baton may call it, not
+// within a poll.
+func (n *NIC) Lent(q int) bool {
+	r := n.queues[q].rings.Load()
+	return r != nil && r.lent != 0
+}
+
+// Busy reports whether something is left for the next poll of queue q. Only the holder of its baton may call it.
+func (n *NIC) Busy(q int) bool {
+	r := n.queues[q].rings.Load()
+	return r != nil && r.tx.waiting()+r.received() != 0
+}
+
 // NewPacketHeld is Pool.NewPacket for the holder of the baton of queue q, who has free packets of his own.
 func (n *NIC) NewPacketHeld(q int) *Packet {
 	r := n.queues[q].rings.Load()
@@ -373,7 +399,12 @@ func (n *NIC) ReceiveBatch(q int, now time.Duration, ps []*Packet) int {
 			taken = n.queues[q].open(n).back.put(ps)
 		}
 	}
-	n.dropAll(ps[taken:], why)
+	if lost := ps[taken:]; len(lost) > 0 {
+		if q >= 0 {
+			n.queues[q].open(n).arrived(lost)
+		}
+		n.dropAll(lost, why)
+	}
 	return taken
 }
 

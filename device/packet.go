@@ -36,6 +36,9 @@ const (
 	FlagImpaired
 	// FlagSteered: Queue is set and says which queue the packet travels on, not Hash.
 	FlagSteered
+	// FlagLent: the bytes of Frags are lent by somebody who waits until the packet has been received (see
+	// NIC.TransmitLent). Who keeps them longer makes them the packet's own (Own).
+	FlagLent
 )
 
 // A Packet is one IP packet and the descriptor that travels through the rings. The packet's bytes
@@ -103,6 +106,21 @@ func (p *Packet) AppendTo(dst []byte) []byte {
 	dst = append(dst, p.Head...)
 	dst = append(dst, p.Frags[0].B...)
 	return append(dst, p.Frags[1].B...)
+}
+
+// Own makes what is lent of the packet's bytes its own, by a copy in memory of pool.
+func (p *Packet) Own(pool *Pool) {
+	if p.Flags&FlagLent == 0 {
+		return
+	}
+	p.Flags &^= FlagLent
+	for i := range p.Frags {
+		f := &p.Frags[i]
+		if f.Owner == nil && len(f.B) > 0 {
+			f.Owner = pool.Get(len(f.B))
+			f.B = f.Owner.Bytes()[:copy(f.Owner.Bytes(), f.B)]
+		}
+	}
 }
 
 // Release gives up the packet: it releases HeadOwner and the owners of Frags, and returns the packet

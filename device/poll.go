@@ -34,6 +34,7 @@ type rings struct {
 	spare    []*Packet            // to be used again
 	pool     *Pool                // the NIC's
 	want     int                  // how many of them to keep
+	lent     int                  // packets on their way through these whose bytes are lent
 	rxFirst  bool                 // whose turn it is: the ring's or the backlog's
 	descs    [batch]Desc          // what a ring had
 	txb, rxb [batch]*Packet       // the batches at hand; they keep what a few past packets are made of alive
@@ -145,6 +146,7 @@ func (n *NIC) discard(q int) {
 		qu.hear()
 		if r := qu.rings.Load(); r != nil {
 			for s := r.getBatch(&r.tx, r.txb[:]); s > 0; s = r.getBatch(&r.tx, r.txb[:]) {
+				r.arrived(r.txb[:s])
 				n.dropAll(r.txb[:s], DropTxDown)
 			}
 			for g := r.take(batch); g > 0; g = r.take(batch) {
@@ -201,7 +203,7 @@ func (n *NIC) lone(r *rings, qu *queue) *Packet {
 		return nil
 	}
 	p := r.packet(d)
-	if p.Flags&FlagOutside != 0 || p.pool != r.pool {
+	if p.Flags&(FlagOutside|FlagLent) != 0 || p.pool != r.pool {
 		return nil
 	}
 	r.tx.takeLast()
@@ -245,6 +247,7 @@ func (n *NIC) pollBatch(r *rings, qu *queue, q int, now time.Duration, send, rec
 func (n *NIC) pollPlain(r *rings, qu *queue, limit int, h func(*Packet)) (sent, received int) {
 	ps := r.txb[:r.getBatch(&r.tx, r.txb[:min(limit, batch)])]
 	sent, packets, bytes := len(ps), uint64(len(ps)), lenAll(ps)
+	r.arrived(ps)
 	ps = keepLocal(n, ps, func(p *Packet) { n.Drop(p, DropUnreachable) })
 	if len(ps) == sent {
 		qu.both.add(packets, bytes)
@@ -285,11 +288,28 @@ func (r *rings) getBatch(ring *Ring, ps []*Packet) int {
 	return len(ds)
 }
 
+// arrived notes that ps were lent, if they were, and are no longer on their way.
+func (r *rings) arrived(ps []*Packet) {
+	if r.lent == 0 {
+		return
+	}
+	for _, p := range ps {
+		if p.Flags&FlagLent != 0 {
+			r.lent--
+		}
+	}
+}
+
 // take takes received packets into rxb, at most limit and a batch, and returns how many. Neither what came
 // in from outside nor what the link handed back can keep the other waiting: they take turns at being
 // first, and who is first leaves half of the room.
 func (r *rings) take(limit int) int {
-	ps := r.rxb[:min(batch, limit)]
+	n := r.takeTurns(r.rxb[:min(batch, limit)])
+	r.arrived(r.rxb[:n])
+	return n
+}
+
+func (r *rings) takeTurns(ps []*Packet) int {
 	rx := r.rx.Load()
 	if rx == nil || !rx.Ready() {
 		return r.back.take(ps)
@@ -315,6 +335,7 @@ func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (
 		return 0, 0, 0
 	}
 	if !n.up.Load() {
+		r.arrived(ps)
 		n.dropAll(ps, DropTxDown)
 		return len(ps), 0, 0
 	}
@@ -331,6 +352,10 @@ func (n *NIC) pollTX(r *rings, qu *queue, q int, now time.Duration, limit int) (
 	}
 	qu.account(packets, bytes, 0, 0) // before anyone can see the packets elsewhere
 	packets, bytes = 0, 0
+	r.arrived(ps)
+	for _, p := range ps {
+		p.Own(n.pool) // who knows what becomes of them
+	}
 	link.Send(n, q, now, ps)
 	return len(ps), packets, bytes
 }

@@ -17,7 +17,7 @@ func TestNewStackCost(t *testing.T) {
 	const queues = 2
 	require.LessOrEqual(t, testing.AllocsPerRun(200, func() { New(Config{Queues: queues}) }), 10.0)
 	size := unsafe.Sizeof(Stack{}) + queues*unsafe.Sizeof(receiver{})
-	require.LessOrEqual(t, size, uintptr(8<<10+320), "the NIC has a budget of its own")
+	require.LessOrEqual(t, size, uintptr(8<<10+384), "the NIC has a budget of its own")
 	s := New(Config{})
 	require.Nil(t, s.hosts.byName)
 	require.Nil(t, s.tcpPorts.users.chains)

@@ -36,6 +36,12 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 		owner, _ := piece.Owner.(*device.Buf)
 		p.Frags[i] = device.Piece{B: piece.B, Owner: owner}
 	}
+	if seg.Payload.Lent {
+		p.Flags |= device.FlagLent
+		if !n.baton { // nobody waits until it has arrived
+			p.Own(&s.pool)
+		}
+	}
 	s.checksum(p, k, protoTCP, at, tcpCsumOffset)
 	return p
 }

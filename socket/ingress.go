@@ -29,7 +29,10 @@ type receiver struct {
 	last     lastUDP
 	legal    legalEnds
 	spares   tcp.Spares
-	woken    *waiter // the latest reader of a connection that was woken since run looked
+	woken    *waiter  // the latest reader of a connection that was woken since run looked
+	lender   *TCPConn // its Write has lent its buffer to packets of the queue
+	held     *TCPConn // has text for its reader that is not read yet; see hold
+	heldN    int      // how much
 	rules4   ipv4.AddrRules
 	rules6   ipv6.AddrRules
 	addrs    uint64 // of a plain IPv4 packet: source and destination
@@ -308,7 +311,7 @@ func (r *receiver) demux(p *device.Packet, seg *tcp.Segment, flow *flowKey, hash
 }
 
 // payload makes r.seg's payload of rest, what Head holds of it, and the
-// packet's Frags.
+// packet's Frags. What is lent is the first of them.
 func (r *receiver) payload(p *device.Packet, rest []byte) {
 	pl := &r.seg.Payload
 	*pl = tcp.Payload{}
@@ -330,6 +333,7 @@ func (r *receiver) payload(p *device.Packet, rest []byte) {
 			if f.Owner != nil {
 				pl.Pieces[0].Owner = f.Owner
 			}
+			pl.Lent = p.Flags&device.FlagLent != 0
 		}
 		return
 	}

@@ -158,6 +158,9 @@ func (r *receiver) plainTCP(p *device.Packet, h *[plainTCPLen]byte, n int) bool 
 	case len(p.Head) == n && f.Owner != nil:
 		pl.Pieces[0].B, pl.Pieces[0].Owner = f.B, f.Owner
 		pl.N, pl.Lent = len(f.B), false
+	case len(p.Head) == n && p.Flags&device.FlagLent != 0:
+		pl.Pieces[0].B, pl.Pieces[0].Owner = f.B, nil
+		pl.N, pl.Lent = len(f.B), true
 	default:
 		return false
 	}

@@ -243,6 +243,9 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 			s.lastNow.Store(int64(now))
 		}
 		n := s.nic.Poll(q, now, pollBatch, r.handle)
+		if r.held != nil || r.lender != nil {
+			r.settleLoans()
+		}
 		if r.spares.In|r.spares.Out != 0 {
 			r.showSegments()
 		}
@@ -259,7 +262,7 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 		if s.nic.Rest(q) {
 			return woken
 		}
-		if done += n; done >= pollBudget {
+		if done += n; done >= pollBudget && r.lender == nil {
 			s.afterFunc(0, func() { s.run(q, s.now(), false) })
 			return woken
 		}

@@ -195,6 +195,7 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	c.mu.Lock()
 	refused := false
 	seg.Taken, seg.Steady = 0, c.steady
+	seg.Hold, seg.Held = p.Flags&device.FlagLent != 0 && (r.held == nil || r.held == c), false
 	if !c.steady && (c.detached || c.ln != nil) {
 		var done bool
 		if refused, done = c.receiveOdd(r, p, seg, flow); done {
@@ -211,6 +212,10 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	}
 	if seg.Taken > 0 {
 		c.rd.filled(seg.Taken)
+		if seg.Held {
+			c.hold(r, p, seg.Taken)
+			return
+		}
 	}
 	c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil)
 	if !c.steady && (c.pending != nil || !c.tcb.Quiet()) {
@@ -360,7 +365,12 @@ func (c *TCPConn) output(now time.Duration) {
 
 // transmit offers p to the NIC and reports whether it is off our hands.
 func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
-	res := c.s.nic.Transmit(now, p)
+	var res device.TxResult
+	if p.Flags&device.FlagLent == 0 {
+		res = c.s.nic.Transmit(now, p)
+	} else if res = c.s.nic.TransmitLent(now, p); res != device.TxOK {
+		p.Own(&c.s.pool)
+	}
 	return res == device.TxOK || c.refused(p, res)
 }
 

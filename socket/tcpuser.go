@@ -174,6 +174,18 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 	now := c.s.now()
 	for {
 		piece := p[n:min(n+writePiece, len(p))]
+		if len(piece) >= leastLoan && c.unlent(now) && c.tcb.MayLend(len(piece)) && c.s.nic.Ring(int(c.node.queue)) {
+			k := c.writeLent(now, piece, n+len(piece) < len(p))
+			if n += k; n == len(p) {
+				c.writing = false
+				w := wakes{wr: c.wr.waiters()} // other writers
+				c.mu.Unlock()
+				w.run()
+				return n, nil
+			}
+			now = c.recent()
+			continue
+		}
 		k, err := c.tryWrite(now, piece, n+len(piece) < len(p))
 		n += k
 		if err != nil || n == len(p) {

@@ -174,7 +174,17 @@ func (s *Stack) yield(woken *waiter) {
 		woken.letRun()
 	default:
 		runtime.Gosched()
+		if woken != nil && !woken.ran() {
+			runtime.Gosched() // every 61st time the scheduler prefers those who have let others run
+		}
 	}
+}
+
+// ran reports whether one of those that the caller has woken by broadcast runs or ran.
+func (w *waiter) ran() bool {
+	w.own.L.Lock()
+	defer w.own.L.Unlock()
+	return !w.woken
 }
 
 // letPeerClose lets the peer of a connection that has just been closed see that

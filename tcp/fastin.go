@@ -111,6 +111,9 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 // textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
 func (t *TCB) textFast(now time.Duration, in *Segment) {
 	t.total.dataIn++
+	if t.holdText(now, in) {
+		return
+	}
 	into := in.Payload.N <= min(len(in.Into), mostInto) && t.Readable() == 0 && t.wire() == nil // see takesInto
 	if into {
 		t.takeInto(in)
@@ -138,7 +141,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 		return false
 	}
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	t.rcv.read = t.rcv.nxt
+	t.rcv.read = t.rcv.read.Add(n)
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)

@@ -215,6 +215,9 @@ func (p *pipe) overTheWire(s *Segment) Segment {
 	var out Segment
 	_, why := ParseHeader(b[:n], &out)
 	require.Equal(p.t, ReasonOK, why)
+	if s.Payload.Lent { // it will be somebody else's before it arrives
+		s.Payload = s.Payload.copied(&p.alloc)
+	}
 	out.Payload, out.ECN = s.Payload, s.ECN
 	if p.room > 0 && s.Payload.N > 0 && n+s.Payload.N+20 <= p.room { // it travels with its header
 		text := make([]byte, s.Payload.N)

@@ -22,6 +22,9 @@ type Segment struct {
 	// The caller may set it for the next one if meanwhile he called nothing but SendLone: then what cannot have changed
 	// is not asked again. The same goes for Lone, in the place of which LoneSteady may be asked.
 	Steady bool
+	// Hold is for the caller of Input to set who calls HeldRead soon if that sets Held: not before then does what went to
+	// Into count as read, and need an ACK, so that one does for many segments. Input never clears Held.
+	Hold, Held bool
 	// Spares is for the caller of Input to set who has some.
 	Spares *Spares
 }

@@ -9,6 +9,7 @@ type chunk struct {
 	start Seq  // sequence number of b[0]
 	push  bool // its last byte was pushed (RFC 9293 §3.9.1.2) because much was written since the last push
 	lent  bool // b is not the Allocator's, and is used again as soon as it is acknowledged
+	loan  bool // b is the user's, until EndLoan
 }
 
 func (c *chunk) end() Seq { return c.start.Add(uint32(len(c.b))) }
@@ -63,6 +64,31 @@ func (s *sendBuf) write(alloc Allocator, at Seq, p []byte, goal, backlog int) (n
 	mem = mem[:0:min(len(mem), max(goal, minChunk))]
 	n = min(cap(mem), len(p))
 	s.chunks.push(chunk{b: append(mem, p[:n]...), owner: owner, start: at})
+	return n
+}
+
+// lend is write for memory that stays the user's: all of p is a chunk of its own.
+func (s *sendBuf) lend(at Seq, p []byte) int {
+	s.chunks.push(chunk{b: p[:len(p):len(p)], start: at, loan: true})
+	return len(p)
+}
+
+// endLoan copies what is lent and not acknowledged before una to memory of alloc, and returns how many bytes.
+func (s *sendBuf) endLoan(alloc Allocator, una Seq) (n int) {
+	cs := s.chunks.all()
+	for i := range cs {
+		c := &cs[i]
+		if !c.loan {
+			continue
+		}
+		if done := int(una.Sub(c.start)); done > 0 {
+			c.b, c.start = c.b[done:], una
+		}
+		mem, owner := alloc.Get(len(c.b))
+		k := copy(mem, c.b)
+		c.b, c.owner, c.loan = mem[:k:k], owner, false
+		n += k
+	}
 	return n
 }
 
@@ -140,6 +166,8 @@ func (s *sendBuf) payload(alloc Allocator, seq Seq, n int, out *Payload) (push b
 		out.N = n
 		if c.owner != nil {
 			c.owner.Retain()
+		} else {
+			out.Lent = c.loan
 		}
 		return c.push && have == n
 	}
@@ -150,7 +178,7 @@ func (s *sendBuf) payload(alloc Allocator, seq Seq, n int, out *Payload) (push b
 func (s *sendBuf) gather(alloc Allocator, cs []chunk, off, n int, out *Payload) (push bool) {
 	first := len(cs[0].b) - off
 	push = cs[0].push && first <= n
-	if !cs[0].lent && first+len(cs[1].b) >= n {
+	if !cs[0].lent && !cs[0].loan && !cs[1].loan && first+len(cs[1].b) >= n {
 		out.Append(Piece{B: cs[0].b[off:], Owner: cs[0].owner})
 		out.Append(Piece{B: cs[1].b[:n-first], Owner: cs[1].owner})
 		out.Retain()

@@ -80,6 +80,7 @@ type sendVars struct {
 	run Seq // the present run of segments ends here (see startRun), with fRun
 
 	scale uint8 // Snd.Wind.Shift (RFC 7323 §2.2)
+	shy   uint8 // whether and when the next loan is given; see MayLend
 }
 
 // recvVars are the receive sequence variables (RFC 9293 §3.3.1, figure 4).

@@ -6,11 +6,11 @@ import "time"
 // were accepted; less than len(p) when the queue is full, 0 when the connection cannot send. Data written
 // before the connection is established is queued. Every call ends with an implied PUSH (RFC 9293 §3.9.1.2,
 // MUST-61). Call Output afterwards.
-func (t *TCB) Write(now time.Duration, p []byte) int { return t.write(now, p, false) }
+func (t *TCB) Write(now time.Duration, p []byte) int { return t.write(now, p, false, false) }
 
 // WriteMore is Write for a caller that will write more at once (MSG_MORE): a segment that is not full
 // waits for it.
-func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p, true) }
+func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p, true, false) }
 
 // Flush ends what WriteMore began: what it held back is sent as if the last write had been Write.
 func (t *TCB) Flush() {
@@ -20,7 +20,7 @@ func (t *TCB) Flush() {
 	}
 }
 
-func (t *TCB) write(now time.Duration, p []byte, more bool) int {
+func (t *TCB) write(now time.Duration, p []byte, more, loan bool) int {
 	if !t.state.in(canSend|1<<StateSynSent|1<<StateSynReceived) || t.has(fFinQueued) || len(p) == 0 {
 		return 0
 	}
@@ -40,7 +40,12 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 		}
 		room := (int(t.sndLimit) - queued + mss - 1) / mss * mss // the last segment may be full
 		left := x.snd.left(t.snd.nxt, t.snd.end, goal)
-		k := x.snd.write(t.env.alloc, t.snd.end, p[n:min(len(p), n+room, n+left)], goal, int(t.snd.end.Sub(t.snd.nxt)))
+		k := 0
+		if part := p[n:min(len(p), n+room, n+left)]; loan {
+			k = x.snd.lend(t.snd.end, part)
+		} else {
+			k = x.snd.write(t.env.alloc, t.snd.end, part, goal, int(t.snd.end.Sub(t.snd.nxt)))
+		}
 		n += k
 		t.snd.end = t.snd.end.Add(uint32(k))
 		if k == left && uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {

@@ -1,0 +1,270 @@
+package socket
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/loopback/device"
+	"example.com/loopback/tcp"
+)
+
+// ends returns both ends of a connection on s.
+func ends(t *testing.T, s *Stack, addr string) (dialled, accepted *TCPConn) {
+	t.Helper()
+	l, err := s.Listen("tcp", addr)
+	require.NoError(t, err)
+	c, err := s.Dial("tcp", addr)
+	require.NoError(t, err)
+	a, err := l.Accept()
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return c.(*TCPConn), a.(*TCPConn)
+}
+
+// TestLentWrite: a long Write to a reader who waits is copied from one's buffer to the other's, by way of nothing but
+// packets, and acknowledged once; any tap sees them.
+func TestLentWrite(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:80", "[::1]:80"} {
+		for _, verify := range []bool{false, true} {
+			for _, tapped := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s verify %v tapped %v", addr, verify, tapped), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { lentWrite(t, addr, verify, tapped) })
+				})
+			}
+		}
+	}
+}
+
+func lentWrite(t *testing.T, addr string, verify, tapped bool) {
+	s := New(Config{VerifyChecksums: verify})
+	s.pool.Audit = true
+	c, a := ends(t, s, addr)
+	text := make([]byte, 64<<10)
+	rand.NewChaCha8([32]byte{1}).Read(text)
+	var data, acks int
+	if tapped {
+		defer s.NIC().AddTap(func(dir device.Direction, _ time.Duration, n *device.NIC, p *device.Packet) {
+			switch {
+			case dir == device.DirRX:
+			case p.Flags&device.FlagLent != 0:
+				data += len(p.Frags[0].B)
+			default:
+				acks++
+			}
+		})()
+	}
+	var allocated int64
+	for i := range 10 {
+		data, acks = 0, 0
+		got := make([]byte, len(text))
+		done := make(chan error, 1)
+		go func() {
+			_, err := io.ReadFull(a, got)
+			done <- err
+		}()
+		synctest.Wait()
+		n, err := c.Write(text)
+		require.NoError(t, err)
+		require.Equal(t, len(text), n)
+		unacked := c.Info().Unacked
+		require.NoError(t, <-done)
+		if i < 6 { // the window begins too small for it
+			allocated = s.pool.Stats().BufsAllocated
+			synctest.Wait()
+			time.Sleep(time.Second)
+			continue
+		}
+		require.Zero(t, unacked, "acknowledged when Write returns")
+		require.Equal(t, text, got)
+		if tapped {
+			require.Equal(t, len(text), data)
+			require.Equal(t, 1, acks)
+		}
+	}
+	require.Equal(t, allocated, s.pool.Stats().BufsAllocated, "text was copied to the pool's memory")
+	require.NoError(t, c.Close())
+	require.NoError(t, a.Close())
+	require.NoError(t, s.Close())
+}
+
+// TestLentWithoutReader: what nobody waits for is TCP's own when Write returns.
+func TestLentWithoutReader(t *testing.T) {
+	s := New(Config{})
+	c, a := ends(t, s, "127.0.0.1:80")
+	var want []byte
+	for i := range 8 {
+		text := bytes.Repeat([]byte{byte(i + 1)}, 40_000)
+		want = append(want, text...)
+		_, err := c.Write(text)
+		require.NoError(t, err)
+		clear(text)
+	}
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(a, got)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, got))
+	require.NoError(t, s.Close())
+}
+
+// TestLentWriters: several who write at the same time take turns, and none is forgotten.
+func TestLentWriters(t *testing.T) {
+	s := New(Config{})
+	c, a := ends(t, s, "127.0.0.1:80")
+	const writers, size, each = 4, 50_000, 20
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			text := bytes.Repeat([]byte{byte(w)}, size)
+			for range each {
+				if _, err := c.Write(text); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	got := make([]byte, size)
+	for range writers * each {
+		_, err := io.ReadFull(a, got)
+		require.NoError(t, err)
+		require.Equal(t, size, bytes.Count(got, got[:1]), "writes are not interleaved")
+	}
+	wg.Wait()
+	require.NoError(t, s.Close())
+}
+
+// TestLoansUnderFire: whatever happens meanwhile, what is read is what was written, and nobody looks at a buffer whose
+// Write has returned: it is scribbled over at once, which the race detector watches.
+func TestLoansUnderFire(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		tcp  tcp.Config
+		fire func(s *Stack, i int)
+	}{
+		{"nothing happens", Config{}, tcp.Config{}, func(s *Stack, i int) {}},
+		{"two queues", Config{Queues: 2}, tcp.Config{}, func(s *Stack, i int) {}},
+		{"checksums", Config{VerifyChecksums: true, MTU: 1500}, tcp.Config{}, func(s *Stack, i int) {}},
+		{"short rings", Config{RingSize: 4, MTU: 1500}, tcp.Config{}, func(s *Stack, i int) {}},
+		{"small buffers", Config{MTU: 4000}, tcp.Config{Rmem: [3]int{4096, 40_000, 60_000}, Wmem: [3]int{4096, 40_000, 60_000}}, func(s *Stack, i int) {}},
+		{"taps come and go", Config{}, tcp.Config{}, func(s *Stack, i int) {
+			remove := s.NIC().AddTap(func(_ device.Direction, _ time.Duration, n *device.NIC, p *device.Packet) { n.AppendWire(nil, p) })
+			runtime.Gosched()
+			remove()
+		}},
+		{"filters come and go", Config{}, tcp.Config{}, func(s *Stack, i int) {
+			s.NIC().SetFilter(func(b []byte) int { return (len(b) % 7) * len(b) })
+			runtime.Gosched()
+			s.NIC().SetFilter(nil)
+		}},
+		{"up and down", Config{MTU: 3000}, tcp.Config{}, func(s *Stack, i int) {
+			s.NIC().SetUp(false)
+			runtime.Gosched()
+			s.NIC().SetUp(true)
+		}},
+		{"connections are asked", Config{MTU: 3000}, tcp.Config{}, func(s *Stack, i int) {
+			for _, e := range s.tcp.all() {
+				if c, ok := e.(*TCPConn); ok {
+					c.Info()
+					c.SetWriteDeadline(time.Now().Add(time.Hour))
+					c.SetReadDeadline(time.Time{})
+				}
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := tt.cfg
+				cfg.TCP = &tt.tcp
+				s := New(cfg)
+				stop, over := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(over)
+					for i := 0; ; i++ {
+						select {
+						case <-stop:
+							return
+						default:
+							tt.fire(s, i)
+						}
+						if i%50 == 49 {
+							time.Sleep(time.Millisecond) // else no time passes
+						} else {
+							runtime.Gosched()
+						}
+					}
+				}()
+				var wg sync.WaitGroup
+				for i := range 3 {
+					c, a := ends(t, s, fmt.Sprintf("127.0.0.1:%d", 80+i))
+					wg.Go(func() { scribbler(t, c, uint64(i)) })
+					wg.Go(func() { checker(t, a, uint64(i)) })
+				}
+				wg.Wait()
+				close(stop)
+				<-over
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+// stream is what a connection of TestLoansUnderFire carries: the numbers of its words.
+const streamWords = 200_000
+
+// scribbler writes the stream in pieces of many sizes, and uses the memory again at once.
+func scribbler(t *testing.T, c net.Conn, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	buf := make([]byte, 300_000)
+	for at := 0; at < streamWords; {
+		n := min(1+rng.IntN([]int{100, 9000, 37_000}[rng.IntN(3)]), streamWords-at)
+		for i := range n {
+			binary.LittleEndian.PutUint64(buf[8*i:], uint64(at+i))
+		}
+		at += n
+		if _, err := c.Write(buf[:8*n]); err != nil {
+			t.Error(err)
+			return
+		}
+		clear(buf[:8*n])
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// checker reads the stream into buffers of many sizes.
+func checker(t *testing.T, a net.Conn, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	buf := make([]byte, 300_000)
+	for at := 0; at < streamWords; {
+		n := min(1+rng.IntN([]int{100, 9000, 37_000}[rng.IntN(3)]), streamWords-at)
+		if _, err := io.ReadFull(a, buf[:8*n]); err != nil {
+			t.Error(at, err)
+			return
+		}
+		for i := range n {
+			if got := binary.LittleEndian.Uint64(buf[8*i:]); got != uint64(at+i) {
+				t.Errorf("word %d is %d", at+i, got)
+				return
+			}
+		}
+		at += n
+	}
+	if n, err := a.Read(buf); n != 0 || err != io.EOF {
+		t.Error(n, err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,47 @@
+package tcp
+
+import "time"
+
+// A loan saves the copy from the user's memory to the send queue: the queue refers to what the user writes, and so do
+// the segments that Output gives, for as long as the user waits for them to arrive. It is for those who move the segments
+// themselves, and at once. Text that has not been acknowledged by then is copied after all.
+
+// shyFor is how many times MayLend says no after two loans in a row that were for nothing.
+const shyFor = 16
+
+// MayLend reports whether Lend is worth a try for n bytes: nothing is the matter, nothing is outstanding, all of it may
+// leave at once in several segments, and loans have been acknowledged in time of late. Call it once for each Lend.
+func (t *TCB) MayLend(n int) bool {
+	if !t.calm() || t.force != 0 || t.nonagle&nagleCork != 0 || t.snd.una != t.snd.end || n < 2*int(t.mss) ||
+		n > int(t.snd.wnd) || n > int(t.sndLimit) || t.env.cfg.NotsentLowat != 0 {
+		return false
+	}
+	if t.snd.shy > 1 {
+		t.snd.shy--
+		return false
+	}
+	return true
+}
+
+// Lend is Write, or WriteMore if more is true, without a copy: p must not change before EndLoan was called. Until then
+// the Payload of segments that Output gives may be Lent, and what it refers to is p.
+func (t *TCB) Lend(now time.Duration, p []byte, more bool) int { return t.write(now, p, more, true) }
+
+// EndLoan makes all that was lent and is not acknowledged TCP's own. No segment may refer to what was lent any more.
+func (t *TCB) EndLoan() {
+	switch n := t.dropLoan(); {
+	case n < int(t.mss): // a rest, for which no ACK is due yet
+		t.snd.shy = 0
+	case t.snd.shy == 0: // chance, perhaps
+		t.snd.shy = 1
+	default: // most likely nobody waits for the text
+		t.snd.shy = shyFor + 1
+	}
+}
+
+func (t *TCB) dropLoan() int {
+	if t.x == nil {
+		return 0
+	}
+	return t.x.snd.endLoan(t.env.alloc, t.snd.una)
+}

@@ -1,0 +1,168 @@
+package tcp
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// transfers writes texts of many sizes, lent where that may be, and scribbles over each as soon as the loan has ended. It
+// returns what was on the wire, and how often something was lent.
+func transfers(t *testing.T, seed uint64, drop float64, lend bool) (seen []string, loans int) {
+	p := newPipe(t)
+	p.mtu = []int{1500, 16436}[seed%2]
+	p.connect()
+	p.rng, p.drop, p.reord = rand.New(rand.NewPCG(seed, 1)), drop, drop/2
+	choose := rand.New(rand.NewPCG(seed, 2))
+	p.read = make([]byte, 64<<10)
+	var want, got []byte
+	p.sink = func(atB bool, b []byte) { got = append(got, b...) }
+	for range 12 {
+		text := make([]byte, 1+choose.IntN(150_000))
+		for i := range text {
+			text[i] = byte(choose.Uint32())
+		}
+		want = append(want, text...)
+		for rest := text; len(rest) > 0; {
+			n := 0
+			if lend && p.a.MayLend(len(rest)) {
+				loans++
+				n = p.a.Lend(p.now, rest, false)
+				p.drain()
+				p.a.EndLoan()
+				p.a.snd.shy = 0 // nothing ever is acknowledged so soon here
+				clear(rest[:n])
+			} else {
+				n = p.a.Write(p.now, rest)
+				p.drain()
+			}
+			rest = rest[n:]
+			if n == 0 && !p.step() {
+				break
+			}
+		}
+		p.until(p.now + []time.Duration{0, time.Millisecond, 100 * time.Millisecond, 2 * time.Second}[choose.IntN(4)])
+	}
+	p.run(func() bool { return len(got) == len(want) && p.a.Unacked() == 0 })
+	require.True(t, bytes.Equal(want, got), "%d bytes of %d", len(got), len(want))
+	return p.trace, loans
+}
+
+// TestLoan: whether text is lent or copied cannot be told from the segments, lost or not, and nothing is sent of the
+// user's memory once the loan has ended.
+func TestLoan(t *testing.T) {
+	for _, drop := range []float64{0, 0.002, 0.02} {
+		loans := 0
+		for seed := range uint64(4) {
+			t.Run(fmt.Sprintf("loss %v seed %d", drop, seed), func(t *testing.T) {
+				want, _ := transfers(t, seed, drop, false)
+				got, n := transfers(t, seed, drop, true)
+				require.Equal(t, want, got)
+				loans += n
+			})
+		}
+		require.Positive(t, loans)
+	}
+}
+
+// lend has a's user write text, lent, and returns the segments.
+func lend(p *pipe, text []byte) (segs []Segment) {
+	require.Equal(p.t, len(text), p.a.Lend(p.now, text, false))
+	var s Segment
+	for p.a.Output(p.now, &s) {
+		segs = append(segs, s)
+	}
+	return segs
+}
+
+// TestHeld: text that goes straight to the user and is held is acknowledged when it has been read, by one ACK.
+func TestHeld(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		hold bool
+		into int // what room the user has
+		held int // how many segments are held
+		acks int // how many are sent before the user has read
+	}{
+		{"held", true, 64 << 10, 3, 0},
+		{"held as far as it fits", true, 40 << 10, 2, 1},
+		{"not held", false, 64 << 10, 0, 1},
+		{"no room", true, 0, 0, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPipe(t)
+			p.mtu = 16436
+			p.connect()
+			p.a.ack.quick, p.b.ack.quick = 0, 0
+			text := bytes.Repeat([]byte("0123456789abcdef"), 3<<10)
+			require.True(t, p.a.MayLend(len(text)))
+			segs := lend(p, text)
+			require.Len(t, segs, 3)
+			into, taken, held, acks := make([]byte, tt.into), 0, 0, 0
+			var ack Segment
+			for i := range segs {
+				s := &segs[i]
+				require.True(t, s.Payload.Lent)
+				s.Hold, s.Into = tt.hold, into[taken:]
+				p.b.Input(p.now, s)
+				taken += s.Taken
+				if s.Held {
+					held++
+				}
+				for p.b.Output(p.now, &ack) {
+					acks++
+					p.a.Input(p.now, &ack)
+				}
+			}
+			require.Equal(t, tt.held, held)
+			require.Equal(t, tt.acks, acks)
+			p.b.HeldRead(p.now, taken)
+			rest := make([]byte, len(text))
+			got := append(into[:taken:taken], rest[:p.b.Read(p.now, rest)]...)
+			require.Equal(t, text, got)
+			for p.b.Output(p.now, &ack) {
+				acks++
+				p.a.Input(p.now, &ack)
+			}
+			require.Zero(t, p.a.Unacked())
+			require.Equal(t, p.b.rcv.nxt, p.b.rcv.read)
+			if held == 3 {
+				require.Equal(t, 1, acks)
+			}
+			p.a.EndLoan()
+			require.Zero(t, p.a.snd.shy)
+		})
+	}
+}
+
+// TestShyLender: after two loans in a row for which nobody waited there are none for a while.
+func TestShyLender(t *testing.T) {
+	p := newPipe(t)
+	p.mtu = 16436
+	p.connect()
+	text := make([]byte, 48<<10)
+	p.read = text
+	arrive := func() {
+		p.drain()
+		p.run(func() bool { return p.a.Unacked() == 0 })
+	}
+	for range 2 {
+		require.True(t, p.a.MayLend(len(text)))
+		p.a.Lend(p.now, text, false)
+		p.a.EndLoan()
+		arrive()
+	}
+	for range shyFor {
+		require.False(t, p.a.MayLend(len(text)))
+	}
+	require.True(t, p.a.MayLend(len(text)))
+	p.a.Lend(p.now, text, false)
+	arrive()
+	p.a.EndLoan()
+	require.Zero(t, p.a.snd.shy)
+	require.True(t, p.a.MayLend(len(text)))
+}
