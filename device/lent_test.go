@@ -32,6 +32,9 @@ func TestLent(t *testing.T) {
 		{"tapped", func(n *NIC) { n.AddTap(func(Direction, time.Duration, *NIC, *Packet) {}) }, func(n *NIC) {}, 3},
 		{"tapped while on the ring", func(n *NIC) {}, func(n *NIC) { n.AddTap(func(Direction, time.Duration, *NIC, *Packet) {}) }, 3},
 		{"filtered", func(n *NIC) { n.SetFilter(func([]byte) int { return 0 }) }, func(n *NIC) {}, 0},
+		{"down behind a tap", func(n *NIC) {
+			n.AddTap(func(Direction, time.Duration, *NIC, *Packet) { n.SetUp(false) })
+		}, func(n *NIC) {}, 0},
 		{"down", func(n *NIC) {}, func(n *NIC) { n.SetUp(false) }, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

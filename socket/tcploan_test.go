@@ -268,3 +268,38 @@ func checker(t *testing.T, a net.Conn, seed uint64) {
 		t.Error(err)
 	}
 }
+
+// TestLoanWithoutBaton: only packets of which the writer sees that they arrive refer to his buffer. Others, and the one for
+// which the ring has no room, have copies.
+func TestLoanWithoutBaton(t *testing.T) {
+	for _, baton := range []bool{true, false} {
+		t.Run(fmt.Sprint(baton), func(t *testing.T) {
+			s := New(Config{RingSize: 2})
+			c, a := ends(t, s, "127.0.0.1:80")
+			text := bytes.Repeat([]byte("0123456789abcdef"), 3<<10) // three segments
+			want := bytes.Clone(text)
+			require.True(t, s.nic.Ring(0))
+			c.mu.Lock()
+			now := c.at(s.now())
+			require.True(t, c.tcb.MayLend(len(text)))
+			require.Equal(t, len(text), c.tcb.Lend(now, text, false))
+			c.node.baton = baton
+			c.settle(now)
+			c.node.baton = false
+			require.Equal(t, baton, s.nic.Lent(0))
+			require.NotNil(t, c.pending, "the ring is full")
+			require.Zero(t, c.pending.Flags&device.FlagLent)
+			require.NotNil(t, c.pending.Frags[0].Owner)
+			s.receivers[0].lender = c
+			c.mu.Unlock()
+			s.run(0, now, false)
+			require.Nil(t, s.receivers[0].lender)
+			clear(text)
+			got := make([]byte, len(want))
+			_, err := io.ReadFull(a, got)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			require.NoError(t, s.Close())
+		})
+	}
+}

@@ -166,3 +166,20 @@ func TestShyLender(t *testing.T) {
 	require.Zero(t, p.a.snd.shy)
 	require.True(t, p.a.MayLend(len(text)))
 }
+
+// TestLoanAcrossChunks: a segment that begins in one chunk that is lent and ends in another has memory of its own.
+func TestLoanAcrossChunks(t *testing.T) {
+	var s sendBuf
+	text := []byte("0123456789")
+	at := Seq(100)
+	at = at.Add(uint32(s.lend(at, text[:6])))
+	s.lend(at, text[6:])
+	var out Payload
+	s.payload(HeapAllocator{}, 102, 4, &out)
+	require.True(t, out.Lent)
+	out = Payload{}
+	s.payload(HeapAllocator{}, 103, 5, &out)
+	require.False(t, out.Lent)
+	clear(text)
+	require.Equal(t, "34567", string(out.Pieces[0].B))
+}
