@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -102,7 +103,7 @@ func TestPlain(t *testing.T) {
 				flip()
 			}
 			require.Equal(t, tt.plain, taken > 100, "%d of %d", taken, 8*len(p.Head))
-			for _, flag := range []device.PacketFlags{device.FlagFromWire, device.FlagImpaired, device.FlagCsumPartial} {
+			for _, flag := range []device.PacketFlags{device.FlagFromWire, device.FlagImpaired} {
 				p.Flags ^= flag
 				require.False(t, short.plain(p), "flag %d", flag)
 				p.Flags ^= flag
@@ -147,4 +148,37 @@ func TestOldAcquaintance(t *testing.T) {
 		require.NoError(t, b.Close())
 	}
 	require.Zero(t, s.count.dropped[DropTCPNoSocket].Load())
+}
+
+// TestSound: of a plain packet whose checksum was not left to the device every bit is checked that the checksum covers.
+func TestSound(t *testing.T) {
+	s := New(Config{VerifyChecksums: true})
+	defer s.Close()
+	for _, addr := range []string{"127.0.0.1", "::1"} {
+		for _, text := range []string{"", "abc", "text of some length, in a piece of its own"} {
+			t.Run(fmt.Sprintf("%s %d bytes", addr, len(text)), func(t *testing.T) {
+				a := ipOf(netip.MustParseAddr(addr))
+				flow := flowKey{local: a, remote: a, lport: 1000, rport: 2000}
+				seg := tcp.Segment{Flags: tcp.ACK, Opts: tcp.Options{HasTS: true, TSVal: 1}}
+				if seg.Payload.N = len(text); len(text) > 0 {
+					seg.Payload.Pieces[0].B = []byte(text)
+				}
+				node := flowNode[tcpEnd]{key: flow, hash: flow.hash(protoTCP)}
+				p := s.tcpPacket(&node, &seg, 7, false)
+				require.Zero(t, p.Flags&device.FlagCsumPartial)
+				require.True(t, sound(p))
+				from := 12 // where the addresses begin
+				if !a.is4() {
+					from = 8
+				}
+				for _, b := range [][]byte{p.Head[from:], p.Frags[0].B} {
+					for i := range 8 * len(b) {
+						b[i/8] ^= 1 << (i % 8)
+						require.False(t, sound(p), "bit %d", i)
+						b[i/8] ^= 1 << (i % 8)
+					}
+				}
+			})
+		}
+	}
 }
