@@ -283,7 +283,7 @@ func (r *receiver) inputTCP(p *device.Packet, d *datagram) {
 		s.drop(p, DropTCPChecksum)
 		return
 	}
-	seg.ECN, seg.Into, seg.Taken = d.ecn, nil, 0
+	seg.ECN, seg.Into, seg.Taken, seg.Steady = d.ecn, nil, 0, false
 	r.payload(p, d.head[n:])
 	*flow = flowKey{local: d.dst, remote: d.src, lport: seg.DstPort, rport: seg.SrcPort}
 	hash := p.Hash

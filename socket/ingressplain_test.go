@@ -112,6 +112,22 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// TestSegmentForgets: what the receiver of the last segment said of it is not said of the next one's.
+func TestSegmentForgets(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	r := &s.receivers[0]
+	seg := &r.seg
+	seg.Steady, seg.Into, seg.Taken = true, make([]byte, 10), 3
+	at := ipOf(netip.MustParseAddr("127.0.0.1"))
+	node := flowNode[tcpEnd]{key: flowKey{local: at, remote: at, lport: 1000, rport: 2000}}
+	r.input(s.tcpPacket(&node, &tcp.Segment{Flags: tcp.ACK}, 7, false))
+	require.EqualValues(t, 1, s.count.dropped[DropTCPNoSocket].Load())
+	require.Zero(t, seg.Taken)
+	require.False(t, seg.Steady)
+	require.Nil(t, seg.Into)
+}
+
 // TestOldAcquaintance: a connection that took the name of one that has gone gets its packets, also the plain ones.
 func TestOldAcquaintance(t *testing.T) {
 	s := New(Config{})

@@ -203,12 +203,15 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		}
 	}
 	now := c.at(r.time())
-	c.node.baton = int(c.node.queue) == r.queue
 	if refused {
 		c.tcb.Refuse(now, seg)
 	} else {
 		seg.Into = c.rd.into()
 		c.tcb.Input(now, seg)
+	}
+	if c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil); c.steady {
+		c.received(r, p, seg.Taken)
+		return
 	}
 	if seg.Taken > 0 {
 		c.rd.filled(seg.Taken)
@@ -217,25 +220,34 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 			return
 		}
 	}
-	c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil)
-	if !c.steady && (c.pending != nil || !c.tcb.Quiet()) {
-		c.output(now)
-	}
-	w := c.act(now)
+	c.node.baton = int(c.node.queue) == r.queue
+	w := c.settle(now)
 	c.node.baton = false
 	c.mu.Unlock()
 	r.deliver()
 	r.s.nic.ReleaseHeld(r.queue, p)
 	if w.rd != nil {
 		r.woken = w.rd
-		w.rd.broadcast()
 	}
-	if w.wr != nil || w.accept != nil {
-		wakes{wr: w.wr, accept: w.accept}.run()
-	}
+	w.run()
 	if q := int(c.node.queue); q != r.queue {
 		r.kickOther(q)
 	}
+}
+
+// received is what follows from a segment of a steady dialogue: the reader has what he waits for, n bytes, and that is
+// all. There is nothing to send, and no writer waits for anything.
+func (c *TCPConn) received(r *receiver, p *device.Packet, n int) {
+	reader := c.rd.hand(n)
+	c.tcb.TakeEvents()
+	if !c.armed() {
+		c.rearm()
+	}
+	c.mu.Unlock()
+	r.deliver()
+	r.s.nic.ReleaseHeld(r.queue, p)
+	r.woken = reader
+	reader.broadcast()
 }
 
 // receiveOdd is for a connection that just left or that nobody has accepted yet: it may refuse the segment, or be done
@@ -282,11 +294,6 @@ func (c *TCPConn) settleSoon(now time.Duration, later bool) (w wakes) {
 	case c.tcb.NeedsOutput():
 		c.s.arm(&c.timer, now)
 	}
-	return c.act(now)
-}
-
-// act acts on what happened to the TCB, and sees to the timer.
-func (c *TCPConn) act(now time.Duration) (w wakes) {
 	// What most segments bring about is told apart from the rest, which is long.
 	const usual = tcp.EvReadable | tcp.EvWritable | tcp.EvSent
 	if ev := c.tcb.TakeEvents(); ev&^usual != 0 {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // A Parker makes the condition variables that goroutines of a Stack's users
@@ -37,35 +38,61 @@ type waitq struct{ *waiter }
 type waiter struct {
 	cond    Cond // &own, or the Parker's
 	waiting int32
-	behind  int16  // how many wait in letRun
-	runs    uint8  // how often one who waited went on
-	woken   bool   // one was told to, and has yet to
-	direct  bool   // buf may be used
-	got     int    // how much of buf was filled
-	buf     []byte // where the only one who waits would have what he waits for
+	behind  int16   // how many wait in letRun
+	runs    uint8   // how often one who waited went on
+	woken   bool    // one was told to, and has yet to
+	direct  bool    // buf may be used
+	alone   bool    // the only one who waits has buf, nobody has woken him since, and he may be handed what comes
+	handed  bool    // he was, and may have yet to see it
+	got     int32   // how much of buf was filled
+	share   int32   // if handed: how much there was
+	buf     []byte  // where the only one who waits would have what he waits for
+	last    uintptr // where buf was of the one who may be handed something, or was
 	own     sync.Cond
 }
 
-// waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile.
-// It returns how many were.
-func (w *waitq) waitFor(s *Stack, l sync.Locker, p []byte) (n int) {
+// parting is a socket's lock as a sync.Cond is given it: who waits gives it up, and takes it again himself if he needs it.
+type parting sync.Mutex
+
+func (p *parting) Lock()   {}
+func (p *parting) Unlock() { (*sync.Mutex)(p).Unlock() }
+
+// waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile. It returns how many were. If they
+// were handed to him he no longer has the lock: he was told all there is to know, and need not meet those who have it
+// next. (A race detector does not see that Broadcast comes before the end of Wait, so he has to when it watches.)
+func (w *waitq) waitFor(s *Stack, l *sync.Mutex, p []byte) (n int, locked bool) {
 	if w.waiter == nil {
 		w.waiter = s.newWaiter(l)
 	}
 	d := w.waiter
 	if !d.direct || d.waiting > 0 {
 		w.waitOrUnlock(s, l)
-		return 0
+		return 0, true
+	}
+	// One who was handed something before has seen it if he now reads to the same place: two who do so at once get what
+	// they deserve. As long as he may have yet to see it, nobody else is handed anything.
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(p)))
+	alone := !d.handed || d.last == at
+	if alone {
+		d.alone, d.handed, d.last = true, false, at
 	}
 	d.buf, d.waiting = p, 1
 	d.own.Wait()
+	runtime.KeepAlive(unsafe.SliceData(p)) // so long nobody else can have memory there
+	if alone && !raceEnabled && d.handed {
+		return int(d.share), false
+	}
+	l.Lock()
+	if alone && d.handed {
+		return int(d.share), true
+	}
 	d.waiting--
 	if d.woken {
 		d.goOn()
 	}
-	n = d.got
-	d.buf, d.got = nil, 0
-	return n
+	n = int(d.got)
+	d.buf, d.got, d.alone = nil, 0, false
+	return n, true
 }
 
 // into is the room that is left where the only one who waits would have what he waits
@@ -81,19 +108,33 @@ func (w *waitq) into() []byte {
 }
 
 // filled notes that n bytes were put there.
-func (w *waitq) filled(n int) { w.got += n }
+func (w *waitq) filled(n int) { w.got += int32(n) }
+
+// hand notes that n bytes were put there, after which nothing more is going to come for now, and returns whom to wake, as
+// waiters does. If it can, it hands them to him, who does not wait any more then and will not ask for the lock.
+func (w *waitq) hand(n int) *waiter {
+	d := w.waiter
+	if d.alone && d.got == 0 {
+		d.alone, d.handed, d.share = false, true, int32(n)
+		d.buf, d.waiting = nil, 0
+		return d
+	}
+	w.filled(n)
+	return w.waiters()
+}
 
 // busy reports whether somebody waits.
 func (w *waitq) busy() bool { return w.waiter != nil && w.waiting > 0 }
 
 // wait parks the caller until wake, giving up l meanwhile.
-func (w *waitq) wait(s *Stack, l sync.Locker) {
+func (w *waitq) wait(s *Stack, l *sync.Mutex) {
 	if w.waiter == nil {
 		w.waiter = s.newWaiter(l)
 	}
 	w.waiting++
 	if s.parker == nil {
 		w.own.Wait() // returns always: no need for a deferred function, which costs as much as a lock
+		l.Lock()
 		w.waiting--
 		if w.woken {
 			w.goOn()
@@ -106,7 +147,7 @@ func (w *waitq) wait(s *Stack, l sync.Locker) {
 
 // waitOrUnlock is wait for callers that do not give up l by a defer statement:
 // it is given up when the wait does not return.
-func (w *waitq) waitOrUnlock(s *Stack, l sync.Locker) {
+func (w *waitq) waitOrUnlock(s *Stack, l *sync.Mutex) {
 	if s.parker == nil {
 		w.wait(s, l)
 		return
@@ -128,7 +169,7 @@ func (w *waitq) waiters() *waiter {
 	if !w.busy() {
 		return nil
 	}
-	w.woken = true
+	w.woken, w.alone = true, false
 	return w.waiter
 }
 
@@ -137,6 +178,7 @@ func (w *waiter) goOn() {
 	w.woken = false
 	w.runs++
 	if w.behind > 0 {
+		w.alone = false // whoever waits is woken, too
 		w.own.Broadcast()
 	}
 }
@@ -145,13 +187,15 @@ func (w *waiter) goOn() {
 // already. No lock is held. The scheduler then has the caller as the next to run on the processor of the woken,
 // where runtime.Gosched would leave it to any processor to take up the caller, away from what it has in its cache.
 func (w *waiter) letRun() {
-	w.own.L.Lock()
+	mu := (*sync.Mutex)(w.own.L.(*parting))
+	mu.Lock()
 	w.behind++
 	for runs := w.runs; w.woken && w.runs == runs; {
 		w.own.Wait()
+		mu.Lock()
 	}
 	w.behind--
-	w.own.L.Unlock()
+	mu.Unlock()
 }
 
 // signal and broadcast wake one and all of those who wait.
@@ -161,6 +205,7 @@ func (w *waiter) broadcast() { w.cond.Broadcast() }
 // wakeAll wakes everybody; for the paths where holding the lock is no matter.
 func (w *waitq) wakeAll() {
 	if w.busy() {
+		w.alone = false
 		w.cond.Broadcast()
 	}
 }
@@ -199,13 +244,13 @@ func (s *Stack) letPeerClose() {
 	}
 }
 
-func (s *Stack) newWaiter(l sync.Locker) *waiter {
+func (s *Stack) newWaiter(l *sync.Mutex) *waiter {
 	w := new(waiter)
 	if s.parker != nil {
 		w.cond = s.parker.NewCond(l)
 		return w
 	}
-	w.own.L = l
+	w.own.L = (*parting)(l)
 	w.cond = &w.own
 	w.direct = !s.cfg.Staged
 	return w

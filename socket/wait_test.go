@@ -179,3 +179,70 @@ func TestWritersLetReadersRun(t *testing.T) {
 		require.Equal(t, int64(total), got[i].Load())
 	}
 }
+
+// TestHand: who was handed what he waited for has it, whoever waits and is woken before he runs.
+func TestHand(t *testing.T) {
+	s := New(Config{})
+	var mu sync.Mutex
+	var q waitq
+	type result struct {
+		n      int
+		locked bool
+	}
+	wait := func(p []byte) <-chan result {
+		c := make(chan result, 1)
+		go func() {
+			mu.Lock()
+			n, locked := q.waitFor(s, &mu, p)
+			if locked {
+				mu.Unlock()
+			}
+			c <- result{n, locked}
+		}()
+		for mu.Lock(); !q.busy(); mu.Lock() {
+			mu.Unlock()
+			runtime.Gosched()
+		}
+		mu.Unlock()
+		return c
+	}
+	hand := func(n int, handed bool) (wake *waiter) {
+		mu.Lock()
+		defer mu.Unlock()
+		copy(q.into(), "1234567890"[:n])
+		wake = q.hand(n)
+		require.Equal(t, handed, !q.woken)
+		return wake
+	}
+	a, b := make([]byte, 10), make([]byte, 10)
+	first := wait(a)
+	hand(3, true) // and nobody has woken him
+	require.False(t, q.busy())
+	second := wait(b)
+	hand(5, false).broadcast() // he cannot be handed anything yet
+	require.Equal(t, result{3, raceEnabled}, <-first)
+	require.Equal(t, result{5, true}, <-second)
+	require.Equal(t, "123", string(a[:3]))
+	require.Equal(t, "12345", string(b[:5]))
+
+	again := wait(a)
+	hand(2, true).broadcast()
+	require.Equal(t, result{2, raceEnabled}, <-again)
+
+	woken := wait(a)
+	mu.Lock()
+	q.wakeAll()
+	require.True(t, q.hand(4).woken, "too late: he may be on his way already")
+	mu.Unlock()
+	require.Equal(t, result{4, true}, <-woken)
+
+	part := wait(a)
+	mu.Lock()
+	q.filled(copy(q.into(), "ab"))
+	mu.Unlock()
+	hand(2, false).broadcast()
+	require.Equal(t, result{4, true}, <-part)
+	require.Equal(t, "ab12", string(a[:4]))
+	require.False(t, q.busy())
+	require.False(t, q.woken)
+}

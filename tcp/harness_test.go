@@ -308,6 +308,7 @@ func (p *pipe) deliver(f *flight) {
 			p.told = max(p.told, p.steady[e])
 			require.True(p.t, e.Quiet(), p.log())
 			require.Zero(p.t, e.Readable(), p.log())
+			require.Zero(p.t, e.events&^(EvReadable|EvSent), p.log())
 		} else {
 			delete(p.steady, e)
 		}

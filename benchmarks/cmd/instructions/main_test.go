@@ -44,7 +44,7 @@ func TestBudget(t *testing.T) {
 		workload string
 		most     float64
 	}{
-		{"rtt", 8_300},
+		{"rtt", 7_700},
 		{"udp-64", 2_350},
 		{"raw-64", 2_800},
 	} {
