@@ -57,6 +57,13 @@ type parting sync.Mutex
 func (p *parting) Lock()   {}
 func (p *parting) Unlock() { (*sync.Mutex)(p).Unlock() }
 
+// lock takes the socket's lock and returns it. The waiter is not a Parker's.
+func (w *waiter) lock() *sync.Mutex {
+	mu := (*sync.Mutex)(w.own.L.(*parting))
+	mu.Lock()
+	return mu
+}
+
 // waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile. It returns how many were. If they
 // were handed to him he no longer has the lock: he was told all there is to know, and need not meet those who have it
 // next. (A race detector does not see that Broadcast comes before the end of Wait, so he has to when it watches.)
@@ -187,8 +194,7 @@ func (w *waiter) goOn() {
 // already. No lock is held. The scheduler then has the caller as the next to run on the processor of the woken,
 // where runtime.Gosched would leave it to any processor to take up the caller, away from what it has in its cache.
 func (w *waiter) letRun() {
-	mu := (*sync.Mutex)(w.own.L.(*parting))
-	mu.Lock()
+	mu := w.lock()
 	w.behind++
 	for runs := w.runs; w.woken && w.runs == runs; {
 		w.own.Wait()
@@ -227,8 +233,7 @@ func (s *Stack) yield(woken *waiter) {
 
 // ran reports whether one of those that the caller has woken by broadcast runs or ran.
 func (w *waiter) ran() bool {
-	w.own.L.Lock()
-	defer w.own.L.Unlock()
+	defer w.lock().Unlock()
 	return !w.woken
 }
 

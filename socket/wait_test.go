@@ -244,5 +244,5 @@ func TestHand(t *testing.T) {
 	require.Equal(t, result{4, true}, <-part)
 	require.Equal(t, "ab12", string(a[:4]))
 	require.False(t, q.busy())
-	require.False(t, q.woken)
+	require.True(t, q.waiter.ran())
 }
