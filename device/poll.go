@@ -150,6 +150,7 @@ func (n *NIC) discard(q int) {
 				n.dropAll(r.txb[:s], DropTxDown)
 			}
 			for g := r.take(batch); g > 0; g = r.take(batch) {
+				r.arrived(r.rxb[:g])
 				n.dropAll(r.rxb[:g], DropRxDown)
 			}
 		}
@@ -237,6 +238,7 @@ func (n *NIC) pollBatch(r *rings, qu *queue, q int, now time.Duration, send, rec
 		sent, packets, bytes = n.pollTX(r, qu, q, now, min(batch, send))
 	}
 	received = r.take(receive)
+	r.arrived(r.rxb[:received])
 	n.pollRX(r, qu, now, r.rxb[:received], packets, bytes, h)
 	return sent, received
 }
@@ -288,11 +290,15 @@ func (r *rings) getBatch(ring *Ring, ps []*Packet) int {
 	return len(ds)
 }
 
-// arrived notes that ps were lent, if they were, and are no longer on their way.
+// arrived notes that ps were lent, if they were, and are no longer on their way. It is small enough to be part of the
+// caller.
 func (r *rings) arrived(ps []*Packet) {
-	if r.lent == 0 {
-		return
+	if r.lent != 0 {
+		r.returned(ps)
 	}
+}
+
+func (r *rings) returned(ps []*Packet) {
 	for _, p := range ps {
 		if p.Flags&FlagLent != 0 {
 			r.lent--
@@ -304,12 +310,7 @@ func (r *rings) arrived(ps []*Packet) {
 // in from outside nor what the link handed back can keep the other waiting: they take turns at being
 // first, and who is first leaves half of the room.
 func (r *rings) take(limit int) int {
-	n := r.takeTurns(r.rxb[:min(batch, limit)])
-	r.arrived(r.rxb[:n])
-	return n
-}
-
-func (r *rings) takeTurns(ps []*Packet) int {
+	ps := r.rxb[:min(batch, limit)]
 	rx := r.rx.Load()
 	if rx == nil || !rx.Ready() {
 		return r.back.take(ps)

@@ -139,6 +139,7 @@ func TestSteady(t *testing.T) {
 			p.until(p.now + 3*time.Second)
 		}},
 		{"the user closes", func(p *pipe, e *TCB) { delete(p.steady, e); _ = e.CloseWrite(p.now) }},
+		{"corked", func(p *pipe, e *TCB) { delete(p.steady, e); e.SetCork(!e.Cork()) }},
 		{"the peer does not write any more", func(p *pipe, e *TCB) { p.write(e != &p.b, make([]byte, 2000)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -118,34 +118,18 @@ func fold64(s uint64) uint16 {
 // the order of the 16-bit lanes does not matter, and the byte order of the
 // words only swaps the bytes of the folded result (RFC 1071 §2 B, C).
 func sumLittle(b []byte) uint64 {
-	// Additions with carry are one long chain, of one word a clock. Two words of each eight go another way, as halves that
-	// need no carry, side by side with it: their sums overflow beyond 2³⁷ bytes.
-	var s, c, low, high uint64
-	for len(b) >= 128 {
-		p := (*[128]byte)(b)
-		w0 := binary.LittleEndian.Uint64(p[0:])
-		w1 := binary.LittleEndian.Uint64(p[8:])
-		w2 := binary.LittleEndian.Uint64(p[64:])
-		w3 := binary.LittleEndian.Uint64(p[72:])
-		low += w0&0xffffffff + w1&0xffffffff + w2&0xffffffff + w3&0xffffffff
-		high += w0>>32 + w1>>32 + w2>>32 + w3>>32
+	var s, c uint64
+	if len(b) >= block {
+		s, b = sumBlocks(b)
+	}
+	for len(b) >= 32 {
+		p := (*[32]byte)(b)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[0:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[8:]), c)
 		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[16:]), c)
 		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[24:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[32:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[40:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[48:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[56:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[80:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[88:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[96:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[104:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[112:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[120:]), c)
-		b = b[128:]
+		b = b[32:]
 	}
-	s, c = bits.Add64(s, low, c)
-	s, c = bits.Add64(s, high<<32, c)
-	s, c = bits.Add64(s, high>>32, c)
 	for len(b) >= 8 {
 		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b), c)
 		b = b[8:]
@@ -165,4 +149,41 @@ func sumLittle(b []byte) uint64 {
 	s, c = bits.Add64(s, tail, c)
 	s, c = bits.Add64(s, 0, c)
 	return s + c
+}
+
+// block is how many bytes sumBlocks takes at a time.
+const block = 128
+
+// sumBlocks is sumLittle for as many blocks as there are. It returns what is left of b.
+//
+// Additions with carry are one long chain, of one word a clock. Two words of each eight go another way, as halves that
+// need no carry, side by side with it: their sums overflow beyond 2³⁷ bytes.
+func sumBlocks(b []byte) (sum uint64, rest []byte) {
+	var s, c, low, high uint64
+	for len(b) >= block {
+		p := (*[block]byte)(b)
+		w0 := binary.LittleEndian.Uint64(p[0:])
+		w1 := binary.LittleEndian.Uint64(p[8:])
+		w2 := binary.LittleEndian.Uint64(p[64:])
+		w3 := binary.LittleEndian.Uint64(p[72:])
+		low += w0&0xffffffff + w1&0xffffffff + w2&0xffffffff + w3&0xffffffff
+		high += w0>>32 + w1>>32 + w2>>32 + w3>>32
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[16:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[24:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[32:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[40:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[48:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[56:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[80:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[88:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[96:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[104:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[112:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[120:]), c)
+		b = b[block:]
+	}
+	s, c = bits.Add64(s, low, c)
+	s, c = bits.Add64(s, high<<32, c)
+	s, c = bits.Add64(s, high>>32, c)
+	return s + c, b
 }
