@@ -29,16 +29,21 @@ func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	if n == 0 {
 		t.env.stats.TCPPureAcks.Add(1)
 	}
+	looked := acked > 0 || t.total.dataIn == 0 // at the ACK; see processAck
 	if acked > 0 || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {
+		looked = looked || wnd != t.snd.wnd
 		t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
 	}
-	t.softErr, t.probesOut, t.lastRecv = 0, 0, now
+	t.lastRecv = now
+	if looked {
+		t.softErr, t.probesOut = 0, 0
+	}
 	if acked > 0 {
 		t.ackFast(now, in.Ack, acked)
-	} else if t.packetsOut() == 0 {
-		t.ackProbe(now)
-	} else {
+	} else if t.packetsOut() > 0 {
 		t.rackUpdateReoWnd()
+	} else if looked {
+		t.ackProbe(now)
 	}
 	if n > 0 && !t.dialogue(now, in, steady) {
 		t.textFast(now, in)
