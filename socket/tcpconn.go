@@ -238,7 +238,8 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 // received is what follows from a segment of a steady dialogue: the reader has what he waits for, n bytes, and that is
 // all. There is nothing to send, and no writer waits for anything.
 func (c *TCPConn) received(r *receiver, p *device.Packet, n int) {
-	reader := c.rd.hand(n)
+	c.rd.filled(n)
+	reader := c.rd.waiters()
 	c.tcb.TakeEvents()
 	if !c.armed() {
 		c.rearm()

@@ -39,11 +39,7 @@ func (c *TCPConn) read(p []byte) (int, error) {
 				return c.afterRead(n), err
 			}
 		}
-		n, locked := c.rd.waitFor(c.s, &c.mu, p)
-		if !locked {
-			return n, nil
-		}
-		if n > 0 {
+		if n := c.rd.waitFor(c.s, &c.mu, p); n > 0 {
 			c.mu.Unlock()
 			return n, nil
 		}

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-	"unsafe"
 )
 
 // A Parker makes the condition variables that goroutines of a Stack's users
@@ -38,68 +37,35 @@ type waitq struct{ *waiter }
 type waiter struct {
 	cond    Cond // &own, or the Parker's
 	waiting int32
-	behind  int16   // how many wait in letRun
-	runs    uint8   // how often one who waited went on
-	woken   bool    // one was told to, and has yet to
-	direct  bool    // buf may be used
-	alone   bool    // the only one who waits has buf, nobody has woken him since, and he may be handed what comes
-	handed  bool    // he was, and may have yet to see it
-	got     int32   // how much of buf was filled
-	share   int32   // if handed: how much there was
-	buf     []byte  // where the only one who waits would have what he waits for
-	last    uintptr // where buf was of the one who may be handed something, or was
+	behind  int16  // how many wait in letRun
+	runs    uint8  // how often one who waited went on
+	woken   bool   // one was told to, and has yet to
+	direct  bool   // buf may be used
+	got     int    // how much of buf was filled
+	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
 }
 
-// parting is a socket's lock as a sync.Cond is given it: who waits gives it up, and takes it again himself if he needs it.
-type parting sync.Mutex
-
-func (p *parting) Lock()   {}
-func (p *parting) Unlock() { (*sync.Mutex)(p).Unlock() }
-
-// lock takes the socket's lock and returns it. The waiter is not a Parker's.
-func (w *waiter) lock() *sync.Mutex {
-	mu := (*sync.Mutex)(w.own.L.(*parting))
-	mu.Lock()
-	return mu
-}
-
-// waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile. It returns how many were. If they
-// were handed to him he no longer has the lock: he was told all there is to know, and need not meet those who have it
-// next. (A race detector does not see that Broadcast comes before the end of Wait, so he has to when it watches.)
-func (w *waitq) waitFor(s *Stack, l *sync.Mutex, p []byte) (n int, locked bool) {
+// waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile.
+// It returns how many were.
+func (w *waitq) waitFor(s *Stack, l sync.Locker, p []byte) (n int) {
 	if w.waiter == nil {
 		w.waiter = s.newWaiter(l)
 	}
 	d := w.waiter
 	if !d.direct || d.waiting > 0 {
 		w.waitOrUnlock(s, l)
-		return 0, true
-	}
-	// One who was handed something before has seen it if he now reads to the same place: two who do so at once get what
-	// they deserve. As long as he may have yet to see it, nobody else is handed anything.
-	at := uintptr(unsafe.Pointer(unsafe.SliceData(p)))
-	alone := !d.handed || d.last == at
-	if alone {
-		d.alone, d.handed, d.last = true, false, at
+		return 0
 	}
 	d.buf, d.waiting = p, 1
 	d.own.Wait()
-	runtime.KeepAlive(unsafe.SliceData(p)) // so long nobody else can have memory there
-	if alone && !raceEnabled && d.handed {
-		return int(d.share), false
-	}
-	l.Lock()
-	if alone && d.handed {
-		return int(d.share), true
-	}
 	d.waiting--
 	if d.woken {
 		d.goOn()
 	}
-	n = int(d.got)
-	d.buf, d.got, d.alone = nil, 0, false
-	return n, true
+	n = d.got
+	d.buf, d.got = nil, 0
+	return n
 }
 
 // into is the room that is left where the only one who waits would have what he waits
@@ -115,33 +81,19 @@ func (w *waitq) into() []byte {
 }
 
 // filled notes that n bytes were put there.
-func (w *waitq) filled(n int) { w.got += int32(n) }
-
-// hand notes that n bytes were put there, after which nothing more is going to come for now, and returns whom to wake, as
-// waiters does. If it can, it hands them to him, who does not wait any more then and will not ask for the lock.
-func (w *waitq) hand(n int) *waiter {
-	d := w.waiter
-	if d.alone && d.got == 0 {
-		d.alone, d.handed, d.share = false, true, int32(n)
-		d.buf, d.waiting = nil, 0
-		return d
-	}
-	w.filled(n)
-	return w.waiters()
-}
+func (w *waitq) filled(n int) { w.got += n }
 
 // busy reports whether somebody waits.
 func (w *waitq) busy() bool { return w.waiter != nil && w.waiting > 0 }
 
 // wait parks the caller until wake, giving up l meanwhile.
-func (w *waitq) wait(s *Stack, l *sync.Mutex) {
+func (w *waitq) wait(s *Stack, l sync.Locker) {
 	if w.waiter == nil {
 		w.waiter = s.newWaiter(l)
 	}
 	w.waiting++
 	if s.parker == nil {
 		w.own.Wait() // returns always: no need for a deferred function, which costs as much as a lock
-		l.Lock()
 		w.waiting--
 		if w.woken {
 			w.goOn()
@@ -154,7 +106,7 @@ func (w *waitq) wait(s *Stack, l *sync.Mutex) {
 
 // waitOrUnlock is wait for callers that do not give up l by a defer statement:
 // it is given up when the wait does not return.
-func (w *waitq) waitOrUnlock(s *Stack, l *sync.Mutex) {
+func (w *waitq) waitOrUnlock(s *Stack, l sync.Locker) {
 	if s.parker == nil {
 		w.wait(s, l)
 		return
@@ -176,7 +128,7 @@ func (w *waitq) waiters() *waiter {
 	if !w.busy() {
 		return nil
 	}
-	w.woken, w.alone = true, false
+	w.woken = true
 	return w.waiter
 }
 
@@ -185,7 +137,6 @@ func (w *waiter) goOn() {
 	w.woken = false
 	w.runs++
 	if w.behind > 0 {
-		w.alone = false // whoever waits is woken, too
 		w.own.Broadcast()
 	}
 }
@@ -194,14 +145,13 @@ func (w *waiter) goOn() {
 // already. No lock is held. The scheduler then has the caller as the next to run on the processor of the woken,
 // where runtime.Gosched would leave it to any processor to take up the caller, away from what it has in its cache.
 func (w *waiter) letRun() {
-	mu := w.lock()
+	w.own.L.Lock()
 	w.behind++
 	for runs := w.runs; w.woken && w.runs == runs; {
 		w.own.Wait()
-		mu.Lock()
 	}
 	w.behind--
-	mu.Unlock()
+	w.own.L.Unlock()
 }
 
 // signal and broadcast wake one and all of those who wait.
@@ -211,7 +161,6 @@ func (w *waiter) broadcast() { w.cond.Broadcast() }
 // wakeAll wakes everybody; for the paths where holding the lock is no matter.
 func (w *waitq) wakeAll() {
 	if w.busy() {
-		w.alone = false
 		w.cond.Broadcast()
 	}
 }
@@ -233,7 +182,8 @@ func (s *Stack) yield(woken *waiter) {
 
 // ran reports whether one of those that the caller has woken by broadcast runs or ran.
 func (w *waiter) ran() bool {
-	defer w.lock().Unlock()
+	w.own.L.Lock()
+	defer w.own.L.Unlock()
 	return !w.woken
 }
 
@@ -249,13 +199,13 @@ func (s *Stack) letPeerClose() {
 	}
 }
 
-func (s *Stack) newWaiter(l *sync.Mutex) *waiter {
+func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	w := new(waiter)
 	if s.parker != nil {
 		w.cond = s.parker.NewCond(l)
 		return w
 	}
-	w.own.L = (*parting)(l)
+	w.own.L = l
 	w.cond = &w.own
 	w.direct = !s.cfg.Staged
 	return w

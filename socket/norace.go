@@ -1,6 +1,0 @@
-//go:build !race
-
-package socket
-
-// raceEnabled says that the race detector watches.
-const raceEnabled = false
