@@ -31,8 +31,8 @@ func (t *TCB) LoneSteady(n int) bool {
 // SendLone is Write and the calls of Output after it in one, where Lone says that p is such a text. It writes the header of
 // the segment, with sum for a checksum, to b; the text behind it is the caller's to see to, and no other option, ECN or
 // cause than CauseNewData. p is copied, if it is no more than LoneCopied bytes; what is longer has an owner, and SendLone
-// takes a reference. spares is the caller's, nil if he has none. It returns when the timer expires that it sets; the delayed ACK's no longer runs, and of the others
-// none was changed.
+// takes a reference. spares is the caller's, nil if he has none. It returns when the timer expires that it sets; the delayed
+// ACK's no longer runs, and of the others none was changed.
 func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLen]byte, sum uint16, spares *Spares) (due time.Duration) {
 	if now-t.lastSend > t.rto {
 		t.restartAfterIdle(now)
@@ -62,7 +62,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	}
 	x.snd.run = seq
 	c := x.snd.chunks.first()
-	c.owner, c.start, c.push, c.lent = owner, seq, false, owner == nil
+	c.owner, c.start, c.push, c.lent, c.loan = owner, seq, false, owner == nil, false
 	if owner == nil {
 		c.b = x.small[:len(p):len(p)]
 		copy(c.b, p)
