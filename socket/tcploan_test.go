@@ -187,6 +187,11 @@ func TestLoansUnderFire(t *testing.T) {
 				cfg := tt.cfg
 				cfg.TCP = &tt.tcp
 				s := New(cfg)
+				var wg sync.WaitGroup
+				var dialled, accepted [3]*TCPConn
+				for i := range dialled {
+					dialled[i], accepted[i] = ends(t, s, fmt.Sprintf("127.0.0.1:%d", 80+i))
+				}
 				stop, over := make(chan struct{}), make(chan struct{})
 				go func() {
 					defer close(over)
@@ -204,11 +209,9 @@ func TestLoansUnderFire(t *testing.T) {
 						}
 					}
 				}()
-				var wg sync.WaitGroup
-				for i := range 3 {
-					c, a := ends(t, s, fmt.Sprintf("127.0.0.1:%d", 80+i))
-					wg.Go(func() { scribbler(t, c, uint64(i)) })
-					wg.Go(func() { checker(t, a, uint64(i)) })
+				for i := range dialled {
+					wg.Go(func() { scribbler(t, dialled[i], uint64(i)) })
+					wg.Go(func() { checker(t, accepted[i], uint64(i)) })
 				}
 				wg.Wait()
 				close(stop)

@@ -41,6 +41,7 @@ type computer struct {
 	writer *capture.Writer
 	file   *os.File
 	trace  *capture.Printer
+	says   *lockedWriter  // where the trace goes
 	rec    *sim.Recording // for ladder
 	ladder string
 }
@@ -61,7 +62,7 @@ func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 		network.Observe = func(d *sim.Decision) { fmt.Fprintln(messages, d.Explain()) }
 	}
 	epoch := time.Now()
-	c := &computer{seed: f.Seed, ladder: f.Ladder}
+	c := &computer{seed: f.Seed, ladder: f.Ladder, says: messages}
 	if f.Ladder != "" {
 		network.Queued = true // so that the link tells when packets arrive, although it may be perfect
 		c.rec = sim.NewRecording(epoch, f.Seed, 0)
@@ -95,6 +96,7 @@ func (f *computerFlags) start(stderr io.Writer) (*computer, error) {
 // finish ends the computer and its recordings; it returns err, or what went wrong with those.
 func (c *computer) finish(err error) error {
 	c.Close()
+	c.says.end()
 	if c.rec != nil {
 		if ladderErr := writeLadders(c.rec.Ladders(), c.ladder); err == nil && ladderErr != nil {
 			err = usageError("%w", ladderErr)
@@ -120,6 +122,14 @@ func (c *computer) finish(err error) error {
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
+}
+
+// end makes the stream its owner's again: a server that has yet to notice that its computer was switched off may still
+// close a connection, of which the trace would tell.
+func (l *lockedWriter) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.w = io.Discard
 }
 
 func (l *lockedWriter) Write(b []byte) (int, error) {
