@@ -283,7 +283,7 @@ func (n *NIC) Lent(q int) bool {
 // Busy reports whether something is left for the next poll of queue q. Only the holder of its baton may call it.
 func (n *NIC) Busy(q int) bool {
 	r := n.queues[q].rings.Load()
-	return r != nil && r.tx.waiting()+r.received() != 0
+	return r != nil && r.busy()
 }
 
 // NewPacketHeld is Pool.NewPacket for the holder of the baton of queue q, who has free packets of his own.

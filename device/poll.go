@@ -101,11 +101,14 @@ func (r *rings) received() uint64 {
 	return n
 }
 
+// busy reports whether a poll would move something.
+func (r *rings) busy() bool { return r.tx.waiting()+r.received() != 0 }
+
 // Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
 // left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
 func (n *NIC) Rest(q int) bool {
 	qu := &n.queues[q]
-	if r := qu.rings.Load(); r != nil && r.tx.waiting()+r.received() != 0 {
+	if r := qu.rings.Load(); r != nil && r.busy() {
 		return false // a poll would move something
 	}
 	return qu.bell.CompareAndSwap(held, idle)
@@ -183,7 +186,7 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 		}
 		taken++
 		h(p)
-		if r.tx.waiting()+r.received() == 0 {
+		if !r.busy() {
 			break
 		}
 	}

@@ -14,34 +14,32 @@ import (
 // leastLoan is the least that is lent, in bytes: for less it is not worth the trouble.
 const leastLoan = 16 << 10
 
-// unlent reports whether nothing about the socket is against lending what is written now; the TCB must be asked, too.
+// mayLend reports whether nothing about the socket is against lending what is written now; the TCB must be asked, too.
 // The lock is held.
-func (c *TCPConn) unlent(now time.Duration) bool {
+func (c *TCPConn) mayLend(now time.Duration) bool {
 	s := c.s
 	return s.parker == nil && s.clock == nil && c.pending == nil && !c.closed && !c.wshut && !c.detached && c.soErr == 0 &&
 		now < c.writeDue() && !c.outside
 }
 
 // writeLent is tryWrite and deliverBurst of text for which there is no reason not to lend it. The caller has the baton,
-// which is given back, and the lock, which he has again afterwards.
+// which is given back, and the lock, which he has again afterwards. A reader who was woken by it goes on first:
+// when he is back, the next loan is for him.
 func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) int {
-	s, q := c.s, int(c.node.queue)
 	now = c.at(now)
 	n := c.tcb.Lend(now, p, more)
-	s.receivers[q].lender = c
-	c.node.baton = true
-	w := c.settle(now)
-	c.node.baton = false
-	c.mu.Unlock()
-	w.run()
-	woken := s.run(q, now, false)
-
+	c.s.receivers[c.node.queue].lender = c
 	c.burst += int32(n)
-	if c.burst >= writeBurst || woken != nil {
-		c.burst = 0
-		s.yield(woken)
+	full := c.burst >= writeBurst
+	woken := c.deliverHeld(now, true)
+	yield := full || woken != nil
+	if yield {
+		c.s.yield(woken)
 	}
 	c.lock()
+	if yield {
+		c.burst = 0
+	}
 	return n
 }
 
@@ -50,7 +48,7 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) int {
 func (c *TCPConn) hold(r *receiver, p *device.Packet, n int) {
 	r.held = c
 	r.heldN += n
-	c.steady, c.node.baton = false, false
+	c.steady = false
 	c.mu.Unlock()
 	r.deliver()
 	r.s.nic.ReleaseHeld(r.queue, p)

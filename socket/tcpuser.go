@@ -110,8 +110,12 @@ func (c *TCPConn) afterRead(n int) int {
 // has the baton of the connection's queue it is taken before, since who has it sends
 // more cheaply. It returns a reader whom that woke.
 func (c *TCPConn) deliver(now time.Duration) *waiter {
+	return c.deliverHeld(now, c.s.nic.Ring(int(c.node.queue)))
+}
+
+// deliverHeld is deliver for one who has tried to take the baton; held says whether he has it.
+func (c *TCPConn) deliverHeld(now time.Duration, held bool) *waiter {
 	q := int(c.node.queue)
-	held := c.s.nic.Ring(q)
 	c.node.baton = held
 	w := c.settleUser(now)
 	if w.wr == nil && !c.writing {
@@ -174,7 +178,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 	now := c.s.now()
 	for {
 		piece := p[n:min(n+writePiece, len(p))]
-		if len(piece) >= leastLoan && c.unlent(now) && c.tcb.MayLend(len(piece)) && c.s.nic.Ring(int(c.node.queue)) {
+		if len(piece) >= leastLoan && c.mayLend(now) && c.tcb.MayLend(len(piece)) && c.s.nic.Ring(int(c.node.queue)) {
 			k := c.writeLent(now, piece, n+len(piece) < len(p))
 			if n += k; n == len(p) {
 				c.writing = false

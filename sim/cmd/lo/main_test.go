@@ -308,3 +308,18 @@ SYN-RECV 0        0          [fd00::2]:22       [fd00::1]:5
 `, "\n"+out.String())
 	require.Len(t, all, 7, "the list is the caller's")
 }
+
+// TestStreamIsGivenBack: what is to be traced after the computer was finished is not written any more.
+func TestStreamIsGivenBack(t *testing.T) {
+	var diag bytes.Buffer
+	c, err := (&computerFlags{Trace: true}).start(&diag)
+	require.NoError(t, err)
+	say := func() {
+		_, err := c.says.Write([]byte("said"))
+		require.NoError(t, err)
+	}
+	say()
+	require.NoError(t, c.finish(nil))
+	say()
+	require.Equal(t, "said", diag.String())
+}
