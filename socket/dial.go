@@ -336,9 +336,10 @@ func (c *TCPConn) claim(e endpoints, r route, held uint16, now time.Duration) er
 	take := func(num uint16) bool {
 		c.node.key = key
 		c.node.key.lport = num
+		c.node.hash = c.node.key.hash(protoTCP)
 		c.node.queue = queue
 		if c.outside { // answers come in on the queue of the hash
-			c.node.queue = uint8(s.queueOf(c.node.key.hash(protoTCP)))
+			c.node.queue = uint8(s.queueOf(c.node.hash))
 		}
 		return s.timeWaits.admit(&c.node) || s.timeWaits.giveWay(c, now)
 	}

@@ -114,9 +114,15 @@ func (t *flowTable[T]) look(k *flowKey, h uint32) *flowNode[T] {
 
 // insert enters n under its key and reports false when the key is taken.
 func (t *flowTable[T]) insert(n *flowNode[T]) bool {
+	n.hash = n.key.hash(t.proto)
+	return t.insertHashed(n)
+}
+
+// insertHashed is insert for a node that knows its hash.
+func (t *flowTable[T]) insertHashed(n *flowNode[T]) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n.hash, n.sum = n.key.hash(t.proto), n.key.sum()
+	n.sum = n.key.sum()
 	if t.look(&n.key, n.hash) != nil {
 		return false
 	}

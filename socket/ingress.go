@@ -26,6 +26,8 @@ type receiver struct {
 	seg      tcp.Segment
 	odd      bool    // seg holds, or held last, one that is not plain
 	flow     flowKey // of seg, as its receiver is called
+	hash     uint32  // of flow, once it was found to be no connection's
+	listener lastListener
 	last     lastUDP
 	legal    legalEnds
 	spares   tcp.Spares
@@ -300,10 +302,11 @@ func (r *receiver) demux(p *device.Packet, seg *tcp.Segment, flow *flowKey, hash
 		node.val.receive(r, p, seg, flow)
 		return
 	}
+	r.hash = hash
 	if s.timeWaits.receive(r, p, seg, flow, hash) {
 		return
 	}
-	if l := s.findListener(flow); l != nil {
+	if l := r.findListener(flow); l != nil {
 		l.receive(r, p, seg, flow)
 		return
 	}
@@ -363,6 +366,23 @@ func (s *Stack) findListener(flow *flowKey) *TCPListener {
 		}
 	}
 	return nil
+}
+
+// lastListener is who was found to listen for segments to that address and port.
+type lastListener struct {
+	local ip
+	port  uint16
+	when  uint32 // of the stack's listening, if l is something
+	l     *TCPListener
+}
+
+// findListener is that of the stack, which is asked again only if listeners have come or gone.
+func (r *receiver) findListener(flow *flowKey) *TCPListener {
+	last, when := &r.listener, r.s.listening.Load()
+	if last.l == nil || last.when != when || last.port != flow.lport || last.local != flow.local {
+		*last = lastListener{flow.local, flow.lport, when, r.s.findListener(flow)}
+	}
+	return last.l
 }
 
 // noSocket answers a segment that nobody has a socket for (RFC 9293

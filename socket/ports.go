@@ -20,9 +20,14 @@ type ports struct {
 	// next counts the draws of each local address, so that hosts that draw at
 	// the same instant do not race for a common counter (RFC 6056 §3.3.3 has
 	// one counter; we keep one for each local address).
-	next map[ip]uint32
+	next map[ip]*uint32
 	// rest is the counter of addresses beyond maxCounters.
 	rest uint32
+	// latest is the counter of the address that drew last; nil: none yet.
+	latest     *uint32
+	latestAddr ip
+	// spare is the latest that was taken out of users.
+	spare *portUser
 }
 
 const maxCounters = 1 << 16
@@ -226,33 +231,40 @@ func (p *ports) onlyAuto(num uint16) bool {
 // every draw.
 func (p *ports) draw(addr ip, offset uint32, ok func(uint16) bool) (uint16, bool) {
 	size := uint32(p.last) - uint32(p.first) + 1
-	start := p.counter(addr)
+	next := p.counter(addr)
+	start := *next
+	num := (offset + start) % size
 	for i := range size {
-		num := p.first + uint16((offset+start+i)%size)
-		if ok(num) {
-			p.setCounter(addr, start+i+1)
-			return num, true
+		if port := p.first + uint16(num); ok(port) {
+			*next = start + i + 1
+			return port, true
+		}
+		if num++; num == size {
+			num = 0
 		}
 	}
 	return 0, false
 }
 
-func (p *ports) counter(addr ip) uint32 {
-	if n, ok := p.next[addr]; ok {
-		return n
+// counter returns the counter of addr.
+func (p *ports) counter(addr ip) *uint32 {
+	if p.latest != nil && p.latestAddr == addr {
+		return p.latest
 	}
-	return p.rest
-}
-
-func (p *ports) setCounter(addr ip, n uint32) {
-	if _, ok := p.next[addr]; ok || len(p.next) < maxCounters {
-		if p.next == nil {
-			p.next = map[ip]uint32{}
+	n := p.next[addr]
+	if n == nil {
+		if len(p.next) >= maxCounters {
+			return &p.rest
 		}
+		if p.next == nil {
+			p.next = map[ip]*uint32{}
+		}
+		n = new(uint32)
+		*n = p.rest
 		p.next[addr] = n
-		return
 	}
-	p.rest = n
+	p.latest, p.latestAddr = n, addr
+	return n
 }
 
 // hold notes one more socket that uses a port somebody else has bound: what a
@@ -270,7 +282,13 @@ func (p *ports) add(addr ip, num uint16, how hold) {
 			return
 		}
 	}
-	p.users.put(&portUser{addr: addr, num: num, how: how, n: 1})
+	u := p.spare
+	if u == nil {
+		u = new(portUser)
+	}
+	p.spare = nil
+	*u = portUser{addr: addr, num: num, how: how, n: 1}
+	p.users.put(u)
 }
 
 // release undoes one bind, connect or hold.
@@ -288,6 +306,7 @@ func (p *ports) drop(addr ip, num uint16, how hold) {
 		}
 		if u.n--; u.n == 0 {
 			p.users.take(u)
+			p.spare = u
 		}
 		return
 	}

@@ -66,6 +66,8 @@ type Stack struct {
 	count     counters
 	icmpID    atomic.Uint32 // ICMP messages sent
 	steered   atomic.Uint32 // connections that were given a queue
+	listening atomic.Uint32 // changes with the listeners
+	lastPair  atomic.Pointer[pairOffsets]
 	icmpLimit struct {
 		mu sync.Mutex
 		ratelimit.Limiter
@@ -354,10 +356,29 @@ func (c *TCPConn) kill() {
 	c.mu.Unlock()
 }
 
-// firstIPID is where the IP identifications of a socket begin.
-func (s *Stack) firstIPID(k *flowKey) uint16 {
-	return uint16(tcp.TSOffset(s.secret, k.remoteAddr(), k.localAddr()))
+// pairOffsets are where the timestamps and IP identifications of sockets with those addresses begin. They are hashes, and
+// the same whatever the ports: so those of the pair that was met last are kept.
+type pairOffsets struct {
+	local, remote ip
+	ts            uint32
+	ipID          uint16
 }
+
+func (s *Stack) offsets(k *flowKey) *pairOffsets {
+	if o := s.lastPair.Load(); o != nil && o.local == k.local && o.remote == k.remote {
+		return o
+	}
+	local, remote := k.localAddr(), k.remoteAddr()
+	o := &pairOffsets{
+		local: k.local, remote: k.remote,
+		ts: tcp.TSOffset(s.secret, local, remote), ipID: uint16(tcp.TSOffset(s.secret, remote, local)),
+	}
+	s.lastPair.Store(o)
+	return o
+}
+
+// firstIPID is where the IP identifications of a socket begin.
+func (s *Stack) firstIPID(k *flowKey) uint16 { return s.offsets(k).ipID }
 
 // reassembly puts fragments together; one lock, as fragments are rare.
 type reassembly struct {

@@ -115,7 +115,7 @@ func (c *TCPConn) params(now time.Duration) tcp.Params {
 		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
 		Local: local, Remote: remote, MTU: mtu, Wire: c.outside,
 		ISS:      tcp.ISN(s.secret, now, local, remote),
-		TSOffset: tcp.TSOffset(s.secret, local, remote),
+		TSOffset: s.offsets(&c.node.key).ts,
 	}
 	if o := c.opening; o != nil && o.prior != nil {
 		p.ISS = o.prior.ISS

@@ -86,7 +86,7 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 		l.sendCookie(r, p, seg, flow)
 		return
 	}
-	c := l.child(flow, uint8(r.queue))
+	c := l.child(r, flow)
 	l.half = append(l.half, c)
 	fast := l.fastOpenAnswer(r.now, seg, flow)
 	if fast != nil && fast.Accept {
@@ -105,14 +105,14 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 	l.admit(c, r, p)
 }
 
-// child makes the socket of a connection that came in as flow says.
-func (l *TCPListener) child(flow *flowKey, queue uint8) *TCPConn {
+// child makes the socket of a connection that came in to r as flow says.
+func (l *TCPListener) child(r *receiver, flow *flowKey) *TCPConn {
 	c := l.s.newTCPConn(l.network)
 	c.ln = l
 	if l.wide {
 		c.network |= netWide
 	}
-	c.node.key, c.node.queue = *flow, queue
+	c.node.key, c.node.hash, c.node.queue = *flow, r.hash, uint8(r.queue)
 	c.how = holdReuse
 	c.outside = !l.s.nic.IsLocal(flow.remote.addr())
 	if l.template != nil {
@@ -202,7 +202,7 @@ func (l *TCPListener) openCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 		l.mu.Unlock()
 		return false
 	}
-	c := l.child(flow, uint8(r.queue))
+	c := l.child(r, flow)
 	l.half = append(l.half, c)
 	l.mu.Unlock()
 	c.lock()
@@ -362,6 +362,7 @@ func (l *TCPListener) Close() error {
 	l.mu.Unlock()
 
 	l.s.tcp.remove(&l.node)
+	l.s.listening.Add(1)
 	l.s.tcpPorts.release(l.node.key.local, l.node.key.lport, l.how)
 	for _, c := range half {
 		c.abandon(true)
@@ -413,5 +414,6 @@ func (s *Stack) bindTCP(nw network, b binding) (*TCPListener, error) {
 	l.wide = b.family == 6
 	l.laddr = tcpAddr(netip.AddrPortFrom(b.addr.Addr(), num), l.wide)
 	s.tcp.insert(&l.node)
+	s.listening.Add(1)
 	return l, nil
 }

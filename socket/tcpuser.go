@@ -307,10 +307,13 @@ func (c *TCPConn) closeNow() error {
 	}
 	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	q := int(c.node.queue)
+	dialled := !c.tcb.IsPassive() && !c.tcb.PeerClosed()
 	c.mu.Unlock()
 	w.run()
 	c.s.kick(q, now)
-	c.s.letPeerClose()
+	if dialled {
+		c.s.letPeerClose()
+	}
 	return nil
 }
 

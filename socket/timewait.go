@@ -304,15 +304,15 @@ func (t *twTable) replace(c *TCPConn, now time.Duration) {
 	}
 }
 
-// admit enters a new connection into the demultiplexer, unless its name is
-// taken, be it by a stand-in.
+// admit enters a new connection, which knows its hash, into the demultiplexer, unless
+// its name is taken, be it by a stand-in.
 func (t *twTable) admit(n *flowNode[tcpEnd]) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.n.Load() > 0 && t.find(&n.key, n.key.hash(protoTCP)) != 0 {
+	if t.n.Load() > 0 && t.find(&n.key, n.hash) != 0 {
 		return false
 	}
-	return t.s.tcp.insert(n)
+	return t.s.tcp.insertHashed(n)
 }
 
 // giveWay lets c, a new connection, have the name of one in TIME-WAIT if its
@@ -325,9 +325,9 @@ func (t *twTable) giveWay(c *TCPConn, now time.Duration) bool {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := t.find(&c.node.key, c.node.key.hash(protoTCP))
+	i := t.find(&c.node.key, c.node.hash)
 	prior := &tcp.Params{}
-	if i == 0 || !t.at(i).tcb.Reusable(now, s.cfg.TWReuseDelay, prior) || !s.tcp.insert(&c.node) {
+	if i == 0 || !t.at(i).tcb.Reusable(now, s.cfg.TWReuseDelay, prior) || !s.tcp.insertHashed(&c.node) {
 		return false
 	}
 	w := t.remove(i)

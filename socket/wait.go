@@ -187,8 +187,8 @@ func (w *waiter) ran() bool {
 	return !w.woken
 }
 
-// letPeerClose lets the peer of a connection that has just been closed see that
-// and close its side, while everything is in the cache. On a single processor,
+// letPeerClose lets the peer of a connection that has just been closed by who dialled
+// it see that and close its side, while everything is in the cache. On a single processor,
 // one who dials again and again is otherwise woken by the newest server before
 // the older ones get to run, and hundreds of connections that are over pile up
 // in a time slice. Where there are more processors they take up what is left

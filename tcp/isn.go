@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"time"
 )
@@ -33,34 +34,35 @@ func ISN(secret [16]byte, now time.Duration, local, remote netip.AddrPort) Seq {
 // addresses, whatever their ports: a host that checks timestamps across connections (PAWS for a reused
 // pair, RFC 6191) sees them rise. Ports are not looked at.
 func TSOffset(secret [16]byte, local, remote netip.AddrPort) uint32 {
-	local = netip.AddrPortFrom(local.Addr(), 0)
-	remote = netip.AddrPortFrom(remote.Addr(), 0)
-	return uint32(tupleHash(&secret, purposeTSOffset, local, remote, 0))
+	return uint32(addrHash(&secret, purposeTSOffset, local.Addr(), remote.Addr(), 0, 0))
 }
 
 // PortOffset returns where the search for an ephemeral port begins for connections from localAddr to
 // remote: the "offset" of RFC 6056 §3.3.3, algorithm 3, to be used modulo the number of ports.
 func PortOffset(secret [16]byte, localAddr netip.Addr, remote netip.AddrPort) uint32 {
-	return uint32(tupleHash(&secret, purposePortOffset, netip.AddrPortFrom(localAddr, 0), remote, 0))
+	return uint32(addrHash(&secret, purposePortOffset, localAddr, remote.Addr(), uint32(remote.Port()), 0))
 }
 
-// tupleHash hashes a pair of sockets, a purpose and a number under key. Messages of the two families
-// differ in length, which SipHash takes in.
+// tupleHash hashes a pair of sockets, a purpose and a number under key.
 func tupleHash(key *[16]byte, purpose uint8, local, remote netip.AddrPort, n uint32) uint64 {
-	var msg [16 + 16 + 9]byte
-	i := 0
-	if local.Addr().Is4() && remote.Addr().Is4() {
-		a, b := local.Addr().As4(), remote.Addr().As4()
-		i += copy(msg[i:], a[:])
-		i += copy(msg[i:], b[:])
+	return addrHash(key, purpose, local.Addr(), remote.Addr(), uint32(local.Port())<<16|uint32(remote.Port()), n)
+}
+
+// addrHash is tupleHash, the local port being the higher half of ports. What is hashed is the addresses, the ports, the
+// number and the purpose, in this order and in network byte order. Messages of the two families differ in
+// length, which SipHash takes in.
+func addrHash(key *[16]byte, purpose uint8, local, remote netip.Addr, ports, n uint32) uint64 {
+	h, length := newSip(key), uint64(4+4+9)
+	if local.Is4() && remote.Is4() {
+		a, b := local.As4(), remote.As4()
+		h.add(uint64(binary.LittleEndian.Uint32(a[:])) | uint64(binary.LittleEndian.Uint32(b[:]))<<32)
 	} else {
-		a, b := local.Addr().As16(), remote.Addr().As16()
-		i += copy(msg[i:], a[:])
-		i += copy(msg[i:], b[:])
+		length = 16 + 16 + 9
+		for _, a := range [...][16]byte{local.As16(), remote.As16()} {
+			h.add(binary.LittleEndian.Uint64(a[:8]))
+			h.add(binary.LittleEndian.Uint64(a[8:]))
+		}
 	}
-	binary.BigEndian.PutUint16(msg[i:], local.Port())
-	binary.BigEndian.PutUint16(msg[i+2:], remote.Port())
-	binary.BigEndian.PutUint32(msg[i+4:], n)
-	msg[i+8] = purpose
-	return sipHash(key, msg[:i+9])
+	h.add(bits.ReverseBytes64(uint64(ports)<<32 | uint64(n)))
+	return h.sum(uint64(purpose) | length<<56)
 }

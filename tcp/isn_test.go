@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -132,5 +133,17 @@ func BenchmarkISN(b *testing.B) {
 				ISN(key, time.Second, local, remote)
 			}
 		})
+	}
+}
+
+func TestTupleHashIsOfBytes(t *testing.T) {
+	key := sipKey()
+	for _, p := range pairs() {
+		local, remote := p[0], p[1]
+		msg := append(local.Addr().AsSlice(), remote.Addr().AsSlice()...)
+		msg = binary.BigEndian.AppendUint16(msg, local.Port())
+		msg = binary.BigEndian.AppendUint16(msg, remote.Port())
+		msg = append(binary.BigEndian.AppendUint32(msg, 0x01020304), purposeISN)
+		require.Equal(t, sipHash(&key, msg), tupleHash(&key, purposeISN, local, remote, 0x01020304), p)
 	}
 }
