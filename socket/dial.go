@@ -308,11 +308,7 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 	} else {
 		c.opening = nil
 	}
-	w := c.settleUser(now)
-	q := int(c.node.queue)
-	c.mu.Unlock()
-	w.run()
-	s.kick(q, now)
+	c.deliver(now)
 	return nil
 }
 

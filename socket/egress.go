@@ -21,29 +21,49 @@ const (
 // tcpPacket makes the packet of a segment of the flow that n names. The
 // payload's references pass to it.
 func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outside bool) *device.Packet {
-	k := &n.key
 	p := s.newPacket(int(n.queue), n.baton)
 	n.label(p, seg.Cause, outside)
-	hlen := seg.HeaderLen()
-	b, at := s.ipHeader(p, k, protoTCP, hlen, hlen+seg.Payload.N, seg.ECN, id, true)
+	k, hlen := &n.key, seg.HeaderLen()
+	at, length := k.ipLen(), hlen+seg.Payload.N
+	b := p.SetHead(at + hlen)
+	if at == ipv4.MinHeaderLen {
+		h := (*[ipv4.MinHeaderLen]byte)(b)
+		first, second := s.plain4(k, protoTCP).Words(seg.ECN, id, ipv4.FlagDF, uint64(at+length), uint64(n.sum))
+		binary.BigEndian.PutUint64(h[0:], first)
+		binary.BigEndian.PutUint64(h[8:], second)
+		binary.BigEndian.PutUint32(h[16:], uint32(k.remote.lo))
+	} else {
+		s.plain6(b, k, protoTCP, seg.ECN, length)
+	}
 	seg.SrcPort, seg.DstPort = k.lport, k.rport
 	seg.MarshalHeader(b[at:])
-	for i := range seg.Payload.Pieces {
-		piece := &seg.Payload.Pieces[i]
+	if seg.Payload.N > 0 {
+		s.carry(p, &seg.Payload, n.baton)
+	}
+	if s.cfg.VerifyChecksums {
+		s.checksum(p, k, protoTCP, at, tcpCsumOffset)
+	} else {
+		leaveChecksum(p, at, tcpCsumOffset, pseudoSum(n.sum, protoTCP, length))
+	}
+	return p
+}
+
+// carry makes pl the payload of p; baton says whether the sender has the baton of its queue.
+func (s *Stack) carry(p *device.Packet, pl *tcp.Payload, baton bool) {
+	for i := range pl.Pieces {
+		piece := &pl.Pieces[i]
 		if len(piece.B) == 0 {
 			break
 		}
 		owner, _ := piece.Owner.(*device.Buf)
 		p.Frags[i] = device.Piece{B: piece.B, Owner: owner}
 	}
-	if seg.Payload.Lent {
+	if pl.Lent {
 		p.Flags |= device.FlagLent
-		if !n.baton { // nobody waits until it has arrived
+		if !baton { // nobody waits until it has arrived
 			p.Own(&s.pool)
 		}
 	}
-	s.checksum(p, k, protoTCP, at, tcpCsumOffset)
-	return p
 }
 
 // label says on p, which is new, what the NIC is to know of a segment of n's flow.
@@ -106,13 +126,11 @@ func setTTL(b []byte, ttl uint8) {
 // offset at, to the NIC, or computes it when the NIC does not offload.
 func (s *Stack) checksum(p *device.Packet, k *flowKey, proto uint8, at, offset int) {
 	partial := pseudoSum(k.sum(), proto, p.Len()-at)
-	field := p.Head[at+offset:]
 	if !s.cfg.VerifyChecksums {
-		binary.BigEndian.PutUint16(field, partial)
-		p.CsumStart, p.CsumOffset = uint16(at), uint16(offset)
-		p.Flags |= device.FlagCsumPartial
+		leaveChecksum(p, at, offset, partial)
 		return
 	}
+	field := p.Head[at+offset:]
 	binary.BigEndian.PutUint16(field, 0)
 	c := ^checksum.Fold(checksum.SumPieces(uint32(partial), p.Head[at:], p.Frags[0].B, p.Frags[1].B))
 	if c == 0 {
@@ -121,17 +139,30 @@ func (s *Stack) checksum(p *device.Packet, k *flowKey, proto uint8, at, offset i
 	binary.BigEndian.PutUint16(field, c)
 }
 
+// leaveChecksum leaves the transport checksum of p to the NIC; partial is the share of the pseudo-header.
+func leaveChecksum(p *device.Packet, at, offset int, partial uint16) {
+	binary.BigEndian.PutUint16(p.Head[at+offset:], partial)
+	p.CsumStart, p.CsumOffset = uint16(at), uint16(offset)
+	p.Flags |= device.FlagCsumPartial
+}
+
 // foldTo32 folds a 64-bit one's-complement sum of 32-bit words.
 func foldTo32(sum uint64) uint32 {
 	sum = sum>>32 + sum&0xffffffff
 	return uint32(sum>>32 + sum&0xffffffff)
 }
 
+// nameless is the node of one who has a segment to send but is in no table: hash is flow's.
+func nameless(flow *flowKey, hash uint32, queue uint8) flowNode[tcpEnd] {
+	return flowNode[tcpEnd]{key: *flow, hash: hash, sum: flow.sum(), queue: queue}
+}
+
 // sendSegment sends a segment for which there is no socket, in answer to one
 // that r received.
 func (r *receiver) sendSegment(flow *flowKey, seg *tcp.Segment) {
 	s := r.s
-	n := flowNode[tcpEnd]{key: *flow, hash: flow.hash(protoTCP), queue: uint8(r.queue), baton: true}
+	n := nameless(flow, flow.hash(protoTCP), uint8(r.queue))
+	n.baton = true
 	s.send(r.now, s.tcpPacket(&n, seg, 0, !s.nic.IsLocal(flow.remote.addr())))
 }
 

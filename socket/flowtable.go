@@ -12,7 +12,7 @@ type flowNode[T any] struct {
 	hash  uint32
 	queue uint8  // of the NIC: where its packets go, if it is a connection's
 	baton bool   // who holds the socket's lock has that queue's baton, too; guarded by the lock
-	sum   uint16 // the key's, if the node is or was in a table
+	sum   uint16 // the key's; insert sets it
 	next  atomic.Pointer[flowNode[T]]
 	val   T // set before the node is inserted
 }

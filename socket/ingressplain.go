@@ -12,7 +12,7 @@ import (
 )
 
 // Most packets on the loopback wire are segments of our own established connections, all laid out alike: an IP header
-// without options or extensions, a TCP header with timestamps and nothing else, ACK and perhaps PSH. Such a plain one is
+// without options or extensions, a TCP header with timestamps and nothing else, ACK and perhaps PSH or FIN. Such a plain one is
 // recognised by a few words and taken straight to its connection. What input does with any other packet it
 // does not need: nothing came from outside that must be checked, nothing is a fragment, no raw socket wants a copy.
 // TestPlain compares the two.
@@ -29,8 +29,8 @@ const (
 	plainIP     = 0x45 << 56
 
 	// Bytes 12 to 19 of a TCP header: data offset and reserved bits, flags, window, checksum, urgent pointer. Plain is
-	// an offset of 8 words, ACK with or without PSH, no urgent pointer.
-	plainTCPMask = 0xff<<56 | uint64(0xff&^tcp.PSH)<<48 | 0xffff
+	// an offset of 8 words, ACK with or without PSH and FIN, no urgent pointer.
+	plainTCPMask = 0xff<<56 | uint64(0xff&^(tcp.PSH|tcp.FIN))<<48 | 0xffff
 	plainTCP     = plainTCPLen/4<<60 | uint64(tcp.ACK)<<48
 )
 

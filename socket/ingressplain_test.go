@@ -65,7 +65,8 @@ func TestPlain(t *testing.T) {
 			Payload: tcp.Payload{Pieces: [2]tcp.Piece{{B: buf.Bytes()[:9], Owner: buf}, {B: buf.Bytes()[9:10], Owner: buf}}, N: 10}}, false},
 		{"SYN", flow4, tcp.Segment{Flags: tcp.SYN, Opts: stamps}, false},
 		{"SYN-ACK", flow6, tcp.Segment{Flags: tcp.SYN | ack, Opts: tcp.Options{MSS: 1000, HasMSS: true}}, false},
-		{"FIN", flow4, tcp.Segment{Flags: tcp.FIN | ack, Opts: stamps}, false},
+		{"FIN", flow4, tcp.Segment{Flags: tcp.FIN | ack, Opts: stamps}, true},
+		{"SYN and FIN", flow4, tcp.Segment{Flags: tcp.FIN | tcp.SYN, Opts: stamps}, false},
 		{"RST", flow4, tcp.Segment{Flags: tcp.RST | ack, Opts: stamps}, false},
 		{"urgent", flow4, tcp.Segment{Flags: tcp.URG | ack, Urg: 1, Opts: stamps}, false},
 		{"without timestamps", flow4, tcp.Segment{Flags: ack}, false},
@@ -73,7 +74,7 @@ func TestPlain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.seg.Seq, tt.seg.Ack, tt.seg.Wnd = 0x81828384, 0x71727374, 0x6162
-			node := flowNode[tcpEnd]{key: tt.flow, hash: tt.flow.hash(protoTCP)}
+			node := nameless(&tt.flow, tt.flow.hash(protoTCP), 0)
 			p := s.tcpPacket(&node, &tt.seg, 7, false)
 			if tt.seg.Payload.Lent { // as writeLone leaves it
 				p.Head, p.Frags[0] = append(p.Head, p.Frags[0].B...), device.Piece{}
@@ -120,7 +121,7 @@ func TestSegmentForgets(t *testing.T) {
 	seg := &r.seg
 	seg.Steady, seg.Into, seg.Taken = true, make([]byte, 10), 3
 	at := ipOf(netip.MustParseAddr("127.0.0.1"))
-	node := flowNode[tcpEnd]{key: flowKey{local: at, remote: at, lport: 1000, rport: 2000}}
+	node := nameless(&flowKey{local: at, remote: at, lport: 1000, rport: 2000}, 0, 0)
 	r.input(s.tcpPacket(&node, &tcp.Segment{Flags: tcp.ACK}, 7, false))
 	require.EqualValues(t, 1, s.count.dropped[DropTCPNoSocket].Load())
 	require.Zero(t, seg.Taken)
@@ -179,7 +180,7 @@ func TestSound(t *testing.T) {
 				if seg.Payload.N = len(text); len(text) > 0 {
 					seg.Payload.Pieces[0].B = []byte(text)
 				}
-				node := flowNode[tcpEnd]{key: flow, hash: flow.hash(protoTCP)}
+				node := nameless(&flow, flow.hash(protoTCP), 0)
 				p := s.tcpPacket(&node, &seg, 7, false)
 				require.Zero(t, p.Flags&device.FlagCsumPartial)
 				require.True(t, sound(p))

@@ -139,10 +139,12 @@ func (l *TCPListener) admit(c *TCPConn, r *receiver, p *device.Packet) {
 	}
 	s.tcpPorts.hold(c.node.key.local, c.node.key.lport, c.how)
 	c.ipID = s.firstIPID(&c.node.key)
+	c.node.baton = true
 	w := c.settle(r.now)
+	c.node.baton = false
 	c.mu.Unlock()
 	r.deliver()
-	p.Release()
+	s.nic.ReleaseHeld(r.queue, p)
 	w.run()
 }
 

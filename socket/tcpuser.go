@@ -301,16 +301,23 @@ func (c *TCPConn) closeNow() error {
 	} else {
 		c.tcb.Close(now)
 	}
+	dialled := !c.tcb.IsPassive() && !c.tcb.PeerClosed()
+	q := int(c.node.queue)
+	held := c.s.nic.Ring(q)
+	c.node.baton = held
 	w := c.settleUser(now)
+	c.node.baton = false
 	if c.detached {
 		c.tcb.Release()
 	}
 	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
-	q := int(c.node.queue)
-	dialled := !c.tcb.IsPassive() && !c.tcb.PeerClosed()
 	c.mu.Unlock()
 	w.run()
-	c.s.kick(q, now)
+	if held {
+		c.s.run(q, now, false)
+	} else {
+		c.s.kick(q, now)
+	}
 	if dialled {
 		c.s.letPeerClose()
 	}

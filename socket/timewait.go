@@ -410,7 +410,7 @@ func (t *twTable) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		return true
 	}
 	if verdict == tcp.Reply || verdict == tcp.DeadReply {
-		n := flowNode[tcpEnd]{key: *flow, hash: h, queue: gone.queue}
+		n := nameless(flow, h, gone.queue)
 		s.send(r.now, s.tcpPacket(&n, &out, 0, gone.outside)) // no identification, as Linux
 		r.kickOther(int(gone.queue))
 	}
