@@ -85,10 +85,11 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 		t.env.stats.TCPPureAcks.Add(1)
 	}
 	t.updateWindow(now, in, &a)
-	if a.info&ackAdvanced != 0 {
-		if t.state != StateSynReceived || !t.has(fPassive) {
-			t.total.bytesAcked += uint64(uint32(seqAck.Sub(t.snd.una))) // Linux counts the SYN of an active open
-		}
+	whole := t.acksPlainly(in, &a)
+	if a.info&ackAdvanced != 0 && t.state == StateSynReceived && t.has(fPassive) {
+		t.snd.una = seqAck // Linux counts only the SYN of an active open
+	} else if a.info&ackAdvanced != 0 && whole == 0 {
+		t.total.bytesAcked += uint64(uint32(seqAck.Sub(t.snd.una)))
 		t.snd.una = seqAck
 	}
 	if in.Opts.NSACK > 0 && t.has(fSACK) {
@@ -108,6 +109,10 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 		t.nonagle &^= nagleMore // MSG_MORE holds back its own call, not what others make due
 	}
 	t.lastRecv = now
+	if whole > 0 {
+		t.ackFast(now, seqAck, whole)
+		return ackOK
+	}
 	if a.priorCount == 0 {
 		t.ackNothingOut(&a)
 		return ackOK
@@ -115,6 +120,21 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	t.cleanRtx(&a)
 	t.ackRecovery(&a)
 	return ackOK
+}
+
+// acksPlainly returns how many segments in acknowledges, if it is for ackFast to act on that because nothing else is to be
+// learned; else 0. SND.UNA is still the old one.
+func (t *TCB) acksPlainly(in *Segment, a *ackState) int {
+	const odd = moodGrave&^0xff | moodProbe // all of it but the state
+	if a.info&ackAdvanced == 0 || t.mood()&odd != 0 || t.flags&(fSACK|fFastOpen) != fSACK || in.Opts.NSACK > 0 ||
+		t.rec != nil || t.env.full {
+		return 0
+	}
+	n := t.acksWhole(in.Ack)
+	if n == 1 && t.extra != nil && t.txq()[0].is(markSYN) {
+		return 0
+	}
+	return n
 }
 
 // initAckState fills in what a, which is zero, has to know before in is looked at.

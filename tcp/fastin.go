@@ -8,7 +8,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
 	if !steady && (t.mood()&(moodGrave|moodMore|moodProbe) != atRest || !t.plain(0)) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
 		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
-		!in.Ack.Between(una, t.snd.nxt) || wnd > t.snd.max {
+		!in.Ack.Between(una, t.snd.nxt) {
 		return false
 	}
 	acked := 0
@@ -33,6 +33,10 @@ func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	if acked > 0 || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {
 		looked = looked || wnd != t.snd.wnd
 		t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
+		if wnd > t.snd.max {
+			t.snd.max = wnd
+			t.syncMSS()
+		}
 	}
 	t.lastRecv = now
 	if looked {
@@ -52,7 +56,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 }
 
 // acksWhole returns how many segments seq, which is beyond SND.UNA, acknowledges: 0 unless it ends one of them, and
-// none of these is out of the ordinary.
+// none of these is out of the ordinary, as those that were sent again are.
 func (t *TCB) acksWhole(seq Seq) int {
 	if t.x == nil {
 		return 0
@@ -60,7 +64,7 @@ func (t *TCB) acksWhole(seq Seq) int {
 	q := &t.x.rtx
 	for i := q.head; i < len(q.items); i++ {
 		s := &q.items[i]
-		if s.marks&^(markPSH|markRun) != 0 {
+		if s.marks&^(markPSH|markRun|markSYN|markFIN) != 0 {
 			return 0
 		}
 		if s.end == seq {
@@ -74,14 +78,15 @@ func (t *TCB) acksWhole(seq Seq) int {
 }
 
 // ackFast is processAck when seq acknowledges the first n > 0 segments sent, each of them for the first time. The last
-// was sent last, and is all that RACK has to know of.
+// was sent last, and is all that RACK has to know of. If that is a SYN there is no text, and no algorithm of congestion
+// control yet.
 func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.total.bytesAcked += uint64(uint32(seq - t.snd.una))
 	t.total.delivered += uint32(n)
 	t.snd.una = seq
 	x, q := t.x, &t.x.rtx
 	last := &q.items[q.head+n-1]
-	rtt := now - last.sent
+	rtt, syn := now-last.sent, last.is(markSYN)
 	first := rtt // of the first
 	if n > 1 {
 		first = now - q.items[q.head].sent
@@ -98,7 +103,7 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	if t.has(fNoSpace) {
 		t.tellSpace()
 	}
-	if seq == t.snd.end {
+	if seq == t.snd.end && !syn {
 		t.events |= EvSent
 	}
 	t.takeRTT(now, first, rtt)
@@ -107,6 +112,9 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	} else {
 		t.rackUpdateReoWnd()
 		t.setXmitTimer(now)
+	}
+	if syn {
+		return
 	}
 	if t.cong.Touch(now); t.extra != nil || t.cong.IsLimited() {
 		t.raise(now, rtt, uint32(n))

@@ -87,6 +87,10 @@ func ParseHeader(b []byte, s *Segment) (hdrLen int, why Reason) {
 			return tsHeaderLen, ReasonOK
 		}
 	}
+	if hdrLen == MinHeaderLen+lenUsualSYN && len(b) >= MinHeaderLen+lenUsualSYN && s.Flags&SYN != 0 &&
+		s.Opts.parseUsualSYN((*[lenUsualSYN]byte)(b[MinHeaderLen:])) {
+		return hdrLen, ReasonOK
+	}
 	switch {
 	case hdrLen < MinHeaderLen:
 		return 0, ReasonDataOffset

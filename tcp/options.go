@@ -37,6 +37,8 @@ const (
 	lenTS            = 10
 	lenSACKBase      = 2
 	lenSACKBlock     = 8
+
+	lenUsualSYN = 20 // MSS, SACK permitted, timestamps, window scale
 )
 
 // The 32-bit words that begin the options as we lay them out: like Linux, so that every option is
@@ -49,6 +51,19 @@ const (
 	wordNopWScale  = optNOP<<24 | optWScale<<16 | lenWScale<<8          // | shift
 	wordNopNopSACK = optNOP<<24 | optNOP<<16 | optSACK<<8 | lenSACKBase // + 8 × blocks
 )
+
+// parseUsualSYN reads the options in b, which are those of a SYN, into o, which is zero, if they are laid out as marshal
+// does, each there and valid. It returns false, and leaves o alone, if they are not.
+func (o *Options) parseUsualSYN(b *[lenUsualSYN]byte) bool {
+	mss, scale := binary.BigEndian.Uint32(b[0:]), binary.BigEndian.Uint32(b[16:])
+	if mss&^0xffff != wordMSS || mss == wordMSS || binary.BigEndian.Uint32(b[4:]) != wordSackOKTS || scale&^0xff != wordNopWScale {
+		return false
+	}
+	o.MSS, o.HasMSS, o.SACKPermitted = uint16(mss), true, true
+	o.TSVal, o.TSEcr, o.HasTS = binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:]), true
+	o.WScale, o.HasWScale = min(uint8(scale), MaxWScale), true
+	return true
+}
 
 // parse reads the options in b into o, which is zero. Options we do not implement are skipped by their
 // length (MUST-6, MUST-68), wherever they are and however aligned (MUST-5, MUST-64); so are those whose length is
@@ -201,6 +216,15 @@ func (o *Options) marshal(b []byte, syn bool) int {
 		n += 4
 	}
 	sackOK := syn && o.SACKPermitted
+	if sackOK && o.HasMSS && o.HasTS && o.HasWScale && o.FastOpen == nil { // as almost all SYNs have it
+		w := (*[lenUsualSYN]byte)(b)
+		binary.BigEndian.PutUint32(w[0:], wordMSS|uint32(o.MSS))
+		binary.BigEndian.PutUint32(w[4:], wordSackOKTS)
+		binary.BigEndian.PutUint32(w[8:], o.TSVal)
+		binary.BigEndian.PutUint32(w[12:], o.TSEcr)
+		binary.BigEndian.PutUint32(w[16:], wordNopWScale|uint32(min(o.WScale, MaxWScale)))
+		return lenUsualSYN
+	}
 	if syn && o.HasMSS {
 		put(wordMSS | uint32(o.MSS))
 	}

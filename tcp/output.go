@@ -123,11 +123,11 @@ func (t *TCB) sendSYN(now time.Duration) {
 func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	synack := t.state != StateSynSent
 	offered := !synack || !t.has(fPassive) // in a simultaneous open the SYN had said so already
-	*out = Segment{
-		SrcPort: t.localPort, DstPort: t.remotePort, Seq: t.snd.iss, Flags: SYN,
-		Wnd: uint16(min(t.rcv.wnd, 65535)), Cause: CauseSYN,
-		Opts: Options{MSS: t.advMSS(), HasMSS: true},
-	}
+	*out = Segment{}
+	out.SrcPort, out.DstPort = t.localPort, t.remotePort
+	out.Seq, out.Flags, out.Cause = t.snd.iss, SYN, CauseSYN
+	out.Wnd = uint16(min(t.rcv.wnd, 65535))
+	out.Opts.MSS, out.Opts.HasMSS = t.advMSS(), true
 	out.Opts.SACKPermitted = t.env.cfg.SACK == On && (offered || t.has(fSACK))
 	out.Opts.HasTS = t.env.cfg.Timestamps == On && (offered || t.has(fTS))
 	out.Opts.HasWScale = t.env.cfg.WindowScaling == On && (offered || t.has(fWScale))

@@ -185,11 +185,13 @@ type pendingReset struct {
 // init prepares t for a new connection. What the user has set on the TCB stays.
 func (t *TCB) init(now time.Duration, p *Params) {
 	const userFlags = fSndLocked | fRcvLocked | fKeepalive
-	*t = TCB{
-		env:   newEnv(p),
-		flags: t.flags & userFlags, nonagle: t.nonagle, opt: t.opt, keep: t.keep, caKind: t.caKind,
-		sndLimit: t.sndLimit, rcvLimit: t.rcvLimit, ack: ackVars{pingpong: t.ack.pingpong},
-	}
+	// Not by one assignment, which would make a second TCB to copy from.
+	flags, nonagle, opt, keep, caKind := t.flags&userFlags, t.nonagle, t.opt, t.keep, t.caKind
+	sndLimit, rcvLimit, pingpong := t.sndLimit, t.rcvLimit, t.ack.pingpong
+	*t = TCB{}
+	t.env = newEnv(p)
+	t.flags, t.nonagle, t.opt, t.keep, t.caKind = flags, nonagle, opt, keep, caKind
+	t.sndLimit, t.rcvLimit, t.ack.pingpong = sndLimit, rcvLimit, pingpong
 	if t.opt != nil {
 		t.opt.forget()
 	}
