@@ -8,7 +8,9 @@
 //	go run ./cmd/instructions -order                         # the life of a packet, function by function
 //
 // Beside the instructions it counts the cache lines of code they lie on (64 bytes each): what is executed again and
-// again and does not fit into the instruction cache, of 32 KiB as a rule, is slower than its instructions are.
+// again and does not fit into the instruction cache, of 32 KiB as a rule, is slower than its instructions are. And it
+// counts the instructions that cost as much as dozens of others: those with a lock (18 clock cycles or so, in which nothing
+// else is done), readings of the clock, indirect calls, divisions and repeated string instructions.
 //
 // The workload runs in a process of its own on one processor, without garbage collection, and time stands still for it:
 // a round trip takes a hundred milliseconds in single steps, and every timer would expire. Linux on amd64 only, where
@@ -41,15 +43,15 @@ func main() {
 		fatal(serve(o, os.Stdout))
 		return
 	}
-	pcs, err := step(o)
+	steps, err := step(o)
 	fatal(err)
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
 	if *order {
-		writeOrder(out, pcs[:len(pcs)/o.ops])
+		writeOrder(out, steps[:len(steps)/o.ops])
 		return
 	}
-	write(out, o, count(pcs, o.ops), *top)
+	write(out, o, count(steps, o.ops), *top)
 }
 
 func fatal(err error) {
@@ -113,45 +115,61 @@ func markPC() uintptr { return reflect.ValueOf(mark).Pointer() }
 
 // tally is what was executed, per operation.
 type tally struct {
-	total float64
-	lines int // cache lines of code, of all operations
+	function
 	funcs []function
 }
 
 type function struct {
 	name         string
 	instructions float64
+	costly       [kinds]float64 // of them, by kind
 	calls        float64
-	lines        int
+	lines        int // cache lines of code, of all operations
 }
 
-// count adds up the instructions at pcs, which are those of ops operations.
-func count(pcs []uintptr, ops int) tally {
+// count adds up the steps, which are those of ops operations. A reading of the clock is counted where the
+// vDSO is called, whose code is not the processor's own while time stands still.
+func count(steps []executed, ops int) tally {
 	type sum struct {
 		function
 		lines map[uintptr]bool
 	}
 	sums := map[string]*sum{}
-	lines := map[uintptr]bool{}
-	for _, pc := range pcs {
-		name, entry := functionAt(pc)
+	all := &sum{lines: map[uintptr]bool{}}
+	var last *sum
+	for _, at := range steps {
+		name, entry := functionAt(at.pc)
 		s := sums[name]
 		if s == nil {
 			s = &sum{function{name: name}, map[uintptr]bool{}}
 			sums[name] = s
 		}
-		s.instructions++
-		if pc == entry {
+		for _, s := range []*sum{all, s} {
+			s.instructions++
+			s.costly[at.kind]++
+			s.lines[at.pc>>6] = true
+		}
+		if at.pc == entry {
 			s.calls++
 		}
-		lines[pc>>6], s.lines[pc>>6] = true, true
+		if name == vdso && last != nil && last != s {
+			all.costly[clock]++
+			last.costly[clock]++
+		}
+		last = s
 	}
-	t := tally{total: float64(len(pcs)) / float64(ops), lines: len(lines)}
-	for _, s := range sums {
+	finish := func(s *sum) function {
 		s.function.lines = len(s.lines)
 		s.instructions /= float64(ops)
 		s.calls /= float64(ops)
-		t.funcs = append(t.funcs, s.function)
+		for k := range s.costly {
+			s.costly[k] /= float64(ops)
+		}
+		return s.function
+	}
+	t := tally{function: finish(all)}
+	for _, s := range sums {
+		t.funcs = append(t.funcs, finish(s))
 	}
 	slices.SortFunc(t.funcs, func(a, b function) int {
 		return cmp.Or(cmp.Compare(b.instructions, a.instructions), strings.Compare(a.name, b.name))
@@ -159,11 +177,13 @@ func count(pcs []uintptr, ops int) tally {
 	return t
 }
 
+const vdso = "[vdso]"
+
 // functionAt names the function that pc is in; what is not Go is the kernel's vDSO.
 func functionAt(pc uintptr) (name string, entry uintptr) {
 	f := runtime.FuncForPC(pc)
 	if f == nil {
-		return "[vdso]", 0
+		return vdso, 0
 	}
 	return strings.TrimPrefix(f.Name(), "example.com/loopback/"), f.Entry()
 }
@@ -187,6 +207,9 @@ func (t tally) packages() []function {
 		}
 		sums[name].instructions += f.instructions
 		sums[name].lines += f.lines
+		for k := range f.costly {
+			sums[name].costly[k] += f.costly[k]
+		}
 	}
 	var all []function
 	for _, f := range sums {
@@ -199,34 +222,56 @@ func (t tally) packages() []function {
 }
 
 func write(out io.Writer, o options, t tally, top int) {
-	fmt.Fprintf(out, "%s over %s: %.0f instructions an operation, on %d cache lines of code\n\n", o.workload, o.peer, t.total, t.lines)
-	fmt.Fprintf(out, "%12s %7s  package\n", "instructions", "lines")
+	fmt.Fprintf(out, "%s over %s: %.0f instructions an operation, on %d cache lines of code\n", o.workload, o.peer, t.instructions, t.lines)
+	fmt.Fprintf(out, "of them %.1f locked, %.1f indirect calls, %.1f divisions, %.1f repeated; the clock is read %.1f times\n\n",
+		t.costly[locked], t.costly[indirect], t.costly[division], t.costly[repeated], t.costly[clock])
+	fmt.Fprintf(out, "%12s %7s %s  package\n", "instructions", "lines", columns)
 	for _, p := range t.packages() {
-		fmt.Fprintf(out, "%12.1f %7d  %s\n", p.instructions, p.lines, p.name)
+		fmt.Fprintf(out, "%12.1f %7d %s  %s\n", p.instructions, p.lines, p.costs(), p.name)
 	}
-	fmt.Fprintf(out, "\n%12s %7s %7s  function\n", "instructions", "calls", "lines")
+	fmt.Fprintf(out, "\n%12s %7s %7s %s  function\n", "instructions", "calls", "lines", columns)
 	for _, f := range t.funcs[:min(top, len(t.funcs))] {
-		fmt.Fprintf(out, "%12.1f %7.1f %7d  %s\n", f.instructions, f.calls, f.lines, f.name)
+		fmt.Fprintf(out, "%12.1f %7.1f %7d %s  %s\n", f.instructions, f.calls, f.lines, f.costs(), f.name)
 	}
 }
 
-// writeOrder prints the functions as they follow each other, with how many instructions each had its turn for; > marks
-// where one is entered.
-func writeOrder(out io.Writer, pcs []uintptr) {
-	for i := 0; i < len(pcs); {
-		name, entry := functionAt(pcs[i])
+const columns = "  lock clock indir   div   rep"
+
+// costs writes the costly instructions in columns, of which most are empty.
+func (f function) costs() string {
+	var b strings.Builder
+	for _, k := range []kind{locked, clock, indirect, division, repeated} {
+		if f.costly[k] == 0 {
+			b.WriteString("     .")
+			continue
+		}
+		fmt.Fprintf(&b, " %5.1f", f.costly[k])
+	}
+	return b.String()
+}
+
+// writeOrder prints the functions as they follow each other, with how many instructions each had its turn for, and how
+// many of them were locked; > marks where one is entered.
+func writeOrder(out io.Writer, steps []executed) {
+	for i := 0; i < len(steps); {
+		name, entry := functionAt(steps[i].pc)
 		n := 1
-		for i+n < len(pcs) {
-			if next, _ := functionAt(pcs[i+n]); next != name || pcs[i+n] == entry {
+		for i+n < len(steps) {
+			if next, _ := functionAt(steps[i+n].pc); next != name || steps[i+n].pc == entry {
 				break
 			}
 			n++
 		}
-		sign := " "
-		if pcs[i] == entry {
+		sign, locks := " ", ""
+		if steps[i].pc == entry {
 			sign = ">"
 		}
-		fmt.Fprintf(out, "%7d %5d %s %s\n", i, n, sign, name)
+		for _, at := range steps[i : i+n] {
+			if at.kind == locked {
+				locks += "*"
+			}
+		}
+		fmt.Fprintf(out, "%7d %5d %-3s %s %s\n", i, n, locks, sign, name)
 		i += n
 	}
 }

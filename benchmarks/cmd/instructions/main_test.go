@@ -27,32 +27,35 @@ func TestMain(m *testing.M) {
 }
 
 // stepped is step for a test, which is skipped where nobody may trace.
-func stepped(t *testing.T, o options) []uintptr {
+func stepped(t *testing.T, o options) []executed {
 	t.Helper()
-	pcs, err := step(o)
+	steps, err := step(o)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	return pcs
+	return steps
 }
 
 // What an operation may cost, in instructions: the budget of speed that a test can keep, because a count, unlike a
 // time, does not depend on who else is using the machine. Go's runtime has its share, so a new version of Go may move it.
 func TestBudget(t *testing.T) {
 	for _, tt := range []struct {
-		workload string
-		most     float64
+		workload            string
+		most, locks, clocks float64
 	}{
-		{"rtt", 7_700},
-		{"udp-64", 2_350},
-		{"raw-64", 2_800},
+		{"rtt", 7_700, 60, 5},
+		{"udp-64", 2_350, 13, 0.5},
+		{"raw-64", 2_800, 11, 0.5},
 	} {
 		t.Run(tt.workload, func(t *testing.T) {
 			o := options{workload: tt.workload, peer: "loopback", ops: 16}
 			n := count(stepped(t, o), o.ops)
-			t.Logf("%.0f instructions on %d cache lines of code", n.total, n.lines)
-			require.LessOrEqual(t, n.total, tt.most)
+			t.Logf("%.0f instructions on %d cache lines of code, %.1f locked, %.1f clock readings",
+				n.instructions, n.lines, n.costly[locked], n.costly[clock])
+			require.LessOrEqual(t, n.instructions, tt.most)
+			require.LessOrEqual(t, n.costly[locked], tt.locks)
+			require.LessOrEqual(t, n.costly[clock], tt.clocks)
 		})
 	}
 }
@@ -61,8 +64,10 @@ func TestBudget(t *testing.T) {
 func TestCountsRepeat(t *testing.T) {
 	o := options{workload: "rtt", peer: "bufconn", ops: 16}
 	one, two := count(stepped(t, o), o.ops), count(stepped(t, o), o.ops)
-	require.InEpsilon(t, one.total, two.total, 0.03)
-	require.Greater(t, one.total, 1000.0)
+	require.InEpsilon(t, one.instructions, two.instructions, 0.03)
+	require.InDelta(t, one.costly[locked], two.costly[locked], 1)
+	require.Greater(t, one.instructions, 1000.0)
+	require.Greater(t, one.costly[locked], 10.0) // two mutexes, twice, each locked and unlocked, and the scheduler's
 	var out bytes.Buffer
 	write(&out, o, one, 5)
 	require.Contains(t, out.String(), "bufconn.(*pipe).Write")
@@ -106,11 +111,19 @@ func TestPackageOf(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	pc := markPC()
-	n := count([]uintptr{pc, pc, 1}, 1)
-	require.Equal(t, 3.0, n.total)
+	n := count([]executed{{pc, locked}, {pc, locked}, {pc: pc}, {pc: 1}, {pc: 2}}, 1)
+	require.Equal(t, 5.0, n.instructions)
 	require.Equal(t, 2, n.lines)
-	require.Equal(t, 2.0, n.funcs[0].instructions)
-	require.Equal(t, 2.0, n.funcs[0].calls)
+	require.Equal(t, 2.0, n.costly[locked])
+	require.Equal(t, 1.0, n.costly[clock])
 	require.Contains(t, n.funcs[0].name, "mark")
-	require.Equal(t, "[vdso]", n.funcs[1].name)
+	require.Equal(t, 3.0, n.funcs[0].instructions)
+	require.Equal(t, 3.0, n.funcs[0].calls)
+	require.Equal(t, 2.0, n.funcs[0].costly[locked])
+	require.Equal(t, 1.0, n.funcs[0].costly[clock])
+	require.Equal(t, vdso, n.funcs[1].name)
+	require.Zero(t, n.funcs[1].costly[locked])
+	var out bytes.Buffer
+	writeOrder(&out, []executed{{pc, locked}, {pc: 1}})
+	require.Regexp(t, `1 \*   > .*mark\n`, out.String())
 }

@@ -24,23 +24,23 @@ const (
 	maxSteps = 50_000_000
 )
 
-// step runs the workload in a child and returns where each instruction of one run of it lies.
-func step(o options) (pcs []uintptr, err error) {
+// step runs the workload in a child and returns the instructions of one run of it.
+func step(o options) (steps []executed, err error) {
 	runtime.LockOSThread() // only the thread that traces may ask
 	defer runtime.UnlockOSThread()
 	for range attempts {
-		if pcs, err = attempt(o); !errors.Is(err, errUnlucky) {
+		if steps, err = attempt(o); !errors.Is(err, errUnlucky) {
 			break
 		}
 	}
-	return pcs, err
+	return steps, err
 }
 
 // errUnlucky says that the child was stopped while another of its threads had something that the one we follow
 // needed.
 var errUnlucky = errors.New("the workload did not go on alone")
 
-func attempt(o options) ([]uintptr, error) {
+func attempt(o options) ([]executed, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func attempt(o options) ([]uintptr, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	t := &tracee{pid: cmd.Process.Pid}
+	t := &tracee{pid: cmd.Process.Pid, kinds: map[uintptr]kind{}}
 	defer func() {
 		cmd.Process.Kill()
 		t.bury()
@@ -79,6 +79,7 @@ func attempt(o options) ([]uintptr, error) {
 type tracee struct {
 	pid, running int
 	threads      []int
+	kinds        map[uintptr]kind // of the instructions that were met
 }
 
 // bury takes note of the end of the threads, which none of them comes to before who traces it has.
@@ -187,7 +188,7 @@ func (t *tracee) clockGettime() (uintptr, error) {
 }
 
 // follow steps from one call of the function at mark to the next, and returns what was executed between.
-func (t *tracee) follow(mark uintptr) (pcs []uintptr, err error) {
+func (t *tracee) follow(mark uintptr) (steps []executed, err error) {
 	seen := false
 	for range maxSteps {
 		if err := unix.PtraceSingleStep(t.running); err != nil {
@@ -207,13 +208,32 @@ func (t *tracee) follow(mark uintptr) (pcs []uintptr, err error) {
 		pc := uintptr(regs.Rip)
 		if pc == mark {
 			if seen {
-				return pcs, nil
+				return steps, nil
 			}
 			seen = true
 		}
 		if seen {
-			pcs = append(pcs, pc)
+			k, err := t.kindAt(pc)
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, executed{pc, k})
 		}
 	}
 	return nil, errUnlucky
+}
+
+// kindAt tells what kind of instruction lies at pc.
+func (t *tracee) kindAt(pc uintptr) (kind, error) {
+	if k, met := t.kinds[pc]; met {
+		return k, nil
+	}
+	code := make([]byte, longest)
+	n, err := unix.PtracePeekText(t.running, pc, code) // may end at the end of what is mapped
+	if n == 0 && err != nil {
+		return ordinary, fmt.Errorf("ptrace: %w", err)
+	}
+	k := kindOf(code[:n])
+	t.kinds[pc] = k
+	return k, nil
 }

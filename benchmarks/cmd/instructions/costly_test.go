@@ -1,0 +1,45 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestKindOf(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		code []byte
+		want kind
+	}{
+		{"lock cmpxchg [rdx], ecx", []byte{0xf0, 0x0f, 0xb1, 0x0a}, locked},
+		{"lock xadd [rdx], rcx", []byte{0xf0, 0x48, 0x0f, 0xc1, 0x0a}, locked},
+		{"lock and byte [rax], cl, with gs before", []byte{0x65, 0xf0, 0x20, 0x08, 0x90}, locked},
+		{"xchg [rdx], eax", []byte{0x87, 0x02, 0x90}, locked},
+		{"xchg [rdx+8], rax", []byte{0x48, 0x87, 0x42, 0x08}, locked},
+		{"xchg [rdx], al", []byte{0x86, 0x02, 0x90}, locked},
+		{"xchg rdx, rax", []byte{0x48, 0x87, 0xc2, 0x90}, ordinary},
+		{"rdtsc", []byte{0x0f, 0x31, 0x90}, clock},
+		{"rdtscp", []byte{0x0f, 0x01, 0xf9}, clock},
+		{"xgetbv", []byte{0x0f, 0x01, 0xd0}, ordinary},
+		{"call rax", []byte{0xff, 0xd0, 0x90}, indirect},
+		{"call [rcx+24]", []byte{0xff, 0x51, 0x18}, indirect},
+		{"jmp rax", []byte{0xff, 0xe0, 0x90}, indirect},
+		{"inc dword [rax]", []byte{0xff, 0x00, 0x90}, ordinary},
+		{"push [rax]", []byte{0xff, 0x30, 0x90}, ordinary},
+		{"div rcx", []byte{0x48, 0xf7, 0xf1, 0x90}, division},
+		{"idiv ecx", []byte{0xf7, 0xf9, 0x90}, division},
+		{"mul rcx", []byte{0x48, 0xf7, 0xe1, 0x90}, ordinary},
+		{"rep movsq", []byte{0xf3, 0x48, 0xa5, 0x90, 0x90}, repeated},
+		{"rep stosq", []byte{0xf3, 0x48, 0xab, 0x90, 0x90}, repeated},
+		{"movsq", []byte{0x48, 0xa5, 0x90, 0x90}, ordinary},
+		{"test al, 0, which is between them", []byte{0xf3, 0xa8, 0x00, 0x90}, ordinary},
+		{"movups xmm0, [rax]", []byte{0x0f, 0x10, 0x00}, ordinary},
+		{"movdqu xmm0, [rax]", []byte{0xf3, 0x0f, 0x6f, 0x00}, ordinary},
+		{"mov rax, [rcx+0x87]", []byte{0x48, 0x8b, 0x81, 0x87, 0, 0, 0}, ordinary},
+		{"nothing", nil, ordinary},
+		{"prefixes alone", []byte{0xf0, 0x48}, ordinary},
+	} {
+		require.Equal(t, tt.want, kindOf(tt.code), tt.name)
+	}
+}
