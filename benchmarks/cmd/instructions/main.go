@@ -8,7 +8,8 @@
 //	go run ./cmd/instructions -order                         # the life of a packet, function by function
 //
 // Beside the instructions it counts the cache lines of code they lie on (64 bytes each): what is executed again and
-// again and does not fit into the instruction cache, of 32 KiB as a rule, is slower than its instructions are. And it
+// again and does not fit into the instruction cache, of 32 KiB as a rule, is slower than its instructions are; how often
+// that happens is computed from the addresses, which the linker gives and any change may change. And it
 // counts the instructions that cost as much as dozens of others: those with a lock (18 clock cycles or so, in which nothing
 // else is done), readings of the clock, indirect calls, divisions and repeated string instructions.
 //
@@ -117,6 +118,8 @@ func markPC() uintptr { return reflect.ValueOf(mark).Pointer() }
 type tally struct {
 	function
 	funcs []function
+	// missed is how many lines a cache for instructions does not keep, and missedHalf if it is shared with another thread.
+	missed, missedHalf float64
 }
 
 type function struct {
@@ -147,7 +150,7 @@ func count(steps []executed, ops int) tally {
 		for _, s := range []*sum{all, s} {
 			s.instructions++
 			s.costly[at.kind]++
-			s.lines[at.pc>>6] = true
+			s.lines[at.pc>>lineBits] = true
 		}
 		if at.pc == entry {
 			s.calls++
@@ -168,6 +171,8 @@ func count(steps []executed, ops int) tally {
 		return s.function
 	}
 	t := tally{function: finish(all)}
+	t.missed = float64(missed(steps, ways)) / float64(ops)
+	t.missedHalf = float64(missed(steps, ways/2)) / float64(ops)
 	for _, s := range sums {
 		t.funcs = append(t.funcs, finish(s))
 	}
@@ -222,8 +227,9 @@ func (t tally) packages() []function {
 }
 
 func write(out io.Writer, o options, t tally, top int) {
-	fmt.Fprintf(out, "%s over %s: %.0f instructions an operation, on %d cache lines of code\n", o.workload, o.peer, t.instructions, t.lines)
-	fmt.Fprintf(out, "of them %.1f locked, %.1f indirect calls, %.1f divisions, %.1f repeated; the clock is read %.1f times\n\n",
+	fmt.Fprintf(out, "%s over %s: %.0f instructions an operation, on %d cache lines of code;\n", o.workload, o.peer, t.instructions, t.lines)
+	fmt.Fprintf(out, "%.1f times a line is missed by a cache of 32 KiB, %.1f times by one of 16 KiB\n", t.missed, t.missedHalf)
+	fmt.Fprintf(out, "of the instructions %.1f are locked, %.1f indirect calls, %.1f divisions, %.1f repeated; the clock is read %.1f times\n\n",
 		t.costly[locked], t.costly[indirect], t.costly[division], t.costly[repeated], t.costly[clock])
 	fmt.Fprintf(out, "%12s %7s %s  package\n", "instructions", "lines", columns)
 	for _, p := range t.packages() {
