@@ -294,7 +294,9 @@ func (n *NIC) NewPacketHeld(q int) *Packet {
 	}
 	last := len(r.spare) - 1
 	if last < 0 {
-		r.want = min(r.want+1, maxSpare)
+		if r.want = min(r.want+1, maxSpare); r.spare == nil {
+			r.spare = make([]*Packet, 0, cacheLine/8) // not beside those of another queue
+		}
 		return n.pool.NewPacket()
 	}
 	p := r.spare[last]

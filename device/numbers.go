@@ -9,15 +9,30 @@ import (
 // has one it is not left to the garbage collector but to free.
 type numbers struct {
 	links   Links
-	packets atomic.Pointer[[]*Packet] // by number
+	packets atomic.Pointer[packetTable]
+	_       [cacheLine]byte // above is what every packet's way reads, below what is written
 
 	mu     sync.Mutex
-	unused []Desc // numbers that were given back
-	next   Desc   // those from here on were never given
+	unused []Desc        // numbers that were given back
+	fresh  []numberBlock // by queue: those that were never given
+	next   Desc          // those from here on belong to no queue
 
 	idle atomic.Int32 // len(free), for those who do not hold mu
 	free []*Packet    // released packets that have a number
 }
+
+// packetTable is the packets by number. Like linkTable it has cache lines of its own.
+type packetTable struct {
+	by []*Packet
+	_  [cacheLine - 24]byte
+}
+
+// numberBlock are numbers that only packets of one queue are given, so that the holders of two batons do not write links
+// on the same cache line for every packet.
+type numberBlock struct{ next, end Desc }
+
+// blockLen is how many numbers there are in a block: as many as have their links on one line.
+const blockLen = cacheLine / 4
 
 // maxNumbered is how many released packets with numbers are kept, 384 bytes each.
 const maxNumbered = 1024
@@ -29,13 +44,30 @@ func (s *numbers) give(k *Packet) (d Desc, ok bool) {
 	if last := len(s.unused) - 1; last >= 0 {
 		d = s.unused[last]
 		s.unused = s.unused[:last]
-	} else if d = s.next; d < MaxDescs {
-		s.next++
-		s.reserve(d)
-	} else {
+	} else if d, ok = s.first(int(k.Queue)); !ok {
 		return 0, false
 	}
-	(*s.packets.Load())[d] = k
+	s.packets.Load().by[d] = k
+	return d, true
+}
+
+// first returns a number for a packet of queue q that was never given.
+func (s *numbers) first(q int) (d Desc, ok bool) {
+	for q >= len(s.fresh) {
+		s.fresh = append(s.fresh, numberBlock{})
+	}
+	b := &s.fresh[q]
+	if b.next == b.end {
+		if s.next >= MaxDescs {
+			return 0, false
+		}
+		b.next = s.next
+		s.next += blockLen
+		b.end = s.next
+		s.reserve(b.next)
+	}
+	d = b.next
+	b.next++
 	return d, true
 }
 
@@ -43,7 +75,7 @@ func (s *numbers) give(k *Packet) (d Desc, ok bool) {
 func (s *numbers) reserve(d Desc) {
 	var old []*Packet
 	if packets := s.packets.Load(); packets != nil {
-		old = *packets
+		old = packets.by
 	}
 	if int(d) < len(old) {
 		return
@@ -52,13 +84,13 @@ func (s *numbers) reserve(d Desc) {
 	s.links.Reserve(size)
 	packets := make([]*Packet, size)
 	copy(packets, old)
-	s.packets.Store(&packets)
+	s.packets.Store(&packetTable{by: packets})
 }
 
 // takeBack makes d free for another packet.
 func (s *numbers) takeBack(d Desc) {
 	s.mu.Lock()
-	(*s.packets.Load())[d] = nil
+	s.packets.Load().by[d] = nil
 	s.unused = append(s.unused, d)
 	s.mu.Unlock()
 }

@@ -25,7 +25,7 @@ func TestNumbers(t *testing.T) {
 	require.Equal(t, liveBit|uint32(1), p.state)
 	require.NotSame(t, p, pool.NewPacket())
 	require.Equal(t, TxOK, n.Transmit(0, p))
-	require.Equal(t, Desc(1), pool.numbers.next)
+	require.Equal(t, []numberBlock{{1, blockLen}}, pool.numbers.fresh)
 }
 
 // TestPacketSize: no cache line of a packet is another packet's too.
@@ -61,8 +61,9 @@ func TestNumbersOfStrangers(t *testing.T) {
 	lone := other.NewPacket()
 	require.Equal(t, TxOK, n.Transmit(0, lone))
 	require.Equal(t, 1, n.Poll(0, 0, 0, func(p *Packet) { require.Same(t, lone, p) }))
-	require.LessOrEqual(t, n.pool.numbers.next, Desc(3), "numbers are used again")
-	require.Len(t, n.pool.numbers.unused, int(n.pool.numbers.next))
+	given := n.pool.numbers.fresh[0].next
+	require.LessOrEqual(t, given, Desc(3), "numbers are used again")
+	require.Len(t, n.pool.numbers.unused, int(given))
 }
 
 // TestNumbersBounded: what many packets at a time needed goes back, but for maxNumbered of them.
@@ -77,11 +78,11 @@ func TestNumbersBounded(t *testing.T) {
 		require.Len(t, n.pool.numbers.free, maxNumbered)
 		require.Len(t, n.pool.numbers.unused, 2*maxNumbered)
 		for _, p := range n.pool.numbers.free {
-			require.Same(t, p, (*n.pool.numbers.packets.Load())[p.state-1])
+			require.Same(t, p, n.pool.numbers.packets.Load().by[p.state-1])
 		}
 	}
 	packets := 0
-	for _, p := range *n.pool.numbers.packets.Load() {
+	for _, p := range n.pool.numbers.packets.Load().by {
 		if p != nil {
 			packets++
 		}
@@ -115,5 +116,62 @@ func TestNumbersConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	require.Zero(t, pool.Stats().PacketsOut)
-	require.LessOrEqual(t, pool.numbers.next, Desc(64))
+	require.LessOrEqual(t, pool.numbers.fresh[0].next, Desc(64))
+}
+
+// TestQueuesApart: what the holders of two batons write for each packet lies on different cache lines, and what they
+// both read on others.
+func TestQueuesApart(t *testing.T) {
+	const queues, packets = 3, 40
+	n := NewNIC(Config{Queues: queues})
+	owner := map[uintptr]int{} // of a cache line, -1 for all
+	claim := func(q int, p unsafe.Pointer, what string) {
+		line := uintptr(p) / 64
+		if was, ok := owner[line]; ok {
+			require.Equal(t, was, q, what)
+		}
+		owner[line] = q
+	}
+	for q := range queues {
+		n.ReleaseHeld(q, n.NewPacketHeld(q))
+		require.GreaterOrEqual(t, cap(n.queues[q].rings.Load().spare), cacheLine/8, "what is smaller may share a line")
+	}
+	for range 2 { // the second time with packets that have been there
+		for i := range packets {
+			for q := range queues {
+				p := n.NewPacketHeld(q)
+				p.SetHead(20)
+				p.Queue, p.Flags = uint8(q), FlagSteered
+				require.Equal(t, TxOK, n.Transmit(0, p))
+				d, ok := p.number(n.pool)
+				require.True(t, ok)
+				claim(q, unsafe.Pointer(n.pool.numbers.links.of(d)), "links")
+				if i > 0 {
+					continue
+				}
+				claim(q, unsafe.Pointer(&n.queues[q].bell), "bells")
+				claim(q, unsafe.Pointer(&n.queues[q].both), "counters")
+			}
+		}
+		for q := range queues {
+			require.True(t, n.Ring(q))
+			require.Equal(t, packets, drain(n, q, func(p *Packet) { n.ReleaseHeld(q, p) }))
+			r := n.queues[q].rings.Load()
+			require.NotEmpty(t, r.spare)
+			claim(q, unsafe.Pointer(unsafe.SliceData(r.spare)), "spare packets")
+			claim(q, unsafe.Pointer(&r.tx.word), "tails")
+			claim(q, unsafe.Pointer(&r.tx.pos), "heads")
+		}
+	}
+	s := &n.pool.numbers
+	table, byNumber := s.links.table.Load(), s.packets.Load()
+	require.GreaterOrEqual(t, cap(table.chunks), cacheLine/8)
+	require.Zero(t, unsafe.Sizeof(*table)%cacheLine)
+	require.Zero(t, unsafe.Sizeof(*byNumber)%cacheLine)
+	claim(-1, unsafe.Pointer(table), "the table of links")
+	claim(-1, unsafe.Pointer(unsafe.SliceData(table.chunks)), "the chunks' addresses")
+	claim(-1, unsafe.Pointer(table.chunks[0]), "a chunk's first bytes")
+	claim(-1, unsafe.Pointer(byNumber), "the table of packets")
+	claim(-1, unsafe.Pointer(s), "where the tables are")
+	claim(-2, unsafe.Pointer(&s.mu), "where packets are given back")
 }

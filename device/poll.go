@@ -274,7 +274,7 @@ func lenAll(ps []*Packet) (bytes uint64) {
 }
 
 // packet returns the packet that is on a ring as d. Off it, one that is not of the pool's has no use for its number.
-func (r *rings) packet(d Desc) *Packet { return (*r.pool.numbers.packets.Load())[d] }
+func (r *rings) packet(d Desc) *Packet { return r.pool.numbers.packets.Load().by[d] }
 
 // getBatch takes packets off a ring, as many as there are and ps has room for, a batch at most.
 func (r *rings) getBatch(ring *Ring, ps []*Packet) int {

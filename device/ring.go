@@ -21,15 +21,26 @@ const MaxDescs = 1 << descBits
 // Links is what rings need to know of descriptors: each descriptor's neighbours in the ring it is in. Rings
 // that share descriptors share it. The zero value is for none (see Reserve).
 type Links struct {
-	chunks atomic.Pointer[[]*linkChunk]
-	mu     sync.Mutex // guards growing
+	table atomic.Pointer[linkTable]
+	mu    sync.Mutex // guards growing
+}
+
+// linkTable is where the links are. Every packet's way reads it, so nothing that is written lies beside it.
+type linkTable struct {
+	chunks []*linkChunk // has cache lines of its own, too
+	runs   []*runChunk  // as many
+	_      [cacheLine - 48]byte
 }
 
 // linkChunk is the links of some descriptors. Those of a descriptor belong to its owner.
 type linkChunk struct {
+	_ [cacheLine]byte // who uses any of the links reads the first byte, by which the compiler sees that there is a chunk
 	// link is what was put before a descriptor, or before the run that it ends, and then also endsRun.
 	link [1 << chunkBits]Desc
-	// runs are the others of the runs that descriptors end, in order; made when there is one.
+}
+
+// runChunk is the others of the runs that descriptors of a chunk end, in order; made when there is one.
+type runChunk struct {
 	runs atomic.Pointer[[1 << chunkBits][]Desc]
 }
 
@@ -44,29 +55,33 @@ const (
 func (l *Links) Reserve(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var chunks []*linkChunk
-	if old := l.chunks.Load(); old != nil {
-		chunks = *old
+	var old linkTable
+	if t := l.table.Load(); t != nil {
+		old = *t
 	}
 	want := (min(n, MaxDescs) + chunkMask) >> chunkBits
-	if want <= len(chunks) {
+	if want <= len(old.chunks) {
 		return
 	}
-	grown := append(make([]*linkChunk, 0, want), chunks...)
-	for len(grown) < want {
-		grown = append(grown, new(linkChunk))
+	grown := &linkTable{
+		chunks: append(make([]*linkChunk, 0, max(want, cacheLine/8)), old.chunks...),
+		runs:   append(make([]*runChunk, 0, want), old.runs...),
 	}
-	l.chunks.Store(&grown)
+	for len(grown.chunks) < want {
+		grown.chunks = append(grown.chunks, new(linkChunk))
+		grown.runs = append(grown.runs, new(runChunk))
+	}
+	l.table.Store(grown)
 }
 
 // of returns the link of d.
 func (l *Links) of(d Desc) *Desc {
-	return &(*l.chunks.Load())[d>>chunkBits].link[d&chunkMask]
+	return &l.table.Load().chunks[d>>chunkBits].link[d&chunkMask]
 }
 
 // run returns the run that d ends.
 func (l *Links) run(d Desc) *[]Desc {
-	c := (*l.chunks.Load())[d>>chunkBits]
+	c := l.table.Load().runs[d>>chunkBits]
 	runs := c.runs.Load()
 	if runs == nil {
 		c.runs.CompareAndSwap(nil, new([1 << chunkBits][]Desc))
@@ -286,7 +301,7 @@ func (r *Ring) look() bool {
 		return !dry
 	}
 	d, mask := Desc(w&descMask), uint64(len(r.found)-1)
-	chunks := *r.links.chunks.Load()
+	chunks := r.links.table.Load().chunks
 	for at := tail; at != r.ready; {
 		link := chunks[d>>chunkBits].link[d&chunkMask]
 		at -= onePosition

@@ -418,7 +418,7 @@ func TestLinksGrow(t *testing.T) {
 		get()
 	}
 	wg.Wait()
-	require.Len(t, *l.chunks.Load(), 1<<(16-chunkBits))
+	require.Len(t, l.table.Load().chunks, 1<<(16-chunkBits))
 }
 
 // TestRingAllocs: the ring's operations allocate nothing.
