@@ -23,29 +23,39 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	c.lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return c.localError(net.ErrClosed)
+	c.mu.Lock()
+	if t.IsZero() && c.due == nil && !(read && c.rpast) && !c.closed {
+		c.mu.Unlock() // there was none: net/http makes sure of it some times a request, and a dialogue stays steady
+		return nil
 	}
-	if t.IsZero() && c.due == nil && !(read && c.rpast) {
-		return nil // there was none: net/http makes sure of it some times a request
+	return c.changeDeadline(t, read, write)
+}
+
+// changeDeadline is setDeadline where there is or was one. It gives up the lock.
+func (c *TCPConn) changeDeadline(t time.Time, read, write bool) error {
+	c.steady = false
+	if c.closed {
+		defer c.mu.Unlock()
+		return c.localError(net.ErrClosed)
 	}
 	due, now := c.s.until(t)
 	rdue, wdue := c.readDue(), c.writeDue()
+	var w wakes
 	if read {
 		c.rpast, rdue = due <= now, due
 		if c.rpast {
 			rdue = never
+			w.rd = c.rd.waiters()
 		}
-		c.s.arm(&c.timer, rdue)
-		c.rd.wakeAll() // they look at the new deadline and wait again
+		c.s.arm(&c.timer, rdue) // for those who wait already, too
 	}
 	if write {
 		wdue = due
-		c.wr.wakeAll()
+		w.wr = c.wr.waiters() // they look at the new deadline and wait again
 	}
 	c.setDue(rdue, wdue)
+	c.mu.Unlock()
+	w.run()
 	return nil
 }
 

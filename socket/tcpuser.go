@@ -16,14 +16,6 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, err := c.read(p)
-	if err != nil && err != io.EOF {
-		err = c.opError("read", err)
-	}
-	return n, err
-}
-
-func (c *TCPConn) read(p []byte) (int, error) {
 	c.mu.Lock()
 	if c.s.cfg.Staged {
 		c.awaitTurn()
@@ -35,6 +27,9 @@ func (c *TCPConn) read(p []byte) (int, error) {
 			if done {
 				if c.s.cfg.Staged {
 					c.needDue().turn = c.s.now() + 1
+				}
+				if err != nil && err != io.EOF {
+					err = c.opErrorLocked("read", err)
 				}
 				return c.afterRead(n), err
 			}
@@ -416,6 +411,11 @@ func (c *TCPConn) RemoteAddr() net.Addr {
 func (c *TCPConn) opError(op string, err error) error {
 	c.lock()
 	defer c.mu.Unlock()
+	return c.opErrorLocked(op, err)
+}
+
+// opErrorLocked is opError for one who has the lock.
+func (c *TCPConn) opErrorLocked(op string, err error) error {
 	a := c.namesLocked()
 	late := err == errDeadline && op == "read"
 	if late && a.late != nil {
