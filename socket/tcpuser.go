@@ -34,7 +34,13 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 				return c.afterRead(n), err
 			}
 		}
-		if n := c.rd.waitFor(c.s, &c.mu, p); n > 0 {
+		d := c.rd.alone()
+		if d == nil {
+			c.rd.waitAny(c.s, &c.mu)
+			continue
+		}
+		d.park(p) // here and not in a function of its own; see park
+		if n := d.served(); n > 0 {
 			c.mu.Unlock()
 			return n, nil
 		}

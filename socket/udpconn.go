@@ -171,7 +171,12 @@ func (u *UDPConn) recv(b []byte) (n, size int, from netip.AddrPort, err error) {
 		if u.queue.len() > 0 {
 			break
 		}
-		u.rd.waitOrUnlock(u.s, &u.mu)
+		if d := u.rd.alone(); d != nil {
+			d.park(nil)
+			d.served()
+		} else {
+			u.rd.waitAny(u.s, &u.mu)
+		}
 	}
 	d := u.queue.front()
 	from = d.sender()

@@ -46,25 +46,40 @@ type waiter struct {
 	own     sync.Cond
 }
 
-// waitFor is waitOrUnlock for one who waits for bytes that may be put into p meanwhile.
-// It returns how many were.
-func (w *waitq) waitFor(s *Stack, l sync.Locker, p []byte) (n int) {
+// alone returns where the caller may park as the only one who waits; if it is nil waitAny is what he calls.
+func (w *waitq) alone() *waiter {
+	if w.waiter == nil || !w.direct || w.waiting > 0 {
+		return nil
+	}
+	return w.waiter
+}
+
+// waitAny is waitOrUnlock for one who may wait alone the next time. It returns at once if that has just become so.
+func (w *waitq) waitAny(s *Stack, l sync.Locker) {
 	if w.waiter == nil {
-		w.waiter = s.newWaiter(l)
+		if w.waiter = s.newWaiter(l); w.direct {
+			return
+		}
 	}
-	d := w.waiter
-	if !d.direct || d.waiting > 0 {
-		w.waitOrUnlock(s, l)
-		return 0
+	w.waitOrUnlock(s, l)
+}
+
+// park waits, and bytes may be put into p meanwhile. It is small enough to be part of the caller, who should be the one whom
+// the user called: of the functions that return after another goroutine has run, the processor no longer knows where
+// to, and each costs as much as a hundred instructions.
+func (w *waiter) park(p []byte) {
+	w.buf, w.waiting = p, 1
+	w.own.Wait()
+}
+
+// served ends what park began and returns how many bytes there are.
+func (w *waiter) served() (n int) {
+	w.waiting--
+	if w.woken {
+		w.goOn()
 	}
-	d.buf, d.waiting = p, 1
-	d.own.Wait()
-	d.waiting--
-	if d.woken {
-		d.goOn()
-	}
-	n = d.got
-	d.buf, d.got = nil, 0
+	n = w.got
+	w.buf, w.got = nil, 0
 	return n
 }
 
