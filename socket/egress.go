@@ -26,15 +26,7 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 	k, hlen := &n.key, seg.HeaderLen()
 	at, length := k.ipLen(), hlen+seg.Payload.N
 	b := p.SetHead(at + hlen)
-	if at == ipv4.MinHeaderLen {
-		h := (*[ipv4.MinHeaderLen]byte)(b)
-		first, second := s.plain4(k, protoTCP).Words(seg.ECN, id, ipv4.FlagDF, uint64(at+length), uint64(n.sum))
-		binary.BigEndian.PutUint64(h[0:], first)
-		binary.BigEndian.PutUint64(h[8:], second)
-		binary.BigEndian.PutUint32(h[16:], uint32(k.remote.lo))
-	} else {
-		s.plain6(b, k, protoTCP, seg.ECN, length)
-	}
+	s.tcpBehind(b, n, seg.ECN, id, length)
 	seg.SrcPort, seg.DstPort = k.lport, k.rport
 	seg.MarshalHeader(b[at:])
 	if seg.Payload.N > 0 {
@@ -46,6 +38,20 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 		leaveChecksum(p, at, tcpCsumOffset, pseudoSum(n.sum, protoTCP, length))
 	}
 	return p
+}
+
+// tcpBehind makes b begin with the IP header of a segment of n's flow that has length bytes, its header included.
+func (s *Stack) tcpBehind(b []byte, n *flowNode[tcpEnd], tos uint8, id uint16, length int) {
+	k := &n.key
+	if !k.remote.is4() {
+		s.plain6(b, k, protoTCP, tos, length)
+		return
+	}
+	h := (*[ipv4.MinHeaderLen]byte)(b)
+	first, second := s.plain4(k, protoTCP).Words(tos, id, ipv4.FlagDF, uint64(ipv4.MinHeaderLen+length), uint64(n.sum))
+	binary.BigEndian.PutUint64(h[0:], first)
+	binary.BigEndian.PutUint64(h[8:], second)
+	binary.BigEndian.PutUint32(h[16:], uint32(k.remote.lo))
 }
 
 // carry makes pl the payload of p; baton says whether the sender has the baton of its queue.

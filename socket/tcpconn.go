@@ -351,6 +351,10 @@ func (c *TCPConn) output(now time.Duration) {
 		}
 		c.pending = nil
 	}
+	if c.tcb.LoneAck() {
+		c.sendAck(now)
+		return
+	}
 	var seg tcp.Segment
 	for c.tcb.Output(now, &seg) {
 		seg.ECN |= c.tos

@@ -156,6 +156,10 @@ func (l *live) check() {
 
 func (l *live) drain() {
 	var out Segment
+	if l.tcb.LoneAck() {
+		out = sendAck(l.t, l.now, &l.tcb)
+		l.gave(0, &out)
+	}
 	for n := 0; l.tcb.Output(l.now, &out); n++ {
 		if n > 4000 {
 			l.t.Fatalf("Output never ends\n%s", strings.Join(l.log, "\n"))

@@ -163,6 +163,19 @@ func sendLoneWith(t testing.TB, now time.Duration, e *TCB, text []byte, room int
 	return s
 }
 
+// sendAck returns the segment that SendAck gives.
+func sendAck(t testing.TB, now time.Duration, e *TCB) (s Segment) {
+	t.Helper()
+	b := (*[TSHeaderLen]byte)(bytes.Repeat([]byte{0xa5}, TSHeaderLen))
+	s.Cause = e.SendAck(now, b, 0x1234, nil)
+	n, why := ParseHeader(b[:], &s)
+	require.Equal(t, ReasonOK, why)
+	require.Equal(t, TSHeaderLen, n)
+	require.Equal(t, uint16(0x1234), binary.BigEndian.Uint16(b[ChecksumOffset:]))
+	require.True(t, e.Quiet())
+	return s
+}
+
 // drain puts what both ends have to say on the wire.
 func (p *pipe) drain() {
 	for _, fromA := range []bool{true, false} {
@@ -170,6 +183,9 @@ func (p *pipe) drain() {
 		var s Segment
 		if !e.Quiet() {
 			delete(p.steady, e)
+		}
+		if e.LoneAck() {
+			p.transmit(fromA, sendAck(p.t, p.now, e))
 		}
 		for n := 0; e.Output(p.now, &s); n++ {
 			require.Less(p.t, n, 10000, "Output never ends\n%s", p.log())
