@@ -356,6 +356,9 @@ func (c *TCPConn) output(now time.Duration) {
 		return
 	}
 	var seg tcp.Segment
+	if c.node.baton {
+		seg.Spares = &c.s.receivers[c.node.queue].spares
+	}
 	for c.tcb.Output(now, &seg) {
 		seg.ECN |= c.tos
 		id := c.ipID

@@ -31,11 +31,6 @@ func (t *TCB) SendAck(now time.Duration, b *[TSHeaderLen]byte, sum uint16, spare
 	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
 	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
 	t.ackSent()
-	t.total.segsOut++
-	if spares != nil {
-		spares.Out++
-	} else {
-		t.env.stats.OutSegs.add(t.localPort)
-	}
+	t.countOut(spares)
 	return why
 }

@@ -104,12 +104,21 @@ func newTransfer() *transfer {
 	return x
 }
 
-// needX returns t.x, taken from the recycled ones if there was none.
-func (t *TCB) needX() *transfer {
+// needX returns t.x, taken from spare or the recycled ones if there was none. spare may be nil.
+func (t *TCB) needX(spare *Spares) *transfer {
 	if t.x == nil {
-		t.x = t.env.transfers.Get().(*transfer)
+		t.x = t.newX(spare)
 	}
 	return t.x
+}
+
+func (t *TCB) newX(spare *Spares) *transfer {
+	if spare != nil {
+		if x := spare.take(); x != nil {
+			return x
+		}
+	}
+	return t.env.transfers.Get().(*transfer)
 }
 
 // idleX gives t.x back if nothing is in it, to spare if that is not nil and has room.
@@ -159,6 +168,16 @@ func (s *Spares) take() *transfer {
 		s.n--
 	}
 	return x
+}
+
+// countOut counts a segment that is sent by who has spare, which may be nil.
+func (t *TCB) countOut(spare *Spares) {
+	if spare != nil {
+		spare.Out++
+	} else {
+		t.env.stats.OutSegs.add(t.localPort)
+	}
+	t.total.segsOut++
 }
 
 // countIn counts a segment that was received.

@@ -131,7 +131,7 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 	if into {
 		t.takeInto(in)
 	} else {
-		t.takeText(&in.Payload)
+		t.takeText(&in.Payload, in.Spares)
 	}
 	t.dataReceived(now, in)
 	t.checkAck(now)

@@ -254,7 +254,7 @@ func (t *TCB) fastOpenAnswered(now time.Duration, in *Segment) (again bool) {
 // synPayload takes the text and the FIN of a SYN or SYN-ACK.
 func (t *TCB) synPayload(now time.Duration, in *Segment) {
 	if in.Payload.N > 0 {
-		t.takeText(&in.Payload)
+		t.takeText(&in.Payload, nil)
 	}
 	if in.Flags&FIN != 0 {
 		t.inputFIN(now)

@@ -115,7 +115,7 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 			t.dropped(now, in, DropMemory)
 			return
 		}
-		t.takeText(&p)
+		t.takeText(&p, in.Spares)
 		t.dataReceived(now, in)
 		t.ecnCheckCE(in)
 	}
@@ -127,15 +127,15 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 	}
 }
 
-// takeText appends p to the receive queue and moves RCV.NXT.
-func (t *TCB) takeText(p *Payload) {
+// takeText appends p to the receive queue and moves RCV.NXT. spare may be nil.
+func (t *TCB) takeText(p *Payload, spare *Spares) {
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(p.N))
 	t.total.bytesReceived += uint64(p.N)
 	if t.wire() != nil {
 		size, room := t.wireSize(p.N)
 		t.wire().add(p.N, size, room)
 	}
-	if n := t.needX().rcv.append(t.env.alloc, p); n > 0 {
+	if n := t.needX(spare).rcv.append(t.env.alloc, p); n > 0 {
 		t.env.stats.TCPRcvCollapsed.Add(uint64(n))
 	}
 	t.events |= EvReadable

@@ -58,7 +58,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		t.env.stats.OutSegs.add(t.localPort)
 	}
 	if x == nil {
-		x = t.needX()
+		x = t.needX(nil)
 	}
 	x.snd.run = seq
 	c := x.snd.chunks.first()

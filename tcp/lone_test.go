@@ -87,7 +87,7 @@ func TestSpares(t *testing.T) {
 	before[3] += 2
 	require.Equal(t, before, counts(p.a.env), "each segment is counted once")
 	for range 2 * maxSpares {
-		p.a.needX().rtx.grow(queueKeep + 1)
+		p.a.needX(nil).rtx.grow(queueKeep + 1)
 		p.a.idleX(&spares)
 	}
 	require.Len(t, list(), maxSpares)

@@ -240,7 +240,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 		t.snd.sml = s.end
 	}
 	first := t.packetsOut() == 0
-	t.needX().rtx.push(s)
+	t.needX(out.Spares).rtx.push(s)
 	t.snd.nxt = s.end
 	if t.caState == CACWR || t.caState == CARecovery {
 		t.rec.out++

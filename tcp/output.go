@@ -85,8 +85,7 @@ func (t *TCB) header(now time.Duration, out *Segment, seq Seq, flags Flags, why 
 		out.Flags |= ECE
 	}
 	t.ackSent()
-	t.total.segsOut++
-	t.env.stats.OutSegs.add(t.localPort)
+	t.countOut(out.Spares)
 }
 
 // outputSYN gives the SYN of SYN-SENT or the SYN-ACK of SYN-RECEIVED, or an ACK for a bad segment.
@@ -108,11 +107,11 @@ func (t *TCB) outputSYN(now time.Duration, out *Segment) bool {
 	return false
 }
 
-// sendSYN makes Output give the first SYN or SYN-ACK and starts its timer.
-func (t *TCB) sendSYN(now time.Duration) {
+// sendSYN makes Output give the first SYN or SYN-ACK and starts its timer. spare may be nil.
+func (t *TCB) sendSYN(now time.Duration, spare *Spares) {
 	t.snd.nxt = t.snd.iss.Add(1)
 	if t.packetsOut() == 0 {
-		t.needX().rtx.push(txSeg{seq: t.snd.iss, end: t.snd.nxt, sent: now, marks: markSYN})
+		t.needX(spare).rtx.push(txSeg{seq: t.snd.iss, end: t.snd.nxt, sent: now, marks: markSYN})
 	}
 	t.force |= forceSyn
 	t.armXmit(TimerRetransmit, now+t.rto)
@@ -123,7 +122,9 @@ func (t *TCB) sendSYN(now time.Duration) {
 func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	synack := t.state != StateSynSent
 	offered := !synack || !t.has(fPassive) // in a simultaneous open the SYN had said so already
+	spare := out.Spares
 	*out = Segment{}
+	out.Spares = spare
 	out.SrcPort, out.DstPort = t.localPort, t.remotePort
 	out.Seq, out.Flags, out.Cause = t.snd.iss, SYN, CauseSYN
 	out.Wnd = uint16(min(t.rcv.wnd, 65535))
@@ -164,14 +165,17 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 			head.marks |= markEver
 		}
 	}
-	if !synack || !t.has(fPassive) { // Linux: the SYN-ACK of a listener is not the connection's
-		t.total.segsOut++
+	ours := uint32(1)
+	if synack && t.has(fPassive) { // Linux: the SYN-ACK of a listener is not the connection's
+		ours = 0
 	}
 	if again {
+		t.total.segsOut += ours
 		t.tellRetransmit(now, out.Cause, Range{t.snd.iss, t.snd.iss + 1})
 		return
 	}
-	t.env.stats.OutSegs.add(t.localPort)
+	t.total.segsOut += ours - 1
+	t.countOut(spare)
 }
 
 func (t *TCB) tellRetransmit(now time.Duration, why Cause, r Range) {

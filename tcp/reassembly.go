@@ -174,7 +174,7 @@ func (t *TCB) drainOOO(now time.Duration) {
 		if s.end.After(t.rcv.nxt) {
 			p := s.payload.Slice(int(t.rcv.nxt.Sub(s.seq)), s.payload.N)
 			if p.N > 0 {
-				t.takeText(&p)
+				t.takeText(&p, nil)
 			}
 			s.payload.Release()
 			if s.fin {

@@ -25,7 +25,7 @@ type Segment struct {
 	// Hold is for the caller of Input to set who calls HeldRead soon if that sets Held: not before then does what went to
 	// Into count as read, and need an ACK, so that one does for many segments. Input never clears Held.
 	Hold, Held bool
-	// Spares is for the caller of Input to set who has some.
+	// Spares is for the caller of Input, Output or Passive to set who has some.
 	Spares *Spares
 }
 

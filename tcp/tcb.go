@@ -253,7 +253,7 @@ func (t *TCB) Connect(now time.Duration, p *Params) {
 	if p.FastOpen != nil {
 		t.fastOpenConnect(now, p.FastOpen)
 	}
-	t.sendSYN(now)
+	t.sendSYN(now, nil)
 }
 
 // Passive makes the connection that syn asks for: a listener got it (RFC 9293 §3.10.7.2). The state
@@ -278,7 +278,7 @@ func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
 	if p.FastOpen != nil {
 		t.needOpt().fast = &fastOpen{option: p.FastOpen.Grant}
 	}
-	t.sendSYN(now)
+	t.sendSYN(now, syn.Spares)
 	if p.FastOpen != nil && p.FastOpen.Accept {
 		t.acceptFastOpen(now, syn)
 	}

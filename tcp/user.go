@@ -25,7 +25,7 @@ func (t *TCB) write(now time.Duration, p []byte, more, loan bool) int {
 		return 0
 	}
 	goal, mss := t.sizeGoal(), max(int(t.mss), 1)
-	x := t.needX()
+	x := t.needX(nil)
 	n := 0
 	for n < len(p) {
 		queued := int(t.snd.end.Sub(t.snd.una))
