@@ -10,13 +10,15 @@ import (
 // the stack's Stats (see newEnv) and also recycles transfers.
 type env struct {
 	cfg      *Config
-	given    *Config // what Params had
+	given    *Config   // what Params had
+	asked    Allocator // the same
 	alloc    Allocator
 	stats    *Stats
 	observer Observer
 	rtoFloor uint32 // the least RTTVAR, in microseconds
 
-	full bool // no short cuts: for a comparison, or because they do not know of path MTU probes
+	shared bool // alloc and observer can be compared
+	full   bool // no short cuts: for a comparison, or because they do not know of path MTU probes
 
 	transfers sync.Pool
 	keepAlive atomic.Pointer[KeepAliveConfig] // the latest that was set
@@ -40,11 +42,13 @@ func (e *env) sharedKeepAlive(c KeepAliveConfig) *KeepAliveConfig {
 // newEnv returns the env for a connection with p: that of the connection before, if it had the same Params.
 func newEnv(p *Params) *env {
 	if p.Stats != nil {
-		if e := p.Stats.env.Load(); e != nil && e.given == p.Config && same(e.alloc, p.Alloc) && same(e.observer, p.Observer) {
+		// Where e's alloc and observer can be compared, so can any of the same types.
+		if e := p.Stats.env.Load(); e != nil && e.given == p.Config && e.shared && e.asked == p.Alloc && e.observer == p.Observer {
 			return e
 		}
 	}
-	e := &env{cfg: p.Config, given: p.Config, alloc: p.Alloc, stats: p.Stats, observer: p.Observer}
+	e := &env{cfg: p.Config, given: p.Config, alloc: p.Alloc, asked: p.Alloc, stats: p.Stats, observer: p.Observer}
+	e.shared = canCompare(p.Alloc) && canCompare(p.Observer)
 	e.transfers.New = func() any { return newTransfer() }
 	if e.cfg == nil || !e.cfg.filled {
 		e.cfg = e.cfg.Defaults()
@@ -62,14 +66,8 @@ func newEnv(p *Params) *env {
 	return e
 }
 
-// same reports whether two interface values are equal and can be compared at all.
-func same(a, b any) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	t := reflect.TypeOf(a)
-	return t == reflect.TypeOf(b) && t.Comparable() && a == b
-}
+// canCompare reports whether values like v can be compared.
+func canCompare(v any) bool { return v == nil || reflect.TypeOf(v).Comparable() }
 
 // transfer is what a connection needs only while it carries something: the retransmission queue and the
 // send and receive queues. An idle connection has none.

@@ -52,17 +52,13 @@ func tupleHash(key *[16]byte, purpose uint8, local, remote netip.AddrPort, n uin
 // number and the purpose, in this order and in network byte order. Messages of the two families differ in
 // length, which SipHash takes in.
 func addrHash(key *[16]byte, purpose uint8, local, remote netip.Addr, ports, n uint32) uint64 {
-	h, length := newSip(key), uint64(4+4+9)
+	end := bits.ReverseBytes64(uint64(ports)<<32 | uint64(n))
 	if local.Is4() && remote.Is4() {
 		a, b := local.As4(), remote.As4()
-		h.add(uint64(binary.LittleEndian.Uint32(a[:])) | uint64(binary.LittleEndian.Uint32(b[:]))<<32)
-	} else {
-		length = 16 + 16 + 9
-		for _, a := range [...][16]byte{local.As16(), remote.As16()} {
-			h.add(binary.LittleEndian.Uint64(a[:8]))
-			h.add(binary.LittleEndian.Uint64(a[8:]))
-		}
+		addrs := uint64(binary.LittleEndian.Uint32(a[:])) | uint64(binary.LittleEndian.Uint32(b[:]))<<32
+		return sipWords(key, []uint64{addrs, end}, uint64(purpose)|(4+4+9)<<56)
 	}
-	h.add(bits.ReverseBytes64(uint64(ports)<<32 | uint64(n)))
-	return h.sum(uint64(purpose) | length<<56)
+	a, b := local.As16(), remote.As16()
+	le := binary.LittleEndian
+	return sipWords(key, []uint64{le.Uint64(a[:]), le.Uint64(a[8:]), le.Uint64(b[:]), le.Uint64(b[8:]), end}, uint64(purpose)|(16+16+9)<<56)
 }

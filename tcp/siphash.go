@@ -7,40 +7,39 @@ import (
 
 // sipHash is SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): a keyed
 // function whose results nobody can predict without the key. RFC 6528 §3 asks for one like that, and it
-// is not one of those that programs in FIPS mode may not touch.
+// is not one of those that programs in FIPS mode may not touch. msg has less than 72 bytes.
 func sipHash(key *[16]byte, msg []byte) uint64 {
-	h := newSip(key)
+	var words [8]uint64
 	last := uint64(len(msg)) << 56 // the last word ends with the length
+	n := 0
 	for ; len(msg) >= 8; msg = msg[8:] {
-		h.add(binary.LittleEndian.Uint64(msg))
+		words[n] = binary.LittleEndian.Uint64(msg)
+		n++
 	}
 	for i, b := range msg {
 		last |= uint64(b) << (8 * i)
 	}
-	return h.sum(last)
+	return sipWords(key, words[:n], last)
 }
 
-// sip is the state of SipHash while a message is taken in, for those whose message is words to begin with.
-type sip struct{ v0, v1, v2, v3 uint64 }
-
-func newSip(key *[16]byte) sip {
+// sipWords is sipHash of a message whose bytes are those of words, the lowest first, and of last, whose highest
+// byte is the length of the message.
+func sipWords(key *[16]byte, words []uint64, last uint64) uint64 {
 	k0 := binary.LittleEndian.Uint64(key[:8])
 	k1 := binary.LittleEndian.Uint64(key[8:])
-	// "somepseudorandomlygeneratedbytes"
-	return sip{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}
-}
-
-// add takes in eight bytes of the message, the first lowest.
-func (h *sip) add(m uint64) {
-	v0, v1, v2, v3 := sipRound(h.v0, h.v1, h.v2, h.v3^m)
+	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d // "somepseudorandomlygeneratedbytes"
+	v2, v3 := k0^0x6c7967656e657261, k1^0x7465646279746573
+	for _, m := range words {
+		v3 ^= m
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+		v0 ^= m
+	}
+	v3 ^= last
 	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
-	h.v0, h.v1, h.v2, h.v3 = v0^m, v1, v2, v3
-}
-
-// sum takes in the last word, whose highest byte is the length of the message, and returns the hash.
-func (h *sip) sum(last uint64) uint64 {
-	h.add(last)
-	v0, v1, v2, v3 := h.v0, h.v1, h.v2^0xff, h.v3
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0 ^= last
+	v2 ^= 0xff
 	for range 4 {
 		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
 	}
