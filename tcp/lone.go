@@ -79,6 +79,11 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 func (t *TCB) loneSent(now time.Duration, end Seq, marks txMarks) (due time.Duration) {
 	t.dataSent(now)
 	t.total.dataOut++
+	return t.loneOut(now, end, marks)
+}
+
+// loneOut is the part of loneSent that is the same for a FIN without text.
+func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) (due time.Duration) {
 	s := t.x.rtx.first()
 	s.sent, s.nth, s.seq, s.end, s.marks, s.why = now, t.total.segsIn, t.snd.nxt, end, marks, CauseNone
 	t.snd.nxt = end

@@ -31,6 +31,9 @@ func (t *TCB) Output(now time.Duration, out *Segment) bool {
 		if t.force&forceSyn != 0 { // an accepted Fast Open that its user has closed
 			return t.outputSYN(now, out)
 		}
+		if t.outputFIN(now, out) {
+			return true
+		}
 	}
 	if t.force&forceAck != 0 {
 		t.force &^= forceAck

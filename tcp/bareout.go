@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A pure ACK is what Output gives most often but for text. As SendLone does for that, SendAck does in one piece what output.go does for
-// an ACK of a connection that has nothing else to say; TestFastPath and FuzzTCB compare the two.
+// Segments without text that every connection sends, in one piece: what output.go and outdata.go do for them, which say
+// why, without the questions whose answers are known. FuzzTCB compares the two.
 
 // LoneAck reports whether Output would give one segment, a pure ACK without options but timestamps: whether SendAck may be
 // called.
@@ -33,4 +33,24 @@ func (t *TCB) SendAck(now time.Duration, b *[TSHeaderLen]byte, sum uint16, spare
 	t.ackSent()
 	t.countOut(spares)
 	return why
+}
+
+// outputFIN is Output, up to and with the conclusions of the burst, for a FIN without text, with nothing outstanding. It
+// returns false when that is not what is to be sent.
+func (t *TCB) outputFIN(now time.Duration, out *Segment) bool {
+	const odd = unquiet | fDSACK | fUrgent | fFastOpen | fEOR | fPushNext
+	if t.flags&(fSACK|fFinQueued|fFinSent|odd) != fSACK|fFinQueued || t.snd.nxt.Add(1) != t.snd.end || t.packetsOut() != 0 ||
+		t.force&^forceNagle != 0 || t.caState != CAOpen || t.snd.wnd == 0 || t.rec != nil || t.ooo != nil || t.opt != nil ||
+		t.ecn != 0 || t.env.full {
+		return false
+	}
+	if t.cong.stamp != now {
+		t.restartAfterIdle(now)
+	}
+	t.header(now, out, t.snd.nxt, FIN, CauseNewData)
+	t.flags |= fFinSent
+	t.force = 0
+	t.needX(out.Spares)
+	t.loneOut(now, t.snd.end, markFIN)
+	return true
 }
