@@ -10,19 +10,17 @@ import (
 )
 
 // timeWait stands in for a connection in TIME-WAIT (or a FIN-WAIT-2 that
-// nobody holds any more): 152 bytes instead of a TCPConn, and no pointer.
+// nobody holds any more): 136 bytes instead of a TCPConn, and no pointer.
 type timeWait struct {
 	key        flowKey
 	tcb        tcp.TimeWait
 	hash       uint32
-	chain      twIndex // the next one in the bucket
-	prev, next twIndex // in the queue of those that end in turn
+	prev, next twIndex // in the queue of those that end in turn; next of one that is free: the next free one
 	queue      uint8
 	how        hold
 	claimed    claimAddr // the address how was claimed for
 	outside    bool
 	odd        bool // ends out of turn, by a timer of its own
-	live       bool // not free
 }
 
 // before is the order in which stand-ins end: that of their timers.
@@ -49,9 +47,9 @@ type twTable struct {
 	mu sync.Mutex
 	n  atomic.Int32 // changed with the lock held
 
-	chunks  [][]timeWait // a stand-in never moves but within the first chunk
-	free    twIndex      // those that are free, linked by chain
-	buckets []twIndex    // by hash, a power of two of them
+	chunks [][]timeWait // a stand-in never moves but within the first chunk
+	free   twIndex      // those that are free
+	slots  twSlots      // those that are not, by hash
 
 	first, last twIndex
 	timer       timer
@@ -80,24 +78,21 @@ func (t *twTable) at(i twIndex) *timeWait {
 
 // find returns the stand-in of the connection k, whose hash is h, or 0.
 func (t *twTable) find(k *flowKey, h uint32) twIndex {
-	if len(t.buckets) == 0 {
+	if len(t.slots) == 0 {
 		return 0
 	}
-	i := t.buckets[h&uint32(len(t.buckets)-1)]
-	for i != 0 {
-		w := t.at(i)
-		if w.hash == h && w.key.same(k) {
-			break
+	mask := uint32(len(t.slots) - 1)
+	for at := h & mask; ; at = (at + 1) & mask {
+		if slot := t.slots[at]; slot.i == 0 || slot.hash == h && t.at(slot.i).key.same(k) {
+			return slot.i
 		}
-		i = w.chain
 	}
-	return i
 }
 
 // alloc returns a stand-in that is free.
 func (t *twTable) alloc() twIndex {
 	if i := t.free; i != 0 {
-		t.free = t.at(i).chain
+		t.free = t.at(i).next
 		return i
 	}
 	last := len(t.chunks) - 1
@@ -115,34 +110,14 @@ func (t *twTable) alloc() twIndex {
 
 // add enters w and returns where it is.
 func (t *twTable) add(w *timeWait) twIndex {
-	if n := int(t.n.Add(1)); n > len(t.buckets) {
-		t.rehash(max(minBuckets, 2*len(t.buckets)))
+	if n := int(t.n.Add(1)); !t.slots.fits(n) {
+		t.slots = t.slots.larger(n)
 	}
 	i := t.alloc()
 	*t.at(i) = *w
-	t.at(i).live = true
-	t.chainIn(i)
+	t.slots.enter(w.hash, i)
 	t.line(i)
 	return i
-}
-
-func (t *twTable) chainIn(i twIndex) {
-	w := t.at(i)
-	b := &t.buckets[w.hash&uint32(len(t.buckets)-1)]
-	w.chain, *b = *b, i
-}
-
-// rehash makes it n buckets. It goes through the stand-ins as they lie in memory:
-// by their chains each would be a cache miss.
-func (t *twTable) rehash(n int) {
-	t.buckets = make([]twIndex, n)
-	for c, chunk := range t.chunks {
-		for j := range chunk {
-			if chunk[j].live {
-				t.chainIn(twIndex(c*twChunk + j + 1))
-			}
-		}
-	}
 }
 
 // remove takes i out and returns what it was. The memory of many is given back
@@ -150,16 +125,12 @@ func (t *twTable) rehash(n int) {
 func (t *twTable) remove(i twIndex) timeWait {
 	t.unline(i)
 	w := t.at(i)
-	at := &t.buckets[w.hash&uint32(len(t.buckets)-1)]
-	for *at != i {
-		at = &t.at(*at).chain
-	}
-	*at = w.chain
+	t.slots.remove(w.hash, i)
 	gone := *w
-	*w = timeWait{chain: t.free}
+	*w = timeWait{next: t.free}
 	t.free = i
 	if t.n.Add(-1) == 0 && len(t.chunks) > 1 {
-		t.chunks, t.buckets, t.free = nil, nil, 0
+		t.chunks, t.slots, t.free = nil, nil, 0
 	}
 	return gone
 }
@@ -355,9 +326,9 @@ func (t *twTable) keys() []flowKey {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := make([]flowKey, 0, t.n.Load())
-	for _, i := range t.buckets {
-		for ; i != 0; i = t.at(i).chain {
-			out = append(out, t.at(i).key)
+	for _, slot := range t.slots {
+		if slot.i != 0 {
+			out = append(out, t.at(slot.i).key)
 		}
 	}
 	return out
