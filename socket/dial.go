@@ -244,24 +244,21 @@ func (s *Stack) dialTCP(ctx context.Context, spec netSpec, local, remote inetAdd
 		nw |= netWide
 	}
 	c := s.newTCPConn(nw)
-	if err := c.open(e, false); err != nil {
+	if err := c.open(e, false, &ka); err != nil {
 		return nil, err
 	}
 	if err := c.await(ctx, due); err != nil {
 		c.giveUp()
 		return nil, err
 	}
-	c.lock()
-	c.setDefaults(ka)
-	c.rearm()
-	c.mu.Unlock()
 	return c, nil
 }
 
 // open binds c, enters it, and sends the SYN.
 //
-// bound says that e.local's port is held already, as c.how says.
-func (c *TCPConn) open(e endpoints, bound bool) error {
+// bound says that e.local's port is held already, as c.how says. ka, if there is one,
+// is what is to be set on a connection of package net's.
+func (c *TCPConn) open(e endpoints, bound bool, ka *net.KeepAliveConfig) error {
 	s := c.s
 	local, err := s.bindable(e.local.Addr())
 	if err != nil {
@@ -303,6 +300,9 @@ func (c *TCPConn) open(e endpoints, bound bool) error {
 		params.FastOpen = c.fastOpenAsk(e.data, e.noCookie)
 	}
 	c.tcb.Connect(now, &params)
+	if ka != nil {
+		c.setDefaults(now, *ka)
+	}
 	if e := c.earlyData(); e != nil {
 		e.sent = params.FastOpen.Sent
 	} else {

@@ -282,7 +282,7 @@ func (k *Socket) openTCP(to netip.AddrPort) error {
 	if k.isBound {
 		k.tcp.how = k.claim // it is the connection's from now on, unless this fails
 	}
-	if err := k.tcp.open(endpoints{local: k.bound.addr, remote: remote, family: k.spec.family}, k.isBound); err != nil {
+	if err := k.tcp.open(endpoints{local: k.bound.addr, remote: remote, family: k.spec.family}, k.isBound, nil); err != nil {
 		k.renew()
 		return err
 	}
@@ -439,7 +439,8 @@ func (k *Socket) CloseNow() error {
 		if k.closed.Swap(true) {
 			return syscall.EBADF
 		}
-		return errno(c.closeNow())
+		_, err := c.closeNow()
+		return errno(err)
 	}
 	return k.Close()
 }

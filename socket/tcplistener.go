@@ -287,7 +287,7 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 	c.lock()
 	defer c.mu.Unlock()
 	c.ln = nil
-	c.setDefaults(l.keepAlive)
+	c.setDefaults(c.recent(), l.keepAlive) // probes are due by when the peer was last heard
 	c.rearm()
 	return c, nil
 }

@@ -96,10 +96,10 @@ var errInvalidOption = os.NewSyscallError("setsockopt", syscall.EINVAL)
 
 // setDefaults gives a new connection the options package net gives its own;
 // the lock is held.
-func (c *TCPConn) setDefaults(ka net.KeepAliveConfig) {
+func (c *TCPConn) setDefaults(now time.Duration, ka net.KeepAliveConfig) {
 	c.tcb.SetNoDelay(true)
 	if ka.Enable {
-		c.tcb.SetKeepAlive(c.s.now(), keepAlive(ka))
+		c.tcb.SetKeepAlive(now, keepAlive(ka))
 	}
 }
 

@@ -276,25 +276,24 @@ func (c *TCPConn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	if err := c.closeNow(); err != nil {
+	linger, err := c.closeNow()
+	if err != nil {
 		return err
 	}
-	c.lock()
-	linger := c.linger
-	c.mu.Unlock()
 	if linger > 0 {
 		c.lingerFor(time.Duration(linger) * time.Second)
 	}
 	return nil
 }
 
-// closeNow is Close without lingering.
-func (c *TCPConn) closeNow() error {
+// closeNow is Close without lingering; it returns for how many seconds that is to be.
+func (c *TCPConn) closeNow() (linger int32, err error) {
 	c.lock()
 	if c.closed {
 		c.mu.Unlock()
-		return c.opError("close", net.ErrClosed)
+		return 0, c.opError("close", net.ErrClosed)
 	}
+	linger = c.linger
 	c.closed = true
 	now := c.s.now()
 	if c.linger == 0 {
@@ -322,7 +321,7 @@ func (c *TCPConn) closeNow() error {
 	if dialled {
 		c.s.letPeerClose()
 	}
-	return nil
+	return linger, nil
 }
 
 // lingerFor waits until the peer has acknowledged everything, or for d.
