@@ -26,11 +26,15 @@ type ports struct {
 	// latest is the counter of the address that drew last; nil: none yet.
 	latest     *uint32
 	latestAddr ip
-	// spare is the latest that was taken out of users.
-	spare *portUser
+	// free are portUsers for new ones, by next. Connections that are over hold
+	// ports for a minute: so where there are many they come by the dozen.
+	free *portUser
 }
 
-const maxCounters = 1 << 16
+const (
+	maxCounters = 1 << 16
+	maxFresh    = 64 // portUsers that are made at once
+)
 
 // A portUser counts the sockets that hold a port in the same way. Most ports
 // have one.
@@ -282,11 +286,15 @@ func (p *ports) add(addr ip, num uint16, how hold) {
 			return
 		}
 	}
-	u := p.spare
-	if u == nil {
-		u = new(portUser)
+	if p.free == nil {
+		more := make([]portUser, min(1+p.users.count/8, maxFresh))
+		for i := range more[1:] {
+			more[i].next = &more[i+1]
+		}
+		p.free = &more[0]
 	}
-	p.spare = nil
+	u := p.free
+	p.free = u.next
 	*u = portUser{addr: addr, num: num, how: how, n: 1}
 	p.users.put(u)
 }
@@ -306,7 +314,10 @@ func (p *ports) drop(addr ip, num uint16, how hold) {
 		}
 		if u.n--; u.n == 0 {
 			p.users.take(u)
-			p.spare = u
+			u.next, p.free = p.free, u
+			if p.users.count == 0 {
+				p.free = nil // the memory of many
+			}
 		}
 		return
 	}

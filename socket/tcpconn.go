@@ -333,7 +333,10 @@ func (c *TCPConn) actOn(now time.Duration, ev tcp.Events) (w wakes) {
 		c.fastOpenEvent(now)
 	}
 	if ev&tcp.EvTimeWait != 0 {
-		c.s.timeWaits.replace(c, now) // a compact stand-in
+		c.s.timeWaits.replace(c, now) // a compact stand-in, which has the port
+		if !c.detached {
+			c.leave()
+		}
 	}
 	if ev&(tcp.EvClosed|tcp.EvTimeWait) != 0 {
 		c.detach()
@@ -477,6 +480,9 @@ func (c *TCPConn) resume(now time.Duration) bool {
 // back. What was received stays readable.
 func (c *TCPConn) detach() {
 	if !c.detached {
+		if c.s.tcp.remove(&c.node) {
+			c.s.tcpPorts.release(c.claimed.of(c.node.key.local), c.node.key.lport, c.how)
+		}
 		c.leave()
 	}
 	if c.closed {
@@ -484,12 +490,9 @@ func (c *TCPConn) detach() {
 	}
 }
 
-// leave is detach, the first time.
+// leave is what is left to do when the connection is out of the demultiplexer.
 func (c *TCPConn) leave() {
 	c.detached = true
-	if c.s.tcp.remove(&c.node) {
-		c.s.tcpPorts.release(c.claimed.of(c.node.key.local), c.node.key.lport, c.how)
-	}
 	if c.pending != nil {
 		// Its own last words (an RST, say) must still get out.
 		if c.s.nic.Transmit(c.s.now(), c.pending) != device.TxOK {
