@@ -356,29 +356,36 @@ func (c *TCPConn) kill() {
 	c.mu.Unlock()
 }
 
-// pairOffsets are where the timestamps and IP identifications of sockets with those addresses begin. They are hashes, and
-// the same whatever the ports: so those of the pair that was met last are kept.
+// pairOffsets are tcp.TSOffset of a pair of addresses, in both directions.
 type pairOffsets struct {
-	local, remote ip
-	ts            uint32
-	ipID          uint16
+	a, b       ip
+	aToB, bToA uint32
 }
 
-func (s *Stack) offsets(k *flowKey) *pairOffsets {
-	if o := s.lastPair.Load(); o != nil && o.local == k.local && o.remote == k.remote {
-		return o
+// offsets returns tcp.TSOffset of the addresses of k as they are and in the other direction. They are the same
+// whatever the ports, and both ends of a connection ask: so those of the pair that was met last are kept.
+func (s *Stack) offsets(k *flowKey) (forward, backward uint32) {
+	o := s.lastPair.Load()
+	switch {
+	case o != nil && o.a == k.local && o.b == k.remote:
+		return o.aToB, o.bToA
+	case o != nil && o.a == k.remote && o.b == k.local:
+		return o.bToA, o.aToB
 	}
 	local, remote := k.localAddr(), k.remoteAddr()
-	o := &pairOffsets{
-		local: k.local, remote: k.remote,
-		ts: tcp.TSOffset(s.secret, local, remote), ipID: uint16(tcp.TSOffset(s.secret, remote, local)),
+	o = &pairOffsets{
+		a: k.local, b: k.remote,
+		aToB: tcp.TSOffset(s.secret, local, remote), bToA: tcp.TSOffset(s.secret, remote, local),
 	}
 	s.lastPair.Store(o)
-	return o
+	return o.aToB, o.bToA
 }
 
 // firstIPID is where the IP identifications of a socket begin.
-func (s *Stack) firstIPID(k *flowKey) uint16 { return s.offsets(k).ipID }
+func (s *Stack) firstIPID(k *flowKey) uint16 {
+	_, backward := s.offsets(k)
+	return uint16(backward)
+}
 
 // reassembly puts fragments together; one lock, as fragments are rare.
 type reassembly struct {

@@ -111,11 +111,12 @@ func (c *TCPConn) params(now time.Duration) tcp.Params {
 	s := c.s
 	local, remote := c.node.key.localAddr(), c.node.key.remoteAddr()
 	mtu, _ := s.mtuTo(now, c.node.key.remote, c.outside)
+	offset, _ := s.offsets(&c.node.key)
 	p := tcp.Params{
 		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
 		Local: local, Remote: remote, MTU: mtu, Wire: c.outside,
 		ISS:      tcp.ISN(s.secret, now, local, remote),
-		TSOffset: s.offsets(&c.node.key).ts,
+		TSOffset: offset,
 	}
 	if o := c.opening; o != nil && o.prior != nil {
 		p.ISS = o.prior.ISS
