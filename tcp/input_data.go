@@ -103,11 +103,7 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 		}
 		return
 	}
-	p := in.Payload
-	if skip > 0 {
-		p = in.Payload.Slice(skip, in.Payload.N)
-	}
-	if p.N > 0 {
+	if in.Payload.N > skip {
 		if !t.roomFor() {
 			// What the window let in does not fit, because of its overhead: drop, the peer will repeat it.
 			t.env.stats.TCPRcvQDrop.Add(1)
@@ -115,7 +111,7 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 			t.dropped(now, in, DropMemory)
 			return
 		}
-		t.takeText(&p, in.Spares)
+		t.takeRest(in, skip)
 		t.dataReceived(now, in)
 		t.ecnCheckCE(in)
 	}
@@ -125,6 +121,16 @@ func (t *TCB) inOrder(now time.Duration, in *Segment, skip int) {
 	if t.ooo != nil {
 		t.drainOOO(now)
 	}
+}
+
+// takeRest is takeText for the text of in from offset skip on.
+func (t *TCB) takeRest(in *Segment, skip int) {
+	if skip == 0 {
+		t.takeText(&in.Payload, in.Spares)
+		return
+	}
+	p := in.Payload.Slice(skip, in.Payload.N)
+	t.takeText(&p, in.Spares)
 }
 
 // takeText appends p to the receive queue and moves RCV.NXT. spare may be nil.
