@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"example.com/loopback/tcp"
 )
 
 // A Dialer has the options of a dial, as net.Dialer has. There are no Control
@@ -295,7 +297,8 @@ func (c *TCPConn) open(e endpoints, bound bool, ka *net.KeepAliveConfig) error {
 		c.mu.Unlock()
 		return err
 	}
-	params := c.params(now)
+	var params tcp.Params
+	c.params(now, &params)
 	if e := c.earlyData(); e != nil {
 		params.FastOpen = c.fastOpenAsk(e.data, e.noCookie)
 	}

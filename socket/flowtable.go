@@ -120,10 +120,10 @@ func (t *flowTable[T]) insert(n *flowNode[T]) bool {
 
 // insertHashed is insert for a node that knows its hash.
 func (t *flowTable[T]) insertHashed(n *flowNode[T]) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	n.sum = n.key.sum()
+	t.mu.Lock()
 	if t.look(&n.key, n.hash) != nil {
+		t.mu.Unlock()
 		return false
 	}
 	if t.count >= int(t.size()) {
@@ -135,6 +135,7 @@ func (t *flowTable[T]) insertHashed(n *flowNode[T]) bool {
 	push(t.bucket(bucketOf(n.hash, t.shape.Load())), n)
 	t.changes.Add(1)
 	t.count++
+	t.mu.Unlock()
 	return true
 }
 
@@ -146,19 +147,22 @@ func push[T any](head *atomic.Pointer[flowNode[T]], n *flowNode[T]) {
 // remove takes n out and reports whether it was in.
 func (t *flowTable[T]) remove(n *flowNode[T]) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	at := t.place(n)
 	if at == nil {
+		t.mu.Unlock()
 		return false
 	}
 	at.Store(n.next.Load()) // n.next stays: a look-up standing on n goes on from it
 	t.changes.Add(1)
 	t.count--
 	for range shrinkBelow { // as many as keep up
-		if size := t.size(); size > minBuckets && t.count < int(size)/shrinkBelow {
-			t.shrink()
+		size := t.size()
+		if size <= minBuckets || t.count >= int(size)/shrinkBelow {
+			break
 		}
+		t.shrink()
 	}
+	t.mu.Unlock()
 	return true
 }
 

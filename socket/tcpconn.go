@@ -106,23 +106,19 @@ func (s *Stack) newTCPConn(nw network) *TCPConn {
 	return c
 }
 
-// params are what the TCB has to know about the connection c is to be.
-func (c *TCPConn) params(now time.Duration) tcp.Params {
+// params fills in p, which is zero, what the TCB has to know about the connection c is to be.
+func (c *TCPConn) params(now time.Duration, p *tcp.Params) {
 	s := c.s
-	local, remote := c.node.key.localAddr(), c.node.key.remoteAddr()
-	mtu, _ := s.mtuTo(now, c.node.key.remote, c.outside)
-	offset, _ := s.offsets(&c.node.key)
-	p := tcp.Params{
-		Config: s.tcpConfig.Load(), Alloc: s, Stats: &s.tcpStats, Observer: s.cfg.Observer,
-		Local: local, Remote: remote, MTU: mtu, Wire: c.outside,
-		ISS:      tcp.ISN(s.secret, now, local, remote),
-		TSOffset: offset,
-	}
+	p.Config, p.Alloc, p.Stats, p.Observer = s.tcpConfig.Load(), s, &s.tcpStats, s.cfg.Observer
+	p.Local, p.Remote = c.node.key.localAddr(), c.node.key.remoteAddr()
+	p.MTU, _ = s.mtuTo(now, c.node.key.remote, c.outside)
+	p.Wire = c.outside
+	p.ISS = tcp.ISN(s.secret, now, p.Local, p.Remote)
+	p.TSOffset, _ = s.offsets(&c.node.key)
 	if o := c.opening; o != nil && o.prior != nil {
 		p.ISS = o.prior.ISS
 		p.TSRecent, p.TSRecentAt, p.HasTSRecnt = o.prior.TSRecent, o.prior.TSRecentAt, o.prior.HasTSRecnt
 	}
-	return p
 }
 
 // needOpening returns c.opening, made if there was none.

@@ -98,7 +98,8 @@ func (l *TCPListener) open(r *receiver, p *device.Packet, seg *tcp.Segment, flow
 	if hint != 0 {
 		c.needOpening().prior = &tcp.Params{ISS: hint}
 	}
-	params := c.params(r.now)
+	var params tcp.Params
+	c.params(r.now, &params)
 	c.opening = nil
 	params.FastOpen = fast
 	c.tcb.Passive(r.now, &params, seg)
@@ -168,10 +169,11 @@ func (l *TCPListener) sendCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 }
 
 // cookieParams are the parameters of a connection that does not exist.
-func (l *TCPListener) cookieParams(flow *flowKey) tcp.Params {
+func (l *TCPListener) cookieParams(flow *flowKey) (p tcp.Params) {
 	c := TCPConn{s: l.s}
 	c.node.key = *flow
-	return c.params(0)
+	c.params(0, &p)
+	return p
 }
 
 // cookieLifetime is how long after the half-open queue was full an ACK may
@@ -208,7 +210,8 @@ func (l *TCPListener) openCookie(r *receiver, p *device.Packet, seg *tcp.Segment
 	l.half = append(l.half, c)
 	l.mu.Unlock()
 	c.lock()
-	params = c.params(r.now)
+	params = tcp.Params{}
+	c.params(r.now, &params)
 	c.tcb.PassiveCookie(r.now, &params, seg, state)
 	l.admit(c, r, p)
 	return true
@@ -226,24 +229,25 @@ func (l *TCPListener) admits(c *TCPConn, seg *tcp.Segment) bool {
 		return true
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.full() {
-		return true
+	full := l.full()
+	l.mu.Unlock()
+	if full {
+		l.s.tcpStats.ListenOverflows.Add(1)
 	}
-	l.s.tcpStats.ListenOverflows.Add(1)
-	return false
+	return !full
 }
 
 // ready moves c, whose handshake is done, to the accept queue and returns whom
 // to wake. c's lock is held.
 func (l *TCPListener) ready(c *TCPConn) *waiter {
+	var w *waiter
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || !l.dropHalf(c) {
-		return nil
+	if !l.closed && l.dropHalf(c) {
+		l.queue.push(c)
+		w = l.acc.waiters()
 	}
-	l.queue.push(c)
-	return l.acc.waiters()
+	l.mu.Unlock()
+	return w
 }
 
 // gone forgets c when its handshake failed. c's lock is held. A connection

@@ -55,15 +55,14 @@ func (s *Stack) arm(t *timer, due time.Duration) {
 	}
 	t.set = true
 	q := &s.timers
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.shut {
-		return
+	q.mu.Lock() // given up without a deferred function: connections come here all the time
+	if !q.shut {
+		q.set(t, due)
+		if due < q.at {
+			s.armClock(due)
+		}
 	}
-	q.set(t, due)
-	if due < q.at {
-		s.armClock(due)
-	}
+	q.mu.Unlock()
 }
 
 // disarm takes t out. The owner's lock is held.
@@ -74,15 +73,14 @@ func (s *Stack) disarm(t *timer) {
 	t.set = false
 	q := &s.timers
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if t.pos == 0 {
-		return
+	if t.pos != 0 {
+		q.remove(t)
+		if len(q.near) == 0 && q.clock != nil {
+			q.clock.Stop()
+			q.at = never
+		}
 	}
-	q.remove(t)
-	if len(q.near) == 0 && q.clock != nil {
-		q.clock.Stop()
-		q.at = never
-	}
+	q.mu.Unlock()
 }
 
 // armClock sets the clock's one timer; the queue's lock is held.

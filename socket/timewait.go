@@ -279,11 +279,12 @@ func (t *twTable) replace(c *TCPConn, now time.Duration) {
 // its name is taken, be it by a stand-in.
 func (t *twTable) admit(n *flowNode[tcpEnd]) bool {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.n.Load() > 0 && t.find(&n.key, n.hash) != 0 {
-		return false
+	free := t.n.Load() == 0 || t.find(&n.key, n.hash) == 0
+	if free {
+		free = t.s.tcp.insertHashed(n)
 	}
-	return t.s.tcp.insertHashed(n)
+	t.mu.Unlock()
+	return free
 }
 
 // giveWay lets c, a new connection, have the name of one in TIME-WAIT if its

@@ -58,11 +58,12 @@ func (t *TCB) setState(now time.Duration, to State) {
 	}
 	t.state = to
 	const estab = stateSet(1<<StateEstablished | 1<<StateCloseWait)
-	switch {
-	case !from.in(estab) && to.in(estab):
-		t.env.stats.CurrEstab.Add(1)
-	case from.in(estab) && !to.in(estab):
-		t.env.stats.CurrEstab.Add(^uint64(0))
+	if to.in(estab) != from.in(estab) {
+		one := uint64(1)
+		if from.in(estab) {
+			one = ^uint64(0) // one less
+		}
+		t.env.stats.CurrEstab.Add(one)
 	}
 	if t.has(fCounted) && to.in(1<<StateClosed|1<<StateTimeWait|1<<StateFinWait2) {
 		t.flags &^= fCounted
