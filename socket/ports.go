@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"iter"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -53,18 +52,12 @@ type portTable struct {
 	count  int
 }
 
-// of yields the users of port num.
-func (t *portTable) of(num uint16) iter.Seq[*portUser] {
-	return func(yield func(*portUser) bool) {
-		if t.chains == nil {
-			return
-		}
-		for u := t.chains[int(num)&(len(t.chains)-1)]; u != nil; u = u.next {
-			if u.num == num && !yield(u) {
-				return
-			}
-		}
+// first is the first of a chain that the users of port num are in.
+func (t *portTable) first(num uint16) *portUser {
+	if t.chains == nil {
+		return nil
 	}
+	return t.chains[int(num)&(len(t.chains)-1)]
 }
 
 // put enters u.
@@ -173,8 +166,8 @@ func overlap(a ip, aOnly6 bool, b ip, bOnly6 bool) bool {
 // conflict reports whether a socket that wants addr and num in the manner how
 // has to be refused: inet_csk_bind_conflict's rule.
 func (p *ports) conflict(addr ip, num uint16, how hold) bool {
-	for u := range p.users.of(num) {
-		if !overlap(addr, how.has(holdOnly6), u.addr, u.how.has(holdOnly6)) {
+	for u := p.users.first(num); u != nil; u = u.next {
+		if u.num != num || !overlap(addr, how.has(holdOnly6), u.addr, u.how.has(holdOnly6)) {
 			continue
 		}
 		if !how.has(holdReuse) || !u.how.has(holdReuse) || u.how.has(holdListening) {
@@ -209,21 +202,23 @@ func (p *ports) bind(addr ip, num uint16, how hold, offset uint32) (uint16, erro
 // and for which take (which enters the 4-tuple into the demultiplexer) succeeds.
 func (p *ports) connect(addr ip, offset uint32, take func(num uint16) bool) (uint16, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	num, ok := p.draw(addr, offset, func(n uint16) bool {
 		return p.onlyAuto(n) && take(n)
 	})
+	if ok {
+		p.add(addr, num, holdAuto)
+	}
+	p.mu.Unlock()
 	if !ok {
 		return 0, syscall.EADDRNOTAVAIL
 	}
-	p.add(addr, num, holdAuto)
 	return num, nil
 }
 
 // onlyAuto reports whether connect may draw port num too.
 func (p *ports) onlyAuto(num uint16) bool {
-	for u := range p.users.of(num) {
-		if !u.how.has(holdAuto) {
+	for u := p.users.first(num); u != nil; u = u.next {
+		if u.num == num && !u.how.has(holdAuto) {
 			return false
 		}
 	}
@@ -275,13 +270,13 @@ func (p *ports) counter(addr ip) *uint32 {
 // listener accepted.
 func (p *ports) hold(addr ip, num uint16, how hold) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.add(addr, num, how)
+	p.mu.Unlock()
 }
 
 func (p *ports) add(addr ip, num uint16, how hold) {
-	for u := range p.users.of(num) {
-		if u.addr == addr && u.how == how {
+	for u := p.users.first(num); u != nil; u = u.next {
+		if u.num == num && u.addr == addr && u.how == how {
 			u.n++
 			return
 		}
@@ -302,14 +297,14 @@ func (p *ports) add(addr ip, num uint16, how hold) {
 // release undoes one bind, connect or hold.
 func (p *ports) release(addr ip, num uint16, how hold) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.drop(addr, num, how)
+	p.mu.Unlock()
 }
 
 // drop is release with the lock held.
 func (p *ports) drop(addr ip, num uint16, how hold) {
-	for u := range p.users.of(num) {
-		if u.addr != addr || u.how != how {
+	for u := p.users.first(num); u != nil; u = u.next {
+		if u.num != num || u.addr != addr || u.how != how {
 			continue
 		}
 		if u.n--; u.n == 0 {

@@ -119,15 +119,25 @@ func TestPortTable(t *testing.T) {
 			table.put(u)
 			model[num] = append(users, u)
 		}
-		require.ElementsMatch(t, model[num], slices.Collect(table.of(num)))
+		require.ElementsMatch(t, model[num], usersOf(&table, num))
 	}
 	count := 0
 	for num, users := range model {
-		require.ElementsMatch(t, users, slices.Collect(table.of(num)))
+		require.ElementsMatch(t, users, usersOf(&table, num))
 		count += len(users)
 	}
 	require.Equal(t, count, table.count)
 	require.Greater(t, count, minBuckets)
-	require.Empty(t, slices.Collect(table.of(1)))
-	require.Empty(t, slices.Collect(new(portTable).of(1)))
+	require.Empty(t, usersOf(&table, 1))
+	require.Empty(t, usersOf(new(portTable), 1))
+}
+
+// usersOf are the users of port num.
+func usersOf(t *portTable, num uint16) (users []*portUser) {
+	for u := t.first(num); u != nil; u = u.next {
+		if u.num == num {
+			users = append(users, u)
+		}
+	}
+	return users
 }
