@@ -289,10 +289,10 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 		return nil, &net.OpError{Op: "accept", Net: l.network.String(), Addr: l.laddr, Err: err}
 	}
 	c.lock()
-	defer c.mu.Unlock()
 	c.ln = nil
 	c.setDefaults(c.recent(), l.keepAlive) // probes are due by when the peer was last heard
 	c.rearm()
+	c.mu.Unlock()
 	return c, nil
 }
 
