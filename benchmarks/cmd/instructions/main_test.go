@@ -44,9 +44,9 @@ func TestBudget(t *testing.T) {
 		workload            string
 		most, locks, clocks float64
 	}{
-		{"rtt", 7_700, 60, 5},
-		{"udp-64", 2_350, 13, 0.5},
-		{"raw-64", 2_800, 11, 0.5},
+		{"rtt", 7_600, 60, 5},
+		{"udp-64", 2_270, 12.5, 0.5},
+		{"raw-64", 2_750, 10.5, 0.5},
 	} {
 		t.Run(tt.workload, func(t *testing.T) {
 			o := options{workload: tt.workload, peer: "loopback", ops: 16}
