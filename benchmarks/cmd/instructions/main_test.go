@@ -42,14 +42,16 @@ func stepped(t *testing.T, o options) []executed {
 func TestBudget(t *testing.T) {
 	for _, tt := range []struct {
 		workload            string
+		ops                 int
 		most, locks, clocks float64
 	}{
-		{"rtt", 7_600, 60, 5},
-		{"udp-64", 2_270, 12.5, 0.5},
-		{"raw-64", 2_750, 10.5, 0.5},
+		{"rtt", 16, 7_600, 60, 5},
+		{"udp-64", 16, 2_270, 12.5, 0.5},
+		{"raw-64", 16, 2_750, 10.5, 0.5},
+		{"churn", 4, 50_500, 260, 13},
 	} {
 		t.Run(tt.workload, func(t *testing.T) {
-			o := options{workload: tt.workload, peer: "loopback", ops: 16}
+			o := options{workload: tt.workload, peer: "loopback", ops: tt.ops}
 			n := count(stepped(t, o), o.ops)
 			t.Logf("%.0f instructions on %d cache lines of code, %.1f locked, %.1f clock readings",
 				n.instructions, n.lines, n.costly[locked], n.costly[clock])
