@@ -282,6 +282,7 @@ var listenSituations = []situation{
 	{name: "wildcards of two families", only: 4, play: func(s *scene) {
 		for _, first := range []string{"tcp", "tcp4", "tcp6"} {
 			for _, second := range []string{"tcp", "tcp4", "tcp6"} {
+				s.otherPorts()
 				a := must(s.Listen(first, ":0"))
 				b, err := s.Listen(second, fmt.Sprintf(":%d", a.Addr().(*net.TCPAddr).Port))
 				s.outcome(first+" then "+second, err)
@@ -293,6 +294,7 @@ var listenSituations = []situation{
 		}
 		for _, first := range []string{"udp", "udp4", "udp6"} {
 			for _, second := range []string{"udp", "udp4", "udp6"} {
+				s.otherPorts()
 				a := must(s.ListenPacket(first, ":0"))
 				b, err := s.ListenPacket(second, fmt.Sprintf(":%d", a.LocalAddr().(*net.UDPAddr).Port))
 				s.outcome(first+" then "+second, err)

@@ -147,6 +147,9 @@ func (s *scene) letters(text string) string {
 	})
 }
 
+// otherPorts forgets the letters: the sockets so far are closed, and one of their ports may be drawn again, or may not.
+func (s *scene) otherPorts() { clear(s.ports) }
+
 // describe says everything about an error that a program can ask for: the types of the chain, what errors.Is finds,
 // the answers of net.Error, and the text.
 func describe(err error) string {
