@@ -94,6 +94,19 @@ func TestDatagramsWithoutTheClock(t *testing.T) {
 	})
 }
 
+// dialled returns both ends of a connection of a stack that is closed when the test is over.
+func dialled(t *testing.T) (c, d net.Conn) {
+	s := socket.New(socket.Config{})
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	l, err := s.Listen("tcp", "127.0.0.1:80")
+	require.NoError(t, err)
+	c, err = s.Dial("tcp", "127.0.0.1:80")
+	require.NoError(t, err)
+	d, err = l.Accept()
+	require.NoError(t, err)
+	return c, d
+}
+
 // TestDeadlineWhileWaiting: a reader and a writer who wait already go by the deadline that was set last.
 func TestDeadlineWhileWaiting(t *testing.T) {
 	const far, near = time.Minute, 5 * time.Millisecond // before any timer of TCP's
@@ -115,14 +128,7 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 		for _, reads := range []bool{true, false} {
 			t.Run(tt.name+map[bool]string{true: ", read", false: ", write"}[reads], func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := socket.New(socket.Config{})
-					defer s.Close()
-					l, err := s.Listen("tcp", "127.0.0.1:80")
-					require.NoError(t, err)
-					c, err := s.Dial("tcp", "127.0.0.1:80")
-					require.NoError(t, err)
-					d, err := l.Accept()
-					require.NoError(t, err)
+					c, d := dialled(t)
 					start := time.Now()
 					at := func(d time.Duration) time.Time {
 						if d == 0 {
@@ -138,7 +144,7 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 					require.NoError(t, set(at(tt.first)))
 					time.AfterFunc(time.Millisecond, func() { assert.NoError(t, set(at(tt.then))) })
 					time.AfterFunc(time.Hour, end)
-					_, err = call(make([]byte, 64<<20))
+					_, err := call(make([]byte, 64<<20))
 					if tt.err == nil {
 						require.NoError(t, err)
 					} else {
@@ -158,14 +164,7 @@ func TestDialogueSteadyThroughDeadlines(t *testing.T) {
 }
 
 func testSteadyThroughDeadlines(t *testing.T) {
-	s := socket.New(socket.Config{})
-	defer s.Close()
-	l, err := s.Listen("tcp", "127.0.0.1:80")
-	require.NoError(t, err)
-	c, err := s.Dial("tcp", "127.0.0.1:80")
-	require.NoError(t, err)
-	d, err := l.Accept()
-	require.NoError(t, err)
+	c, d := dialled(t)
 	defer d.Close()
 	go func() {
 		_, _ = io.Copy(struct{ io.Writer }{d}, struct{ io.Reader }{d})
@@ -173,7 +172,7 @@ func testSteadyThroughDeadlines(t *testing.T) {
 	p := make([]byte, 8)
 	steady := false
 	for range 1000 {
-		_, err = c.Write(p)
+		_, err := c.Write(p)
 		require.NoError(t, err)
 		_, err = io.ReadFull(c, p)
 		require.NoError(t, err)
@@ -193,7 +192,7 @@ func testSteadyThroughDeadlines(t *testing.T) {
 	}
 	require.Same(t, late[0], late[1])
 	require.NoError(t, c.SetReadDeadline(time.Time{}))
-	_, err = c.Write(p)
+	_, err := c.Write(p)
 	require.NoError(t, err)
 	_, err = io.ReadFull(c, p)
 	require.NoError(t, err)

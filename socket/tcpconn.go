@@ -342,69 +342,6 @@ func (c *TCPConn) actOn(now time.Duration, ev tcp.Events) (w wakes) {
 	return w
 }
 
-// output moves segments from the TCB to the TX ring. When the ring is full the
-// bytes stay where they are, and the stack comes back when there is room.
-func (c *TCPConn) output(now time.Duration) {
-	if c.pending != nil {
-		if !c.transmit(now, c.pending) {
-			return
-		}
-		c.pending = nil
-	}
-	if c.tcb.LoneAck() {
-		c.sendAck(now)
-		return
-	}
-	var seg tcp.Segment
-	if c.node.baton {
-		seg.Spares = &c.s.receivers[c.node.queue].spares
-	}
-	for c.tcb.Output(now, &seg) {
-		seg.ECN |= c.tos
-		id := c.ipID
-		if c.ln != nil && seg.Flags&tcp.SYN != 0 || seg.Flags&(tcp.RST|tcp.ACK) == tcp.RST {
-			id = 0 // Linux: it is not the connection that sends SYN-ACKs, and resets in answer
-		} else {
-			c.ipID++
-		}
-		p := c.s.tcpPacket(&c.node, &seg, id, c.outside)
-		if ttl := c.tcb.TTL(); ttl != 0 {
-			setTTL(p.Head, ttl)
-		}
-		if !c.transmit(now, p) {
-			c.pending = p
-			return
-		}
-	}
-}
-
-// transmit offers p to the NIC and reports whether it is off our hands.
-func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
-	var res device.TxResult
-	if p.Flags&device.FlagLent == 0 {
-		res = c.s.nic.Transmit(now, p)
-	} else if res = c.s.nic.TransmitLent(now, p); res != device.TxOK {
-		p.Own(&c.s.pool)
-	}
-	return res == device.TxOK || c.refused(p, res)
-}
-
-// refused is transmit for a packet that the NIC did not take, for the reason res.
-func (c *TCPConn) refused(p *device.Packet, res device.TxResult) bool {
-	switch res {
-	case device.TxFull:
-		if !c.stalled {
-			c.stalled = true
-			c.s.stall(c)
-		}
-		return false
-	default: // lo is down: lost, as on a dead wire; TCP will retransmit
-		c.s.count.outDiscards.Add(1)
-		p.Release()
-		return true
-	}
-}
-
 // armed reports whether rearm would find the timer set early enough, as it mostly is:
 // it is lazy, and the deadlines of a connection that is alive move to later times.
 func (c *TCPConn) armed() bool {

@@ -1,0 +1,100 @@
+package socket
+
+import (
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/tcp"
+)
+
+// output moves segments from the TCB to the TX ring. When the ring is full the
+// bytes stay where they are, and the stack comes back when there is room.
+func (c *TCPConn) output(now time.Duration) {
+	if c.pending != nil {
+		if !c.transmit(now, c.pending) {
+			return
+		}
+		c.pending = nil
+	}
+	if c.tcb.LoneAck() {
+		c.sendAck(now)
+		return
+	}
+	var seg tcp.Segment
+	seg.Spares = c.spares()
+	for c.tcb.Output(now, &seg) {
+		seg.ECN |= c.tos
+		id := c.ipID
+		if c.ln != nil && seg.Flags&tcp.SYN != 0 || seg.Flags&(tcp.RST|tcp.ACK) == tcp.RST {
+			id = 0 // Linux: it is not the connection that sends SYN-ACKs, and resets in answer
+		} else {
+			c.ipID++
+		}
+		p := c.s.tcpPacket(&c.node, &seg, id, c.outside)
+		if ttl := c.tcb.TTL(); ttl != 0 {
+			setTTL(p.Head, ttl)
+		}
+		if !c.transmit(now, p) {
+			c.pending = p
+			return
+		}
+	}
+}
+
+// transmit offers p to the NIC and reports whether it is off our hands.
+func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
+	var res device.TxResult
+	if p.Flags&device.FlagLent == 0 {
+		res = c.s.nic.Transmit(now, p)
+	} else if res = c.s.nic.TransmitLent(now, p); res != device.TxOK {
+		p.Own(&c.s.pool)
+	}
+	return res == device.TxOK || c.refused(p, res)
+}
+
+// refused is transmit for a packet that the NIC did not take, for the reason res.
+func (c *TCPConn) refused(p *device.Packet, res device.TxResult) bool {
+	switch res {
+	case device.TxFull:
+		if !c.stalled {
+			c.stalled = true
+			c.s.stall(c)
+		}
+		return false
+	default: // lo is down: lost, as on a dead wire; TCP will retransmit
+		c.s.count.outDiscards.Add(1)
+		p.Release()
+		return true
+	}
+}
+
+// spares are those of the holder of the baton of c's queue, if it is he who has the lock; else nil.
+func (c *TCPConn) spares() *tcp.Spares {
+	if !c.node.baton {
+		return nil
+	}
+	return &c.s.receivers[c.node.queue].spares
+}
+
+// sendAck is output where the TCB has a pure ACK to send and nothing else, see [tcp.TCB.LoneAck]: headers are written to the
+// packet, and there is no Segment in between.
+func (c *TCPConn) sendAck(now time.Duration) {
+	s := c.s
+	p := s.newPacket(int(c.node.queue), c.node.baton)
+	at := c.node.key.ipLen()
+	b := p.SetHead(at + tcp.TSHeaderLen)
+	s.tcpBehind(b, &c.node, c.tos, c.ipID, tcp.TSHeaderLen)
+	c.ipID++
+	sum := pseudoSum(c.node.sum, protoTCP, tcp.TSHeaderLen)
+	why := c.tcb.SendAck(now, (*[tcp.TSHeaderLen]byte)(b[at:]), sum, c.spares())
+	c.node.label(p, why, c.outside)
+	if s.cfg.VerifyChecksums {
+		s.checksum(p, &c.node.key, protoTCP, at, tcpCsumOffset)
+	} else {
+		p.CsumStart, p.CsumOffset = uint16(at), tcpCsumOffset
+		p.Flags |= device.FlagCsumPartial
+	}
+	if !c.transmit(now, p) {
+		c.pending = p
+	}
+}
