@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -39,7 +40,13 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 			c.rd.waitAny(c.s, &c.mu)
 			continue
 		}
-		d.park(p) // here and not in a function of its own; see park
+		if d.await(p) {
+			c.mu.Unlock()
+			runtime.Gosched()
+			c.mu.Lock()
+			d.rested()
+		}
+		d.park()
 		if n := d.served(); n > 0 {
 			c.mu.Unlock()
 			return n, nil

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -172,7 +173,13 @@ func (u *UDPConn) recv(b []byte) (n, size int, from netip.AddrPort, err error) {
 			break
 		}
 		if d := u.rd.alone(); d != nil {
-			d.park(nil)
+			if d.await(nil) {
+				u.mu.Unlock()
+				runtime.Gosched()
+				u.mu.Lock()
+				d.rested()
+			}
+			d.park()
 			d.served()
 		} else {
 			u.rd.waitAny(u.s, &u.mu)

@@ -41,6 +41,7 @@ type waiter struct {
 	runs    uint8  // how often one who waited went on
 	woken   bool   // one was told to, and has yet to
 	direct  bool   // buf may be used
+	rest    rest   // how waits of the only one begin
 	got     int    // how much of buf was filled
 	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
@@ -64,15 +65,7 @@ func (w *waitq) waitAny(s *Stack, l sync.Locker) {
 	w.waitOrUnlock(s, l)
 }
 
-// park waits, and bytes may be put into p meanwhile. It is small enough to be part of the caller, who should be the one whom
-// the user called: of the functions that return after another goroutine has run, the processor no longer knows where
-// to, and each costs as much as a hundred instructions.
-func (w *waiter) park(p []byte) {
-	w.buf, w.waiting = p, 1
-	w.own.Wait()
-}
-
-// served ends what park began and returns how many bytes there are.
+// served ends what await began and returns how many bytes there are.
 func (w *waiter) served() (n int) {
 	w.waiting--
 	if w.woken {
@@ -106,15 +99,27 @@ func (w *waitq) wait(s *Stack, l sync.Locker) {
 	if w.waiter == nil {
 		w.waiter = s.newWaiter(l)
 	}
-	w.waiting++
-	if s.parker == nil {
-		w.own.Wait() // returns always: no need for a deferred function, which costs as much as a lock
-		w.waiting--
-		if w.woken {
-			w.goOn()
+	if s.parker == nil { // Wait returns always: no need for a deferred function, which costs as much as a lock
+		if w.waiting > 0 {
+			w.waiting++
+			w.own.Wait()
+			w.waiting--
+			if w.woken {
+				w.goOn()
+			}
+			return
 		}
+		if w.await(nil) {
+			l.Unlock()
+			runtime.Gosched()
+			l.Lock()
+			w.rested()
+		}
+		w.park()
+		w.served()
 		return
 	}
+	w.waiting++
 	defer func() { w.waiting-- }()
 	w.cond.Wait()
 }
@@ -143,7 +148,7 @@ func (w *waitq) waiters() *waiter {
 	if !w.busy() {
 		return nil
 	}
-	w.woken = true
+	w.woken, w.rest.told = true, true
 	return w.waiter
 }
 
@@ -176,6 +181,7 @@ func (w *waiter) broadcast() { w.cond.Broadcast() }
 // wakeAll wakes everybody; for the paths where holding the lock is no matter.
 func (w *waitq) wakeAll() {
 	if w.busy() {
+		w.woken, w.rest.told = true, true
 		w.cond.Broadcast()
 	}
 }
@@ -223,6 +229,8 @@ func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	w.own.L = l
 	w.cond = &w.own
 	w.direct = !s.cfg.Staged
+	w.rest.allowed = s.clock == nil && !s.cfg.Staged
+	w.rest.think()
 	return w
 }
 
