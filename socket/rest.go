@@ -11,6 +11,7 @@ import "runtime"
 type rest struct {
 	allowed bool // the scheduler of the real computer decides who runs
 	told    bool // the one who waits was told to go on
+	parked  bool // he has parked
 	left    int8 // how many waits begin with a rest before that is thought over; if negative, how many do not
 	vain    int8 // how many of the next will not, if this one brings nothing
 }
@@ -53,7 +54,9 @@ func (w *waiter) rested() {
 // park waits until somebody wakes the caller, if nobody has told him to go on while he rested.
 func (w *waiter) park() {
 	if !w.rest.told {
+		w.rest.parked = true
 		w.own.Wait()
+		w.rest.parked = false
 	}
 }
 

@@ -237,6 +237,7 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 func (c *TCPConn) received(r *receiver, p *device.Packet, n int) {
 	c.rd.filled(n)
 	reader := c.rd.waiters()
+	parked := reader != nil && reader.rest.parked // else he need only be told
 	c.tcb.TakeEvents()
 	if !c.armed() {
 		c.rearm()
@@ -245,7 +246,9 @@ func (c *TCPConn) received(r *receiver, p *device.Packet, n int) {
 	r.deliver()
 	r.s.nic.ReleaseHeld(r.queue, p)
 	r.woken = reader
-	reader.broadcast()
+	if parked {
+		reader.broadcast()
+	}
 }
 
 // receiveOdd is for a connection that just left or that nobody has accepted yet: it may refuse the segment, or be done
