@@ -45,7 +45,7 @@ func TestBudget(t *testing.T) {
 		ops                 int
 		most, locks, clocks float64
 	}{
-		{"rtt", 16, 6_800, 60, 5},
+		{"rtt", 16, 7_100, 60, 5},
 		{"udp-64", 16, 2_270, 12.5, 0.5},
 		{"raw-64", 16, 2_750, 10.5, 0.5},
 		{"churn", 4, 50_500, 260, 13},
