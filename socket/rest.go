@@ -1,19 +1,75 @@
 package socket
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
 
-// A rest is how a wait begins on a single processor: the caller lets the others run before he parks. He who will answer is
-// as a rule among them, and when he has answered nobody need be parked and woken, which costs as much as all of TCP. The
-// caller does not lose his turn by it: he goes on after those who could run before him.
+// A rest is a wait's beginning: the caller lets the others run before he parks. He who will answer is often among them, and
+// when he has answered nobody need be parked and woken, which costs as much as all of TCP. The caller does not lose his
+// turn by it: he goes on after those who could run before him.
 //
-// Where there are more processors a rest would wake one of them that has nothing to do, and the caller would go on there,
-// away from what he has in his cache.
+// On a single processor that is right. (It must not be tried there what is faster: he who parks is the next to run when he is
+// woken, which is at the expense of those who rest.) Where there are more, a rest may wake one of them that has nothing to do,
+// and the caller may go on there, away from what he has in his cache: good for two who answer each other, bad where many do.
+// So that is tried, for some waits at a time, and what took less time is kept.
 type rest struct {
-	allowed bool // the scheduler of the real computer decides who runs
-	told    bool // the one who waits was told to go on
-	parked  bool // he has parked
-	left    int8 // how many waits begin with a rest before that is thought over; if negative, how many do not
-	vain    int8 // how many of the next will not, if this one brings nothing
+	told    bool  // the one who waits was told to go on
+	parked  bool  // he has parked
+	allowed bool  // the scheduler of the real computer decides who runs
+	rests   bool  // how waits begin now
+	trial   bool  // that is being tried
+	left    int8  // how many more waits begin with a rest; if negative, how many do not
+	kept    int8  // how many more after those will, when left is negative only because rests brought nothing
+	vain    int8  // how many of the next will not, if this one brings nothing
+	pause   uint8 // blocks of waits before the next trial
+	pauses  uint8 // how many there are between trials
+
+	since, took time.Duration // when this block began, how long the last one took
+}
+
+const (
+	restBlock    = 64  // waits of a block
+	restPause    = 4   // blocks between trials, after one that was a success
+	restPauseMax = 128 // the same after many that were not
+)
+
+// begin is how the first waits begin. How long the first block takes is never asked.
+func (r *rest) begin(allowed bool) {
+	*r = rest{allowed: allowed, rests: allowed && runtime.GOMAXPROCS(0) == 1, pause: 1, pauses: restPause}
+	r.next()
+}
+
+// next begins a block.
+func (r *rest) next() {
+	if r.left, r.kept = -restBlock, 0; r.rests {
+		r.left = restBlock
+	}
+}
+
+// blockOver is called at the end of a block, and decides about the next.
+func (r *rest) blockOver(now time.Duration) {
+	took := now - r.since
+	r.since = now
+	switch {
+	case !r.allowed:
+	case runtime.GOMAXPROCS(0) == 1:
+		r.rests, r.trial = true, false
+	case r.trial:
+		r.trial = false
+		if took < r.took-r.took>>4 {
+			r.pauses = restPause
+		} else {
+			r.rests = !r.rests
+			r.pauses = 2 * min(r.pauses, restPauseMax/2)
+		}
+		r.pause = r.pauses
+	case r.pause > 0:
+		r.pause--
+	default:
+		r.took, r.trial, r.rests = took, true, !r.rests
+	}
+	r.next()
 }
 
 // await begins the wait of the only one who waits, during which bytes may be put into p. It reports whether to rest first: the
@@ -23,15 +79,20 @@ type rest struct {
 // hundred instructions.
 func (w *waiter) await(p []byte) bool {
 	w.buf, w.waiting, w.rest.told = p, 1, false
-	return w.rest.left > 0 || w.rest.not()
+	return w.rest.left > 0 || w.noRest()
 }
 
-// not is the beginning of a wait without a rest.
+// noRest is the beginning of a wait without a rest.
 //
 //go:noinline
-func (r *rest) not() bool {
-	if r.left++; r.left == 0 {
-		r.think()
+func (w *waiter) noRest() bool {
+	r := &w.rest
+	switch r.left++; {
+	case r.left < 0:
+	case r.kept > 0:
+		r.left, r.kept = r.kept, 0
+	default:
+		r.blockOver(w.s.now())
 	}
 	return false
 }
@@ -39,15 +100,15 @@ func (r *rest) not() bool {
 // rested notes whether the rest has brought what is waited for.
 func (w *waiter) rested() {
 	r := &w.rest
-	switch r.left--; {
-	case !r.told:
-		r.vain = min(2*r.vain+1, 63)
-		r.left = -r.vain
-	case r.left == 0:
+	r.left--
+	if r.told {
 		r.vain = 0
-		r.think()
-	default:
-		r.vain = 0
+	} else {
+		r.vain = min(2*r.vain+1, restBlock-1)
+		r.left, r.kept = -r.vain, max(r.left-r.vain, 0)
+	}
+	if r.left == 0 {
+		r.blockOver(w.s.now())
 	}
 }
 
@@ -57,13 +118,5 @@ func (w *waiter) park() {
 		w.rest.parked = true
 		w.own.Wait()
 		w.rest.parked = false
-	}
-}
-
-// think decides how the next waits begin.
-func (r *rest) think() {
-	r.left = -64
-	if r.allowed && runtime.GOMAXPROCS(0) == 1 {
-		r.left = 64
 	}
 }

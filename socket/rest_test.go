@@ -63,27 +63,81 @@ func TestRest(t *testing.T) {
 	require.True(t, r.wait(true))
 }
 
-// TestRestsElsewhere: no wait begins with a rest where it would wake another processor, or where others than the scheduler of
-// the real computer decide who runs.
-func TestRestsElsewhere(t *testing.T) {
+// TestRestsInVain: waits without a rest, after one in vain, are of the same block.
+func TestRestsInVain(t *testing.T) {
 	onProcessors(t, 1)
-	require.False(t, newResting(Config{Staged: true}).wait(true), "staged")
-	require.False(t, newResting(Config{Clock: standing{}}).wait(true), "a clock of its own")
-
 	r := newResting(Config{})
-	runtime.GOMAXPROCS(2)
-	rests := 0
-	for range 200 {
-		if r.wait(true) {
-			rests++
-		}
-	}
-	require.LessOrEqual(t, rests, 64, "it is noticed that there are more processors")
-	runtime.GOMAXPROCS(1)
-	for range 64 {
+	for range 10 {
 		r.wait(true)
 	}
-	require.True(t, r.wait(true), "it is noticed that there is only one")
+	for i, left := range []int{-1, 52, -3, -2, -1, 48, 47} {
+		r.wait(i > 2)
+		require.EqualValues(t, left, r.q.rest.left, "wait %d", i)
+	}
+}
+
+// TestRestsElsewhere: no wait begins with a rest where others than the scheduler of the real computer decide who runs.
+func TestRestsElsewhere(t *testing.T) {
+	onProcessors(t, 1)
+	staged, clocked := newResting(Config{Staged: true}), newResting(Config{Clock: standing{}})
+	for range 3 * restBlock {
+		require.False(t, staged.wait(true), "staged")
+		require.False(t, clocked.wait(true), "a clock of its own")
+	}
+}
+
+// TestRestTrials: on several processors blocks of waits begin as the one before did, but for trials. Between those there are a
+// block that they are compared with, and 4 others after a success, twice as many with each failure, and 128 at most.
+func TestRestTrials(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		rests, parks  time.Duration // what a block takes
+		trials        []int         // which blocks are trials
+		restsAtTheEnd bool
+	}{
+		{"parking is better", 110, 100, []int{2, 12, 30, 64, 130, 260, 390}, false},
+		{"rests are better", 100, 110, []int{2, 8, 18, 36, 70, 136, 266, 396}, true},
+		{"rests are hardly better", 97, 100, []int{2, 12, 30, 64, 130, 260, 390}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onProcessors(t, 2)
+			var r rest
+			r.begin(true)
+			var trials []int
+			now := 7 * time.Hour // the stack is old
+			for i := range 400 {
+				if r.trial {
+					trials = append(trials, i)
+				}
+				require.Equal(t, r.rests, r.left > 0)
+				if i < tt.trials[0] {
+					require.False(t, r.rests)
+				}
+				if r.rests {
+					now += tt.rests
+				} else {
+					now += tt.parks
+				}
+				r.blockOver(now)
+			}
+			require.Equal(t, tt.trials, trials)
+			require.Equal(t, tt.restsAtTheEnd, r.rests)
+		})
+	}
+}
+
+// TestRestsOnOneProcessor: when only one processor is left waits begin with a rest after a block at the latest, whatever that takes.
+func TestRestsOnOneProcessor(t *testing.T) {
+	onProcessors(t, 2)
+	r := newResting(Config{})
+	require.False(t, r.wait(true))
+	runtime.GOMAXPROCS(1)
+	for range restBlock - 1 {
+		r.wait(true)
+	}
+	for range 10 * restBlock {
+		require.True(t, r.wait(true))
+	}
 }
 
 // standing is a clock that stands.

@@ -35,6 +35,7 @@ type waitq struct{ *waiter }
 
 // A waiter is a condition variable and how many wait for it.
 type waiter struct {
+	s       *Stack
 	cond    Cond // &own, or the Parker's
 	waiting int32
 	behind  int16  // how many wait in letRun
@@ -221,7 +222,7 @@ func (s *Stack) letPeerClose() {
 }
 
 func (s *Stack) newWaiter(l sync.Locker) *waiter {
-	w := new(waiter)
+	w := &waiter{s: s}
 	if s.parker != nil {
 		w.cond = s.parker.NewCond(l)
 		return w
@@ -229,8 +230,7 @@ func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	w.own.L = l
 	w.cond = &w.own
 	w.direct = !s.cfg.Staged
-	w.rest.allowed = s.clock == nil && !s.cfg.Staged
-	w.rest.think()
+	w.rest.begin(s.clock == nil && !s.cfg.Staged)
 	return w
 }
 
