@@ -342,6 +342,7 @@ var listenSituations = []situation{
 	{name: "addresses of listeners", play: func(s *scene) {
 		for _, address := range []string{"", ":0", "0.0.0.0:0", "[::]:0", s.host() + ":0"} {
 			for _, network := range []string{"tcp", s.of("tcp")} {
+				s.otherPorts()
 				l, err := s.Listen(network, address)
 				if err != nil {
 					s.outcome(network+" "+address, err)
@@ -351,6 +352,7 @@ var listenSituations = []situation{
 				_ = l.Close()
 			}
 			for _, network := range []string{"udp", s.of("udp")} {
+				s.otherPorts()
 				c, err := s.ListenPacket(network, address)
 				if err != nil {
 					s.outcome(network+" "+address, err)
@@ -366,10 +368,12 @@ var listenSituations = []situation{
 		s.outcome("ListenTCP", err)
 		s.tell("%v", l.Addr())
 		_ = l.Close()
+		s.otherPorts()
 		c, err := s.ListenUDP("udp", nil)
 		s.outcome("ListenUDP", err)
 		s.tell("%v %v", c.LocalAddr(), c.RemoteAddr())
 		_ = c.Close()
+		s.otherPorts()
 		c, err = s.ListenUDP("udp4", nil)
 		s.outcome("ListenUDP", err)
 		s.tell("%v", c.LocalAddr())
