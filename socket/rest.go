@@ -111,12 +111,3 @@ func (w *waiter) rested() {
 		r.blockOver(w.s.now())
 	}
 }
-
-// park waits until somebody wakes the caller, if nobody has told him to go on while he rested.
-func (w *waiter) park() {
-	if !w.rest.told {
-		w.rest.parked = true
-		w.own.Wait()
-		w.rest.parked = false
-	}
-}

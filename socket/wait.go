@@ -66,6 +66,15 @@ func (w *waitq) waitAny(s *Stack, l sync.Locker) {
 	w.waitOrUnlock(s, l)
 }
 
+// park waits until somebody wakes the caller, if nobody has told him to go on while he rested.
+func (w *waiter) park() {
+	if !w.rest.told {
+		w.rest.parked = true
+		w.own.Wait()
+		w.rest.parked = false
+	}
+}
+
 // served ends what await began and returns how many bytes there are.
 func (w *waiter) served() (n int) {
 	w.waiting--
