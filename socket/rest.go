@@ -9,34 +9,42 @@ import (
 // when he has answered nobody need be parked and woken, which costs as much as all of TCP. The caller does not lose his
 // turn by it: he goes on after those who could run before him.
 //
-// On a single processor that is right. (It must not be tried there what is faster: he who parks is the next to run when he is
+// It is for answers that come within microseconds. Where waits take long a rest saves nothing, and if that is because some goroutine
+// computes without end, it costs much: who rests goes on only after that one's time slice, who parks at once when he is woken.
+//
+// On a single processor that is all. (It must not be tried there what is faster: he who parks is the next to run when he is
 // woken, which is at the expense of those who rest.) Where there are more, a rest may wake one of them that has nothing to do,
 // and the caller may go on there, away from what he has in his cache: good for two who answer each other, bad where many do.
 // So that is tried, for some waits at a time, and what took less time is kept.
 type rest struct {
-	told    bool  // the one who waits was told to go on
-	parked  bool  // he has parked
-	allowed bool  // the scheduler of the real computer decides who runs
-	rests   bool  // how waits begin now
-	trial   bool  // that is being tried
-	left    int8  // how many more waits begin with a rest; if negative, how many do not
-	kept    int8  // how many more after those will, when left is negative only because rests brought nothing
-	vain    int8  // how many of the next will not, if this one brings nothing
-	pause   uint8 // blocks of waits before the next trial
-	pauses  uint8 // how many there are between trials
+	told    bool   // the one who waits was told to go on
+	parked  bool   // he has parked
+	allowed bool   // the scheduler of the real computer decides who runs
+	rests   bool   // how waits begin now
+	trial   bool   // that is being tried
+	left    int8   // how many more waits begin with a rest; if negative, how many do not
+	kept    int8   // how many more after those will, when left is negative only because rests brought nothing
+	vain    int8   // how many of the next will not, if this one brings nothing
+	pause   uint8  // blocks of waits before the next trial
+	pauses  uint8  // how many there are between trials
+	slow    uint16 // blocks after this one without rests, because waits took long
+	slows   uint16 // how many blocks that will be the next time
 
 	since, took time.Duration // when this block began, how long the last one took
 }
 
 const (
-	restBlock    = 64  // waits of a block
-	restPause    = 4   // blocks between trials, after one that was a success
-	restPauseMax = 128 // the same after many that were not
+	restBlock    = 64   // waits of a block
+	restPause    = 4    // blocks between trials, after one that was a success
+	restPauseMax = 128  // the same after many that were not
+	slowMax      = 1024 // blocks without rests, after waits took long many times
+
+	slowWait = 500 * time.Microsecond // waits that take longer on average are long
 )
 
-// begin is how the first waits begin. How long the first block takes is never asked.
-func (r *rest) begin(allowed bool) {
-	*r = rest{allowed: allowed, rests: allowed && runtime.GOMAXPROCS(0) == 1, pause: 1, pauses: restPause}
+// begin is how the first waits begin, at about now.
+func (r *rest) begin(allowed bool, now time.Duration) {
+	*r = rest{allowed: allowed, rests: allowed && runtime.GOMAXPROCS(0) == 1, pause: 1, pauses: restPause, slows: 1, since: now}
 	r.next()
 }
 
@@ -53,6 +61,9 @@ func (r *rest) blockOver(now time.Duration) {
 	r.since = now
 	switch {
 	case !r.allowed:
+	case r.slow > 0:
+		r.slow--
+		r.rests = false
 	case runtime.GOMAXPROCS(0) == 1:
 		r.rests, r.trial = true, false
 	case r.trial:
@@ -69,6 +80,20 @@ func (r *rest) blockOver(now time.Duration) {
 	default:
 		r.took, r.trial, r.rests = took, true, !r.rests
 	}
+	r.next()
+}
+
+// look is called after the second rest of a block, and three times more: if waits take long the next blocks are without.
+func (r *rest) look(now time.Duration) {
+	waits := time.Duration(restBlock - r.left)
+	if now-r.since <= waits*slowWait {
+		return
+	}
+	if r.rests, r.trial = false, false; r.pause == 0 {
+		r.pause = r.pauses
+	}
+	r.slow, r.slows = r.slows-1, 4*min(r.slows, slowMax/4)
+	r.since = now
 	r.next()
 }
 
@@ -107,7 +132,11 @@ func (w *waiter) rested() {
 		r.vain = min(2*r.vain+1, restBlock-1)
 		r.left, r.kept = -r.vain, max(r.left-r.vain, 0)
 	}
-	if r.left == 0 {
+	switch {
+	case r.left == 0:
+		r.slows = 1
 		r.blockOver(w.s.now())
+	case r.left%16 == (restBlock-2)%16:
+		r.look(w.s.now())
 	}
 }

@@ -3,6 +3,7 @@ package socket
 import (
 	"io"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,9 +20,10 @@ func onProcessors(t *testing.T, n int) {
 
 // resting is a lock and who waits with it.
 type resting struct {
-	s  *Stack
-	mu sync.Mutex
-	q  waitq
+	s     *Stack
+	mu    sync.Mutex
+	q     waitq
+	takes time.Duration // how long a wait takes
 }
 
 func newResting(cfg Config) *resting {
@@ -33,6 +35,9 @@ func newResting(cfg Config) *resting {
 // wait is a wait in which nobody parks. What is waited for comes during the rest if in time, and reports whether there was a rest.
 func (r *resting) wait(inTime bool) (rests bool) {
 	rests = r.q.await(nil)
+	if r.takes > 0 {
+		time.Sleep(r.takes) // in a bubble
+	}
 	if inTime {
 		r.q.waiters()
 	}
@@ -76,6 +81,42 @@ func TestRestsInVain(t *testing.T) {
 	}
 }
 
+// TestSlowWaits: where waits take long, because nobody answers sooner or somebody computes all the time, two of them begin with
+// a rest now and then, and the others do not; when they no longer take long, all do.
+func TestSlowWaits(t *testing.T) {
+	for _, processors := range []int{1, 2} {
+		t.Run(strconv.Itoa(processors), func(t *testing.T) {
+			onProcessors(t, processors)
+			synctest.Test(t, func(t *testing.T) {
+				r := newResting(Config{})
+				r.q.rest.rests = true
+				r.q.rest.next()
+				take := func(each time.Duration, rests bool, waits int) {
+					r.takes = each
+					for i := range waits {
+						require.Equal(t, rests, r.wait(true), "wait %d of %d", i, waits)
+					}
+				}
+				take(499*time.Microsecond, true, 64)
+				take(10*time.Millisecond, true, 2)
+				take(10*time.Millisecond, false, 64)
+				if processors > 1 {
+					return // and there is a trial only after some blocks, of which TestRestTrials tells
+				}
+				for _, blocks := range []int{4, 16, 64, 256, 1024, 1024} {
+					take(10*time.Millisecond, true, 2)
+					take(10*time.Millisecond, false, blocks*restBlock-1)
+					take(time.Microsecond, false, 1) // which counts as of the next block
+				}
+				take(400*time.Microsecond, true, 5*restBlock)
+				take(10*time.Millisecond, true, 2)
+				take(time.Microsecond, false, restBlock)
+				take(time.Microsecond, true, restBlock)
+			})
+		})
+	}
+}
+
 // TestRestsElsewhere: no wait begins with a rest where others than the scheduler of the real computer decide who runs.
 func TestRestsElsewhere(t *testing.T) {
 	onProcessors(t, 1)
@@ -102,7 +143,7 @@ func TestRestTrials(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			onProcessors(t, 2)
 			var r rest
-			r.begin(true)
+			r.begin(true, 0)
 			var trials []int
 			now := 7 * time.Hour // the stack is old
 			for i := range 400 {

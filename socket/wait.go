@@ -239,7 +239,7 @@ func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	w.own.L = l
 	w.cond = &w.own
 	w.direct = !s.cfg.Staged
-	w.rest.begin(s.clock == nil && !s.cfg.Staged)
+	w.rest.begin(s.clock == nil && !s.cfg.Staged, s.recent()+recentGrain)
 	return w
 }
 
