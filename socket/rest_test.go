@@ -109,7 +109,7 @@ func TestSlowWaits(t *testing.T) {
 					take(time.Microsecond, false, 1) // which counts as of the next block
 				}
 				take(400*time.Microsecond, true, 5*restBlock)
-				take(10*time.Millisecond, true, 2)
+				take(600*time.Microsecond, true, 2)
 				take(time.Microsecond, false, restBlock)
 				take(time.Microsecond, true, restBlock)
 			})
