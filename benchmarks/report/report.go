@@ -37,6 +37,7 @@ type Report struct {
 	Machine  Machine
 	Rounds   int
 	Time     time.Duration // of one measurement
+	Note     string        // what else is to be known about how it was measured, in sentences; may be empty
 	Lines    []Line
 	Failures []Failure
 }

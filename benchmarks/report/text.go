@@ -12,7 +12,7 @@ func (r *Report) Markdown(w io.Writer) error {
 	p := &printer{w: w}
 	p.printf("Measured on %s.\n", r.Machine)
 	p.printf("Medians of %d interleaved rounds of %v; ± is half of the range between the extremes. "+
-		"P is GOMAXPROCS. Each measurement has a process of its own.\n\n", r.Rounds, r.Time)
+		"P is GOMAXPROCS. Each measurement has a process of its own.%s\n\n", r.Rounds, r.Time, r.note())
 	r.goalsMarkdown(p)
 	for _, t := range r.Tables() {
 		p.printf("### %s\n\n%s (%s).\n\n", t.heading(), sentence(t.Workload.About), t.direction())
@@ -25,6 +25,14 @@ func (r *Report) Markdown(w io.Writer) error {
 	}
 	r.failures(p)
 	return p.err
+}
+
+// note is the note as it follows other sentences.
+func (r *Report) note() string {
+	if r.Note == "" {
+		return ""
+	}
+	return " " + r.Note
 }
 
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
@@ -51,7 +59,7 @@ func mark(met bool) string {
 // Text writes the report for a terminal.
 func (r *Report) Text(w io.Writer) error {
 	p := &printer{w: w}
-	p.printf("%s\n%d rounds of %v, medians ± half of the range\n", r.Machine, r.Rounds, r.Time)
+	p.printf("%s\n%d rounds of %v, medians ± half of the range.%s\n", r.Machine, r.Rounds, r.Time, r.note())
 	for _, t := range r.Tables() {
 		p.printf("\n%s (%s)\n", t.heading(), t.direction())
 		rows := [][]string{t.header()}

@@ -47,6 +47,7 @@ func main() {
 type options struct {
 	rounds    int
 	time      time.Duration
+	calm      int
 	quick     bool
 	list      bool
 	workloads []string
@@ -65,6 +66,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.SetOutput(errs)
 	f.IntVar(&o.rounds, "rounds", 0, "how many times everything is measured (5; 2 if -quick)")
 	f.DurationVar(&o.time, "time", 0, "how long one measurement takes (300ms; 100ms if -quick)")
+	f.IntVar(&o.calm, "calm", 1, "how often at most a measurement is made in which others used the machine; see calm.go")
 	f.BoolVar(&o.quick, "quick", false, "few and short rounds, without the slow workloads")
 	f.BoolVar(&o.list, "list", false, "print the workloads and the peers, and end")
 	f.StringVar(&workloads, "workloads", "", "comma-separated `names` (default: all but million)")
@@ -88,8 +90,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 		}
 		o.procs = append(o.procs, n)
 	}
-	if o.rounds < 0 || o.time < 0 {
-		return o, errors.New("-rounds and -time must be positive")
+	if o.rounds < 0 || o.time < 0 || o.calm < 1 {
+		return o, errors.New("-rounds, -time and -calm must be positive")
 	}
 	o.fill()
 	return o, nil

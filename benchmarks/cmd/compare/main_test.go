@@ -29,10 +29,11 @@ func TestCompare(t *testing.T) {
 	md, svg, bench := filepath.Join(dir, "t.md"), filepath.Join(dir, "t.svg"), filepath.Join(dir, "t.txt")
 	var out, errs bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{
-		"-rounds", "2", "-time", "2ms", "-workloads", "rtt,ring,new-stack", "-peers", "floor,loopback,mutex",
+		"-rounds", "2", "-time", "2ms", "-calm", "2", "-workloads", "rtt,ring,new-stack", "-peers", "floor,loopback,mutex",
 		"-md", md, "-svg", svg, "-bench", bench, "-profiles", dir,
 	}, &out, &errs), errs.String())
 	require.Contains(t, out.String(), "TCP round trip, 64 bytes (lower is better)")
+	require.Contains(t, out.String(), "up to 1 times")
 	require.Contains(t, out.String(), "floor")
 	require.Contains(t, out.String(), "mutex")
 	require.NotContains(t, out.String(), "kernel  ", "not asked for")
@@ -48,7 +49,7 @@ func TestCompare(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for _, bad := range [][]string{
-		{"-workloads", "nonsense"}, {"-peers", "nobody"}, {"-procs", "0"}, {"-procs", "x"}, {"-rounds", "-1"}, {"extra"}, {"-bad"},
+		{"-workloads", "nonsense"}, {"-peers", "nobody"}, {"-procs", "0"}, {"-procs", "x"}, {"-rounds", "-1"}, {"-calm", "0"}, {"extra"}, {"-bad"},
 	} {
 		var out, errs bytes.Buffer
 		require.Error(t, run(t.Context(), bad, &out, &errs), "%q", bad)

@@ -42,6 +42,8 @@ const patience = 15 * time.Minute
 // measure runs all rounds. What a peer does not support is not tried again; what failed is.
 func measure(ctx context.Context, o options, plan []workload.Workload, r *report.Report, errs io.Writer) error {
 	skip := make(map[report.Key]bool)
+	stone := newTouchstone()
+	defer func() { r.Note = stone.note(o.calm) }()
 	for round := range o.rounds {
 		for _, w := range plan {
 			if round >= roundsOf(w, o.rounds) {
@@ -55,7 +57,7 @@ func measure(ctx context.Context, o options, plan []workload.Workload, r *report
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				a := ask(ctx, o, k, round)
+				a := stone.measure(o.calm, func() answer { return ask(ctx, o, k, round) })
 				switch {
 				case a.Unsupported:
 					skip[k] = true
