@@ -12,7 +12,7 @@ import (
 // It is for answers that come within microseconds. Where waits take long a rest saves nothing, and if that is because some goroutine
 // computes without end, it costs much: who rests goes on only after that one's time slice, who parks at once when he is woken.
 //
-// On a single processor that is all. (It must not be tried there what is faster: he who parks is the next to run when he is
+// On a single processor all other waits begin with one. (It must not be tried there what is faster: he who parks is the next to run when he is
 // woken, which is at the expense of those who rest.) Where there are more, a rest may wake one of them that has nothing to do,
 // and the caller may go on there, away from what he has in his cache: good for two who answer each other, bad where many do.
 // So that is tried, for some waits at a time, and what took less time is kept.

@@ -52,33 +52,37 @@ func (r *resting) wait(inTime bool) (rests bool) {
 // TestRest: waits go on beginning with a rest as long as that brings something, and do so less and less often when it does not.
 func TestRest(t *testing.T) {
 	onProcessors(t, 1)
-	r := newResting(Config{})
-	for i := range 300 {
-		require.True(t, r.wait(true), "wait %d", i)
-	}
-	for _, without := range []int{1, 3, 7, 15, 31, 63, 63} {
-		require.True(t, r.wait(false))
-		for i := range without {
-			require.False(t, r.wait(false), "%d of %d", i, without)
+	synctest.Test(t, func(t *testing.T) { // where no wait takes long
+		r := newResting(Config{})
+		for i := range 300 {
+			require.True(t, r.wait(true), "wait %d", i)
 		}
-	}
-	require.True(t, r.wait(true))
-	require.True(t, r.wait(false))
-	require.False(t, r.wait(false), "once more one is enough to be trusted")
-	require.True(t, r.wait(true))
+		for _, without := range []int{1, 3, 7, 15, 31, 63, 63} {
+			require.True(t, r.wait(false))
+			for i := range without {
+				require.False(t, r.wait(false), "%d of %d", i, without)
+			}
+		}
+		require.True(t, r.wait(true))
+		require.True(t, r.wait(false))
+		require.False(t, r.wait(false), "once more one is enough to be trusted")
+		require.True(t, r.wait(true))
+	})
 }
 
 // TestRestsInVain: waits without a rest, after one in vain, are of the same block.
 func TestRestsInVain(t *testing.T) {
 	onProcessors(t, 1)
-	r := newResting(Config{})
-	for range 10 {
-		r.wait(true)
-	}
-	for i, left := range []int{-1, 52, -3, -2, -1, 48, 47} {
-		r.wait(i > 2)
-		require.EqualValues(t, left, r.q.rest.left, "wait %d", i)
-	}
+	synctest.Test(t, func(t *testing.T) { // where no wait takes long
+		r := newResting(Config{})
+		for range 10 {
+			r.wait(true)
+		}
+		for i, left := range []int{-1, 52, -3, -2, -1, 48, 47} {
+			r.wait(i > 2)
+			require.EqualValues(t, left, r.q.rest.left, "wait %d", i)
+		}
+	})
 }
 
 // TestSlowWaits: where waits take long, because nobody answers sooner or somebody computes all the time, two of them begin with
@@ -170,15 +174,17 @@ func TestRestTrials(t *testing.T) {
 // TestRestsOnOneProcessor: when only one processor is left waits begin with a rest after a block at the latest, whatever that takes.
 func TestRestsOnOneProcessor(t *testing.T) {
 	onProcessors(t, 2)
-	r := newResting(Config{})
-	require.False(t, r.wait(true))
-	runtime.GOMAXPROCS(1)
-	for range restBlock - 1 {
-		r.wait(true)
-	}
-	for range 10 * restBlock {
-		require.True(t, r.wait(true))
-	}
+	synctest.Test(t, func(t *testing.T) { // where no wait takes long
+		r := newResting(Config{})
+		require.False(t, r.wait(true))
+		runtime.GOMAXPROCS(1)
+		for range restBlock - 1 {
+			r.wait(true)
+		}
+		for range 10 * restBlock {
+			require.True(t, r.wait(true))
+		}
+	})
 }
 
 // standing is a clock that stands.
