@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +24,7 @@ import (
 const (
 	attempts = 20
 	maxSteps = 50_000_000
+	patience = 5 * time.Second // for some thousand steps, which take milliseconds
 )
 
 // step runs the workload in a child and returns the instructions of one run of it.
@@ -189,8 +192,23 @@ func (t *tracee) clockGettime() (uintptr, error) {
 
 // follow steps from one call of the function at mark to the next, and returns what was executed between.
 func (t *tracee) follow(mark uintptr) (steps []executed, err error) {
+	// If it waits for a thread that stands still it waits for ever.
+	var stuck atomic.Bool
+	watch := time.AfterFunc(patience, func() {
+		stuck.Store(true)
+		unix.Kill(t.pid, unix.SIGKILL)
+	})
+	defer func() {
+		watch.Stop()
+		if err != nil && stuck.Load() {
+			err = errUnlucky
+		}
+	}()
 	seen := false
-	for range maxSteps {
+	for n := range maxSteps {
+		if n%4096 == 0 {
+			watch.Reset(patience)
+		}
 		if err := unix.PtraceSingleStep(t.running); err != nil {
 			return nil, fmt.Errorf("ptrace: %w", err)
 		}
