@@ -12,7 +12,7 @@ import (
 // TestServersDoNotPileUp: on one processor a client that dials again and again leaves no more than a few servers behind that
 // have yet to close, whoever closes first.
 func TestServersDoNotPileUp(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	onProcessors(t, 1)
 	for _, serverFirst := range []bool{true, false} {
 		s := New(Config{})
 		l, err := s.Listen("tcp", "127.0.0.1:80")
