@@ -182,7 +182,7 @@ func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
 	for taken < budget {
 		p := n.lone(r, qu)
 		if p == nil {
-			return n.pollMany(r, qu, q, now, budget, taken, h)
+			return n.pollMany(q, now, budget, taken, h)
 		}
 		taken++
 		h(p)
@@ -216,7 +216,9 @@ func (n *NIC) lone(r *rings, qu *queue) *Packet {
 }
 
 // pollMany goes on with a poll that sent and took so many packets.
-func (n *NIC) pollMany(r *rings, qu *queue, q int, now time.Duration, budget, taken int, h func(*Packet)) int {
+func (n *NIC) pollMany(q int, now time.Duration, budget, taken int, h func(*Packet)) int {
+	qu := &n.queues[q]
+	r := qu.rings.Load()
 	sent := taken
 	for sent < budget && taken < budget {
 		var s, g int

@@ -265,7 +265,7 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 			return woken
 		}
 		if done += n; done >= pollBudget && r.lender == nil {
-			s.afterFunc(0, func() { s.run(q, s.now(), false) })
+			s.runLater(q)
 			return woken
 		}
 		if old += n; old >= pollBatch {
@@ -273,6 +273,11 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 		}
 	}
 }
+
+// runLater hands the baton of queue q on to a timer that is due at once.
+//
+//go:noinline
+func (s *Stack) runLater(q int) { s.afterFunc(0, func() { s.run(q, s.now(), false) }) }
 
 // interrupt is called when packets came in from outside, with the baton of queue q.
 func (s *Stack) interrupt(q int) {

@@ -439,7 +439,10 @@ func (k *Socket) CloseNow() error {
 		if k.closed.Swap(true) {
 			return syscall.EBADF
 		}
-		_, err := c.closeNow()
+		x, err := c.beginClose()
+		if err == nil {
+			c.endClose(x)
+		}
 		return errno(err)
 	}
 	return k.Close()

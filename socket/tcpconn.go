@@ -217,6 +217,11 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 			return
 		}
 	}
+	c.answer(r, p, now)
+}
+
+// answer is what follows from a segment in general. It gives up the lock.
+func (c *TCPConn) answer(r *receiver, p *device.Packet, now time.Duration) {
 	c.node.baton = int(c.node.queue) == r.queue
 	w := c.settle(now)
 	c.node.baton = false
@@ -333,7 +338,7 @@ func (c *TCPConn) actOn(now time.Duration, ev tcp.Events) (w wakes) {
 		c.fastOpenEvent(now)
 	}
 	if ev&tcp.EvTimeWait != 0 {
-		c.s.timeWaits.replace(c, now) // a compact stand-in, which has the port
+		c.s.timeWaits.replace(c) // a compact stand-in, which has the port
 		if !c.detached {
 			c.leave()
 		}

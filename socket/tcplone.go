@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/binary"
+	"time"
 
 	"example.com/loopback/device"
 	"example.com/loopback/ipv4"
@@ -19,11 +20,12 @@ func (c *TCPConn) unhindered(n int) bool {
 		!c.wr.busy() && int(c.burst)+n < writeBurst && !c.s.cfg.Staged
 }
 
-// writeLone is Write of such a text, if neither unhindered nor Lone says no. It gives up the lock.
-func (c *TCPConn) writeLone(p []byte) {
+// writeLone is Write of such a text, if neither unhindered nor Lone says no. It gives up the lock. The caller lets the queue
+// be polled, see finish.
+func (c *TCPConn) writeLone(p []byte) (now time.Duration, held bool) {
 	s, q := c.s, int(c.node.queue)
-	now := c.at(s.now())
-	held := s.nic.Ring(q) // who has the baton sends more cheaply
+	now = c.at(s.now())
+	held = s.nic.Ring(q) // who has the baton sends more cheaply
 	var pk *device.Packet
 	var spares *tcp.Spares
 	if held {
@@ -67,9 +69,5 @@ func (c *TCPConn) writeLone(p []byte) {
 	}
 	c.burst += int32(len(p))
 	c.mu.Unlock()
-	if held {
-		s.run(q, now, false)
-	} else {
-		s.kick(q, now)
-	}
+	return now, held
 }

@@ -20,6 +20,12 @@ func (c *TCPConn) output(now time.Duration) {
 		c.sendAck(now)
 		return
 	}
+	c.outputSegments(now)
+}
+
+// outputSegments is output where it is more than an ACK. The segment makes its frame a large one, which those do without
+// who only acknowledge: see stackroom.go.
+func (c *TCPConn) outputSegments(now time.Duration) {
 	var seg tcp.Segment
 	seg.Spares = c.spares()
 	for c.tcb.Output(now, &seg) {

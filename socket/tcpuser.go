@@ -158,7 +158,8 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	growStack()
 	c.mu.Lock()
 	if c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst || c.unhindered(len(p)) && c.tcb.Lone(len(p)) {
-		c.writeLone(p)
+		now, held := c.writeLone(p)
+		c.finish(now, held)
 		return len(p), nil
 	}
 	c.steady = false
@@ -283,36 +284,43 @@ func (c *TCPConn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	linger, err := c.closeNow()
+	x, err := c.beginClose()
 	if err != nil {
 		return err
 	}
-	if linger > 0 {
-		c.lingerFor(time.Duration(linger) * time.Second)
+	c.endClose(x)
+	if x.linger > 0 {
+		c.lingerFor(time.Duration(x.linger) * time.Second)
 	}
 	return nil
 }
 
-// closeNow is Close without lingering; it returns for how many seconds that is to be.
-func (c *TCPConn) closeNow() (linger int32, err error) {
+// closing is what is left to do of a Close, first of all endClose.
+type closing struct {
+	now     time.Duration
+	linger  int32
+	held    bool // the baton
+	dialled bool // by us, and the peer has not closed yet
+}
+
+// beginClose is what Close does before its packets are taken care of. It fails if c is closed.
+func (c *TCPConn) beginClose() (x closing, err error) {
 	c.lock()
 	if c.closed {
 		c.mu.Unlock()
-		return 0, c.opError("close", net.ErrClosed)
+		return x, c.opError("close", net.ErrClosed)
 	}
-	linger = c.linger
 	c.closed = true
-	now := c.s.now()
+	x.linger, x.now = c.linger, c.s.now()
 	if c.linger == 0 {
-		c.tcb.Abort(now)
+		c.tcb.Abort(x.now)
 	} else {
-		c.tcb.Close(now)
+		c.tcb.Close(x.now)
 	}
-	dialled := !c.tcb.IsPassive() && !c.tcb.PeerClosed()
-	q := int(c.node.queue)
-	held := c.s.nic.Ring(q)
-	c.node.baton = held
-	w := c.settleUser(now)
+	x.dialled = !c.tcb.IsPassive() && !c.tcb.PeerClosed()
+	x.held = c.s.nic.Ring(int(c.node.queue))
+	c.node.baton = x.held
+	w := c.settleUser(x.now)
 	c.node.baton = false
 	if c.detached {
 		c.tcb.Release()
@@ -320,15 +328,27 @@ func (c *TCPConn) closeNow() (linger int32, err error) {
 	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	c.mu.Unlock()
 	w.run()
-	if held {
-		c.s.run(q, now, false)
-	} else {
-		c.s.kick(q, now)
+	return x, nil
+}
+
+// endClose takes care of the packets of a Close, as finish does, whatever the linger time.
+func (c *TCPConn) endClose(x closing) {
+	if q := int(c.node.queue); x.held || c.s.nic.Ring(q) {
+		c.s.run(q, x.now, false)
 	}
-	if dialled {
+	if x.dialled {
 		c.s.letPeerClose()
 	}
-	return linger, nil
+}
+
+// finish sees to the packets that a call of the user has put on the ring, with the baton of c's queue or, if that was
+// somebody else's, with what he has left. It is called by those whom the user has called, when the functions in which the packets were made
+// have returned: a packet's way goes deep, and a goroutine that lives for one short connection should not need more stack
+// than it was born with (stackroom.go).
+func (c *TCPConn) finish(now time.Duration, held bool) {
+	if q := int(c.node.queue); held || c.s.nic.Ring(q) {
+		c.s.run(q, now, false)
+	}
 }
 
 // lingerFor waits until the peer has acknowledged everything, or for d.

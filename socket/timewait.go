@@ -89,10 +89,11 @@ func (t *twTable) find(k *flowKey, h uint32) twIndex {
 	}
 }
 
-// alloc returns a stand-in that is free.
+// alloc returns a stand-in that is free. The caller fills it in and enters it.
 func (t *twTable) alloc() twIndex {
 	if i := t.free; i != 0 {
 		t.free = t.at(i).next
+		t.at(i).next = 0
 		return i
 	}
 	last := len(t.chunks) - 1
@@ -108,31 +109,35 @@ func (t *twTable) alloc() twIndex {
 	return twIndex(last*twChunk + len(t.chunks[last]))
 }
 
-// add enters w and returns where it is.
-func (t *twTable) add(w *timeWait) twIndex {
+// enter enters i, which is filled in.
+func (t *twTable) enter(i twIndex) {
 	if n := int(t.n.Add(1)); !t.slots.fits(n) {
 		t.slots = t.slots.larger(n)
 	}
-	i := t.alloc()
-	*t.at(i) = *w
-	t.slots.enter(w.hash, i)
+	t.slots.enter(t.at(i).hash, i)
 	t.line(i)
-	return i
 }
 
-// remove takes i out and returns what it was. The memory of many is given back
+// A twPort is the port that a stand-in holds.
+type twPort struct {
+	addr ip
+	num  uint16
+	how  hold
+}
+
+// remove takes i out and returns the port that it held. The memory of many is given back
 // when none is left.
-func (t *twTable) remove(i twIndex) timeWait {
+func (t *twTable) remove(i twIndex) twPort {
 	t.unline(i)
 	w := t.at(i)
 	t.slots.remove(w.hash, i)
-	gone := *w
+	port := twPort{w.claimed.of(w.key.local), w.key.lport, w.how}
 	*w = timeWait{next: t.free}
 	t.free = i
 	if t.n.Add(-1) == 0 && len(t.chunks) > 1 {
 		t.chunks, t.slots, t.free = nil, nil, 0
 	}
-	return gone
+	return port
 }
 
 // line puts i into the queue, by its deadline.
@@ -223,9 +228,9 @@ func (t *twTable) expire(now time.Duration) {
 		t.mu.Unlock()
 		return
 	}
-	w := t.remove(i)
+	port := t.remove(i)
 	t.mu.Unlock()
-	t.bury(&w)
+	t.bury(port)
 }
 
 func (o *oddTimeWait) expire(now time.Duration) {
@@ -236,32 +241,31 @@ func (o *oddTimeWait) expire(now time.Duration) {
 		t.mu.Unlock()
 		return
 	}
-	w := t.remove(o.i)
+	port := t.remove(o.i)
 	t.mu.Unlock()
-	t.bury(&w)
+	t.bury(port)
 }
 
 // bury gives back the port of a stand-in that has been removed.
-func (t *twTable) bury(w *timeWait) {
-	t.s.tcpPorts.release(w.claimed.of(w.key.local), w.key.lport, w.how)
-}
+func (t *twTable) bury(p twPort) { t.s.tcpPorts.release(p.addr, p.num, p.how) }
 
 // replace puts a stand-in in c's place. Whoever looks c's name up finds either.
 // c's lock is held.
-func (t *twTable) replace(c *TCPConn, now time.Duration) {
-	w := timeWait{
-		key: c.node.key, hash: c.node.hash, queue: c.node.queue,
-		tcb: c.tcb.TimeWait(now), how: c.how, claimed: c.claimed, outside: c.outside,
-	}
+func (t *twTable) replace(c *TCPConn) {
 	t.mu.Lock()
-	i := t.add(&w)
+	i := t.alloc()
+	w := t.at(i)
+	w.key, w.hash, w.queue = c.node.key, c.node.hash, c.node.queue
+	w.how, w.claimed, w.outside = c.how, c.claimed, c.outside
+	c.tcb.TimeWait(&w.tcb)
+	t.enter(i)
 	if !t.s.tcp.remove(&c.node) { // it was not in: closed meanwhile, and its port is free
 		t.remove(i)
 		t.mu.Unlock()
 		return
 	}
-	var victim timeWait
 	over := int(t.n.Load()) > t.s.cfg.MaxTWBuckets
+	var victim twPort
 	if over {
 		if t.first != 0 {
 			i = t.first
@@ -271,7 +275,7 @@ func (t *twTable) replace(c *TCPConn, now time.Duration) {
 	t.mu.Unlock()
 	if over {
 		t.s.count.twOverflow.Add(1)
-		t.bury(&victim)
+		t.bury(victim)
 	}
 }
 
@@ -302,8 +306,8 @@ func (t *twTable) giveWay(c *TCPConn, now time.Duration) bool {
 	if i == 0 || !t.at(i).tcb.Reusable(now, s.cfg.TWReuseDelay, prior) || !s.tcp.insertHashed(&c.node) {
 		return false
 	}
-	w := t.remove(i)
-	s.tcpPorts.drop(w.claimed.of(w.key.local), w.key.lport, w.how)
+	port := t.remove(i)
+	s.tcpPorts.drop(port.addr, port.num, port.how)
 	c.needOpening().prior = prior
 	return true
 }
@@ -316,9 +320,9 @@ func (t *twTable) kill(k *flowKey) bool {
 		t.mu.Unlock()
 		return false
 	}
-	w := t.remove(i)
+	port := t.remove(i)
 	t.mu.Unlock()
-	t.bury(&w)
+	t.bury(port)
 	return true
 }
 
@@ -361,17 +365,18 @@ func (t *twTable) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 			verdict = w.tcb.Challenge(r.now, &s.tcpStats, &out)
 		}
 	}
-	gone := *w
+	queue, outside := w.queue, w.outside
+	var port twPort
 	switch {
 	case dead:
-		t.remove(i)
+		port = t.remove(i)
 	case w.tcb.Deadline() != was:
 		t.unline(i)
 		t.line(i)
 	}
 	t.mu.Unlock()
 	if dead {
-		t.bury(&gone)
+		t.bury(port)
 	}
 	if ln != nil && seg.Flags&tcp.FIN != 0 {
 		s.drop(p, DropTCPListen) // as in LISTEN
@@ -382,9 +387,9 @@ func (t *twTable) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		return true
 	}
 	if verdict == tcp.Reply || verdict == tcp.DeadReply {
-		n := nameless(flow, h, gone.queue)
-		s.send(r.now, s.tcpPacket(&n, &out, 0, gone.outside)) // no identification, as Linux
-		r.kickOther(int(gone.queue))
+		n := nameless(flow, h, queue)
+		s.send(r.now, s.tcpPacket(&n, &out, 0, outside)) // no identification, as Linux
+		r.kickOther(int(queue))
 	}
 	r.deliver()
 	p.Release()

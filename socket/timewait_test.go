@@ -34,10 +34,18 @@ func restAt(t *testing.T, s *Stack, k flowKey, now, due time.Duration) *timeWait
 	tcb.Input(now, &tcp.Segment{Seq: 2, Ack: 1002, Flags: tcp.FIN | tcp.ACK, Wnd: 1000})
 	tcb.Close(now)
 	drain()
-	w := &timeWait{key: k, hash: k.hash(protoTCP), tcb: tcb.TimeWait(now), how: holdAuto}
+	w := &timeWait{key: k, hash: k.hash(protoTCP), how: holdAuto}
+	tcb.TimeWait(&w.tcb)
 	require.Equal(t, tcp.StateTimeWait, w.tcb.State())
 	require.Equal(t, due, w.tcb.Deadline())
 	return w
+}
+
+// add enters w.
+func (t *twTable) add(w *timeWait) {
+	i := t.alloc()
+	*t.at(i) = *w
+	t.enter(i)
 }
 
 // TestTimeWaitTableAgainstModel: stand-ins that mostly end in turn, some not, and some removed before. All are found

@@ -142,7 +142,8 @@ func enterTimeWait(t *testing.T) (*conn, TimeWait) {
 	c.want("ACK", seg{flags: ACK, seq: 2, ack: 2})
 	c.wantState(StateTimeWait)
 	require.NotZero(t, c.tcb.TakeEvents()&EvTimeWait)
-	w := c.tcb.TimeWait(c.now)
+	var w TimeWait
+	c.tcb.TimeWait(&w)
 	require.Equal(t, StateClosed, c.tcb.State())
 	require.Zero(t, c.tcb.TakeEvents())
 	require.Equal(t, Never, c.tcb.Deadline())
@@ -209,7 +210,7 @@ func TestTimeWaitEnds(t *testing.T) {
 		c.next()
 		c.in(seg{flags: FIN | ACK, seq: 1, ack: 2})
 		c.next()
-		w = c.tcb.TimeWait(c.now)
+		c.tcb.TimeWait(&w)
 		v, _ = w.Input(c.now, c.tcb.env.stats, rst, &out)
 		require.Equal(t, Drop, v, "unless tcp_rfc1337 is on")
 	})
@@ -350,7 +351,8 @@ func TestOrphanFinWait2StandIn(t *testing.T) {
 		c.tcb.Close(c.now)
 		c.want("FIN", seg{flags: FIN | ACK, seq: 1, ack: 1})
 		c.in(seg{flags: ACK, seq: 1, ack: 2})
-		w := c.tcb.TimeWait(c.now)
+		var w TimeWait
+		c.tcb.TimeWait(&w)
 		require.Equal(t, StateFinWait2, w.State())
 		return c, w
 	}

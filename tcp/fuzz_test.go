@@ -329,7 +329,8 @@ func (l *live) timeWait(s *script) {
 		return
 	}
 	ref := l.tcb
-	w := l.tcb.TimeWait(l.now)
+	var w TimeWait
+	l.tcb.TimeWait(&w)
 	for range 5 {
 		in := s.segment(&ref)
 		var out Segment

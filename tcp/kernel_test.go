@@ -61,8 +61,8 @@ func (r *kernelRun) drain() {
 	}
 	checkInvariants(r.t, &r.tcb, func() string { return strings.Join(r.out, "\n") })
 	if e := r.tcb.TakeEvents(); e&EvTimeWait != 0 {
-		w := r.tcb.TimeWait(r.now)
-		r.tw = &w
+		r.tw = new(TimeWait)
+		r.tcb.TimeWait(r.tw)
 	} else if e&EvClosed != 0 {
 		r.dead = true
 	}

@@ -36,10 +36,10 @@ const (
 	DeadReply                // both: send the segment and take the stand-in out of the tables
 )
 
-// TimeWait returns a stand-in for t, which must be in TIME-WAIT, or an orphan in FIN-WAIT-2, and have had its
+// TimeWait makes w the stand-in for t, which must be in TIME-WAIT, or an orphan in FIN-WAIT-2, and have had its
 // Output drained. t itself becomes CLOSED, without an event; what it has received stays readable.
-func (t *TCB) TimeWait(now time.Duration) TimeWait {
-	w := t.standIn(now)
+func (t *TCB) TimeWait(w *TimeWait) {
+	t.standIn(w)
 	events := t.events
 	t.flags |= fDetached
 	t.stopTimers()
@@ -51,18 +51,17 @@ func (t *TCB) TimeWait(now time.Duration) TimeWait {
 		t.extra.tw = nil
 	}
 	t.events = events &^ (EvTimeWait | EvClosed)
-	return w
 }
 
-func (t *TCB) standIn(now time.Duration) TimeWait {
-	w := TimeWait{
+// standIn makes w what the stand-in begins as.
+func (t *TCB) standIn(w *TimeWait) {
+	*w = TimeWait{
 		expires: t.timer(TimerClose), length: t.env.cfg.TimeWaitLen, ratelim: t.env.cfg.InvalidRatelimit,
 		sndNxt: t.snd.nxt, rcvNxt: t.rcv.nxt, wnd: t.receiveWindow(), scale: t.rcv.scale,
 		tsRecent: t.ts.recent, recentAt: t.ts.recentAt, tsOffset: t.ts.offset, hasTS: t.has(fTS),
 		localPort: t.localPort, remotePort: t.remotePort,
 		finWait2: t.state == StateFinWait2, rfc1337: t.env.cfg.RFC1337 == On,
 	}
-	return w
 }
 
 // State returns StateTimeWait or StateFinWait2.
@@ -241,8 +240,8 @@ func (w *TimeWait) Reusable(now, after time.Duration, p *Params) bool {
 func (t *TCB) inputTimeWait(now time.Duration, in *Segment) {
 	x := t.needExtra()
 	if x.tw == nil {
-		w := t.standIn(now)
-		x.tw = &w
+		x.tw = new(TimeWait)
+		t.standIn(x.tw)
 	}
 	var out Segment
 	v, _ := x.tw.Input(now, t.env.stats, in, &out)
