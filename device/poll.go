@@ -220,11 +220,11 @@ func (n *NIC) pollMany(q int, now time.Duration, budget, taken int, h func(*Pack
 	qu := &n.queues[q]
 	r := qu.rings.Load()
 	sent := taken
-	for sent < budget && taken < budget {
+	for sent < budget && taken < budget && r.busy() {
 		var s, g int
 		if r.received() != 0 || !n.plain.Load() {
 			s, g = n.pollBatch(r, qu, q, now, budget-sent, budget-taken, h)
-		} else if r.tx.waiting() != 0 {
+		} else {
 			s, g = n.pollPlain(r, qu, budget-max(sent, taken), h)
 		}
 		if s == 0 && g == 0 {
