@@ -55,12 +55,11 @@ func (r *rest) next() {
 	}
 }
 
-// blockOver is called at the end of a block, and decides about the next.
+// blockOver is called at the end of a block, if rests are allowed, and decides about the next.
 func (r *rest) blockOver(now time.Duration) {
 	took := now - r.since
 	r.since = now
 	switch {
-	case !r.allowed:
 	case r.slow > 0:
 		r.slow--
 		r.rests = false
@@ -116,6 +115,8 @@ func (w *waiter) noRest() bool {
 	case r.left < 0:
 	case r.kept > 0:
 		r.left, r.kept = r.kept, 0
+	case !r.allowed: // ever
+		r.next()
 	default:
 		r.blockOver(w.s.now())
 	}

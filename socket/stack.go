@@ -233,18 +233,23 @@ const (
 )
 
 // run polls queue q, whose baton we hold, until nothing is left to do. coarse
-// says that now is not by the clock (see sendTime). One who has worked for others
-// long enough hands the baton to a timer that is due at once. It returns the last
+// says that now is not by the clock (see sendTime). It returns the last
 // reader of a connection that was woken.
-func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
+func (s *Stack) run(q int, now time.Duration, coarse bool) *waiter {
 	r := &s.receivers[q]
+	r.now, r.coarse = now, coarse
+	return r.run()
+}
+
+// run is Stack.run as of r.now. One who has worked for others
+// long enough hands the baton to a timer that is due at once.
+func (r *receiver) run() (woken *waiter) {
 	done, old := 0, 0 // packets handled: all, and since the look at the clock
 	for {
-		r.now, r.coarse = now, coarse
-		if !coarse && now-s.recent() >= recentGrain {
-			s.lastNow.Store(int64(now))
+		if !r.coarse && r.now-r.s.recent() >= recentGrain {
+			r.s.lastNow.Store(int64(r.now))
 		}
-		n := s.nic.Poll(q, now, pollBatch, r.handle)
+		n := r.s.nic.Poll(r.queue, r.now, pollBatch, r.handle)
 		if r.held != nil || r.lender != nil {
 			r.settleLoans()
 		}
@@ -255,21 +260,21 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) (woken *waiter) {
 		if r.datagrams.any() {
 			r.datagrams.show()
 		}
-		if s.anyStall.Load() {
-			s.resumeStalled(r.time())
+		if r.s.anyStall.Load() {
+			r.s.resumeStalled(r.time())
 		}
 		if r.woken != nil {
 			woken, r.woken = r.woken, nil
 		}
-		if s.nic.Rest(q) {
+		if r.s.nic.Rest(r.queue) {
 			return woken
 		}
 		if done += n; done >= pollBudget && r.lender == nil {
-			s.runLater(q)
+			r.s.runLater(r.queue)
 			return woken
 		}
 		if old += n; old >= pollBatch {
-			now, coarse, old = s.now(), false, 0
+			r.now, r.coarse, old = r.s.now(), false, 0
 		}
 	}
 }

@@ -440,8 +440,8 @@ func (k *Socket) CloseNow() error {
 			return syscall.EBADF
 		}
 		x, err := c.beginClose()
-		if err == nil {
-			c.endClose(x)
+		if x.baton {
+			c.s.run(int(c.node.queue), x.now, false)
 		}
 		return errno(err)
 	}

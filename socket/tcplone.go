@@ -20,12 +20,12 @@ func (c *TCPConn) unhindered(n int) bool {
 		!c.wr.busy() && int(c.burst)+n < writeBurst && !c.s.cfg.Staged
 }
 
-// writeLone is Write of such a text, if neither unhindered nor Lone says no. It gives up the lock. The caller lets the queue
-// be polled, see finish.
-func (c *TCPConn) writeLone(p []byte) (now time.Duration, held bool) {
+// writeLone is Write of such a text, if neither unhindered nor Lone says no, but for what the packet brings about: the caller
+// polls the queue as of now if he has the baton, see stackroom.go. It gives up the lock.
+func (c *TCPConn) writeLone(p []byte) (now time.Duration, baton bool) {
 	s, q := c.s, int(c.node.queue)
 	now = c.at(s.now())
-	held = s.nic.Ring(q) // who has the baton sends more cheaply
+	held := s.nic.Ring(q) // who has the baton sends more cheaply
 	var pk *device.Packet
 	var spares *tcp.Spares
 	if held {
@@ -69,5 +69,5 @@ func (c *TCPConn) writeLone(p []byte) (now time.Duration, held bool) {
 	}
 	c.burst += int32(len(p))
 	c.mu.Unlock()
-	return now, held
+	return now, held || s.nic.Ring(q)
 }

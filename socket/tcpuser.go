@@ -158,8 +158,9 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	growStack()
 	c.mu.Lock()
 	if c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst || c.unhindered(len(p)) && c.tcb.Lone(len(p)) {
-		now, held := c.writeLone(p)
-		c.finish(now, held)
+		if now, baton := c.writeLone(p); baton {
+			c.s.run(int(c.node.queue), now, false)
+		}
 		return len(p), nil
 	}
 	c.steady = false
@@ -284,26 +285,32 @@ func (c *TCPConn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
+	growStack()
 	x, err := c.beginClose()
 	if err != nil {
 		return err
 	}
-	c.endClose(x)
+	if x.baton {
+		c.s.run(int(c.node.queue), x.now, false)
+	}
+	if x.dialled {
+		c.s.letPeerClose()
+	}
 	if x.linger > 0 {
 		c.lingerFor(time.Duration(x.linger) * time.Second)
 	}
 	return nil
 }
 
-// closing is what is left to do of a Close, first of all endClose.
+// closing is what is left to do of a Close.
 type closing struct {
 	now     time.Duration
-	linger  int32
-	held    bool // the baton
-	dialled bool // by us, and the peer has not closed yet
+	linger  int32 // seconds
+	baton   bool  // the caller has it, and polls
+	dialled bool  // by us, and the peer has not closed yet
 }
 
-// beginClose is what Close does before its packets are taken care of. It fails if c is closed.
+// beginClose is Close but for what its packets bring about and for lingering. It fails if c is closed.
 func (c *TCPConn) beginClose() (x closing, err error) {
 	c.lock()
 	if c.closed {
@@ -318,8 +325,9 @@ func (c *TCPConn) beginClose() (x closing, err error) {
 		c.tcb.Close(x.now)
 	}
 	x.dialled = !c.tcb.IsPassive() && !c.tcb.PeerClosed()
-	x.held = c.s.nic.Ring(int(c.node.queue))
-	c.node.baton = x.held
+	q := int(c.node.queue)
+	held := c.s.nic.Ring(q)
+	c.node.baton = held
 	w := c.settleUser(x.now)
 	c.node.baton = false
 	if c.detached {
@@ -328,27 +336,8 @@ func (c *TCPConn) beginClose() (x closing, err error) {
 	w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	c.mu.Unlock()
 	w.run()
+	x.baton = held || c.s.nic.Ring(q)
 	return x, nil
-}
-
-// endClose takes care of the packets of a Close, as finish does, whatever the linger time.
-func (c *TCPConn) endClose(x closing) {
-	if q := int(c.node.queue); x.held || c.s.nic.Ring(q) {
-		c.s.run(q, x.now, false)
-	}
-	if x.dialled {
-		c.s.letPeerClose()
-	}
-}
-
-// finish sees to the packets that a call of the user has put on the ring, with the baton of c's queue or, if that was
-// somebody else's, with what he has left. It is called by those whom the user has called, when the functions in which the packets were made
-// have returned: a packet's way goes deep, and a goroutine that lives for one short connection should not need more stack
-// than it was born with (stackroom.go).
-func (c *TCPConn) finish(now time.Duration, held bool) {
-	if q := int(c.node.queue); held || c.s.nic.Ring(q) {
-		c.s.run(q, now, false)
-	}
 }
 
 // lingerFor waits until the peer has acknowledged everything, or for d.

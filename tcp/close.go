@@ -130,7 +130,8 @@ func (t *TCB) Abort(now time.Duration) {
 	t.toClosed(now)
 }
 
-// toClosed enters CLOSED: timers stop and what was to be sent is flushed. What was received stays readable.
+// toClosed enters CLOSED: timers stop and what was to be sent is flushed. What was received stays readable. The memory of the
+// queues goes back when input, Timeout or Release ends.
 func (t *TCB) toClosed(now time.Duration) {
 	t.setState(now, StateClosed)
 	t.events |= EvClosed
@@ -142,7 +143,7 @@ func (t *TCB) toClosed(now time.Duration) {
 	t.force = 0
 	t.ack.pending = 0
 	t.flags |= fRcvShut
-	t.dropSend()
+	t.flushSend()
 	if t.ooo != nil {
 		t.ooo.release()
 		t.ooo = nil
@@ -207,7 +208,7 @@ func (t *TCB) enterTimeWait(now time.Duration) {
 	t.arm(TimerClose, now+t.env.cfg.TimeWaitLen)
 	t.events |= EvTimeWait
 	t.env.stats.TW.Add(1)
-	t.dropSend()
+	t.flushSend()
 	t.rec = nil
 	t.dropAlg()
 	t.force = 0

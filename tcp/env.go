@@ -191,13 +191,18 @@ func (t *TCB) countIn(in *Segment) {
 // maxSpares is how many a Spares keeps at most, about 600 bytes each. Beyond them there is a sync.Pool.
 const maxSpares = 16
 
-// dropSend empties the send queue and the retransmission queue.
-func (t *TCB) dropSend() {
+// flushSend empties the send queue and the retransmission queue. What they were in is for the caller to give back (idleX).
+func (t *TCB) flushSend() {
 	if t.x != nil {
 		t.x.snd.release()
 		t.x.rtx.clear()
-		t.idleX(nil)
 	}
+}
+
+// dropSend is flushSend and gives that back.
+func (t *TCB) dropSend() {
+	t.flushSend()
+	t.idleX(nil)
 }
 
 // dropReceived empties the receive queue.

@@ -119,6 +119,7 @@ func (t *TCB) Timeout(now time.Duration) {
 		t.timers.left[s] = 0
 		t.expired(now, t.timers.kind[s])
 		if t.state == StateClosed {
+			t.idleX(nil)
 			return
 		}
 	}
