@@ -23,7 +23,11 @@ Type: cpu
              example.com/loopback/tcp.(*TCB).Input
              example.com/loopback/socket.(*TCPConn).receive
 -----------+-------------------------------------------------------
-      40ms   runtime.unknown
+       5ms   example.com/loopback/tcp.(*TCB).dialogue
+             example.com/loopback/tcp.(*TCB).LoneSteady (inline)
+             example.com/loopback/socket.(*TCPConn).Write
+-----------+-------------------------------------------------------
+      35ms   runtime.unknown
 `
 
 func TestStages(t *testing.T) {
@@ -33,16 +37,18 @@ func TestStages(t *testing.T) {
 		"copying bytes":                 30 * time.Millisecond,
 		"NIC: rings, counters, buffers": 10 * time.Millisecond,
 		"TCP: segments in":              20 * time.Millisecond,
-		other:                           40 * time.Millisecond,
+		"TCP: segments out":             5 * time.Millisecond,
+		other:                           35 * time.Millisecond,
 	}, shares)
 	var out bytes.Buffer
 	require.NoError(t, write(&out, shares, total, 1000))
 	require.Equal(t, `| stage | share | ns |
 |---|---:|---:|
-| other | 40.0 % | 400 |
+| other | 35.0 % | 350 |
 | copying bytes | 30.0 % | 300 |
 | TCP: segments in | 20.0 % | 200 |
 | NIC: rings, counters, buffers | 10.0 % | 100 |
+| TCP: segments out | 5.0 % | 50 |
 `, out.String())
 }
 
