@@ -77,7 +77,7 @@ func TestShortConnectionStack(t *testing.T) {
 	if underRace {
 		t.Skip("the race detector's frames are larger")
 	}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // each processor has stacks in store
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))  // each processor has stacks in store
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would take back what a stack has grown
 	s := socket.New(socket.Config{})
 	defer s.Close()
