@@ -227,9 +227,6 @@ func (n *NIC) pollMany(q int, now time.Duration, budget, taken int, h func(*Pack
 		} else {
 			s, g = n.pollPlain(r, qu, budget-max(sent, taken), h)
 		}
-		if s == 0 && g == 0 {
-			break
-		}
 		sent += s
 		taken += g
 	}
