@@ -442,3 +442,59 @@ func TestClosedAnswersWithReset(t *testing.T) {
 	require.Zero(t, e.Write(0, make([]byte, 1)))
 	require.False(t, e.NeedsOutput())
 }
+
+// TestQueuesGoBack: a connection that ends keeps no memory of its queues, whatever it still had to send.
+func TestQueuesGoBack(t *testing.T) {
+	sending := func(t *testing.T) *conn {
+		c := established(t, &Config{Retries2: 1}, synOpts)
+		c.write(3000)
+		for _, more := c.next(); more; _, more = c.next() {
+		}
+		require.NotNil(t, c.tcb.x)
+		return c
+	}
+	t.Run("reset by the peer", func(t *testing.T) {
+		c := sending(t)
+		c.in(seg{flags: RST, seq: 1})
+		require.Equal(t, StateClosed, c.tcb.State())
+		require.Nil(t, c.tcb.x)
+	})
+	t.Run("timed out", func(t *testing.T) {
+		c := sending(t)
+		for c.tcb.State() != StateClosed {
+			c.timer()
+			c.next()
+		}
+		require.Equal(t, ErrTimeout, c.tcb.Err())
+		require.Nil(t, c.tcb.x)
+	})
+	t.Run("released", func(t *testing.T) {
+		c := sending(t)
+		c.tcb.Release()
+		require.Nil(t, c.tcb.x)
+	})
+	t.Run("aborted", func(t *testing.T) {
+		c := sending(t)
+		c.tcb.Abort(c.now)
+		require.Zero(t, c.tcb.Unsent()+c.tcb.Unacked())
+		c.tcb.Release()
+		require.Nil(t, c.tcb.x)
+	})
+	t.Run("closed in turn", func(t *testing.T) {
+		c := sending(t)
+		c.tcb.Close(c.now)
+		c.next()
+		c.in(seg{flags: ACK, seq: 1, ack: 3002})
+		c.in(seg{flags: FIN | ACK, seq: 1, ack: 3002})
+		require.Equal(t, StateTimeWait, c.tcb.State())
+		require.Nil(t, c.tcb.x)
+	})
+	t.Run("an orphan of which only the peer's end is left", func(t *testing.T) {
+		c := sending(t)
+		c.tcb.Close(c.now)
+		c.next()
+		c.in(seg{flags: ACK, seq: 1, ack: 3002})
+		require.Equal(t, StateFinWait2, c.tcb.State())
+		require.Nil(t, c.tcb.x, "nothing is left for TimeWait to give back")
+	})
+}

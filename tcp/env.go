@@ -199,12 +199,6 @@ func (t *TCB) flushSend() {
 	}
 }
 
-// dropSend is flushSend and gives that back.
-func (t *TCB) dropSend() {
-	t.flushSend()
-	t.idleX(nil)
-}
-
 // dropReceived empties the receive queue.
 func (t *TCB) dropReceived() {
 	if t.x != nil {

@@ -313,7 +313,7 @@ func (t *TCB) PassiveCookie(now time.Duration, p *Params, ack *Segment, c Cookie
 
 // Release gives all memory back. The TCB can only be used for State, Err and Info afterwards.
 func (t *TCB) Release() {
-	t.dropSend()
+	t.flushSend()
 	t.dropReceived()
 	if t.ooo != nil {
 		t.ooo.release()

@@ -40,17 +40,15 @@ const (
 // Output drained. t itself becomes CLOSED, without an event; what it has received stays readable.
 func (t *TCB) TimeWait(w *TimeWait) {
 	t.standIn(w)
-	events := t.events
 	t.flags |= fDetached
 	t.stopTimers()
 	t.state = StateClosed
 	t.force, t.ack.pending = 0, 0
 	t.flags |= fRcvShut
-	t.dropSend()
 	if t.extra != nil {
 		t.extra.tw = nil
 	}
-	t.events = events &^ (EvTimeWait | EvClosed)
+	t.events &^= EvTimeWait | EvClosed
 }
 
 // standIn makes w what the stand-in begins as.
