@@ -1,6 +1,16 @@
 package socket
 
-import "net"
+import (
+	"net"
+	"runtime"
+	"testing"
+)
+
+// OnProcessors lets a test have n processors. On one, waits begin with a rest.
+func OnProcessors(t *testing.T, n int) {
+	old := runtime.GOMAXPROCS(n)
+	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
+}
 
 // Armed reports whether the stack's timer is armed.
 func Armed(s *Stack) bool {

@@ -12,12 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// onProcessors lets a test have n processors. On one, waits begin with a rest.
-func onProcessors(t *testing.T, n int) {
-	old := runtime.GOMAXPROCS(n)
-	t.Cleanup(func() { runtime.GOMAXPROCS(old) })
-}
-
 // resting is a lock and who waits with it.
 type resting struct {
 	s     *Stack
@@ -51,7 +45,7 @@ func (r *resting) wait(inTime bool) (rests bool) {
 
 // TestRest: waits go on beginning with a rest as long as that brings something, and do so less and less often when it does not.
 func TestRest(t *testing.T) {
-	onProcessors(t, 1)
+	OnProcessors(t, 1)
 	synctest.Test(t, func(t *testing.T) { // where no wait takes long
 		r := newResting(Config{})
 		for i := range 300 {
@@ -72,7 +66,7 @@ func TestRest(t *testing.T) {
 
 // TestRestsInVain: waits without a rest, after one in vain, are of the same block.
 func TestRestsInVain(t *testing.T) {
-	onProcessors(t, 1)
+	OnProcessors(t, 1)
 	synctest.Test(t, func(t *testing.T) { // where no wait takes long
 		r := newResting(Config{})
 		for range 10 {
@@ -90,7 +84,7 @@ func TestRestsInVain(t *testing.T) {
 func TestSlowWaits(t *testing.T) {
 	for _, processors := range []int{1, 2} {
 		t.Run(strconv.Itoa(processors), func(t *testing.T) {
-			onProcessors(t, processors)
+			OnProcessors(t, processors)
 			synctest.Test(t, func(t *testing.T) {
 				r := newResting(Config{})
 				r.q.rest.rests = true
@@ -123,7 +117,7 @@ func TestSlowWaits(t *testing.T) {
 
 // TestRestsElsewhere: no wait begins with a rest where others than the scheduler of the real computer decide who runs.
 func TestRestsElsewhere(t *testing.T) {
-	onProcessors(t, 1)
+	OnProcessors(t, 1)
 	staged, clocked := newResting(Config{Staged: true}), newResting(Config{Clock: standing{}})
 	for range 3 * restBlock {
 		require.False(t, staged.wait(true), "staged")
@@ -145,7 +139,7 @@ func TestRestTrials(t *testing.T) {
 		{"rests are hardly better", 97, 100, []int{2, 12, 30, 64, 130, 260, 390}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			onProcessors(t, 2)
+			OnProcessors(t, 2)
 			var r rest
 			r.begin(true, 0)
 			var trials []int
@@ -173,7 +167,7 @@ func TestRestTrials(t *testing.T) {
 
 // TestRestsOnOneProcessor: when only one processor is left waits begin with a rest after a block at the latest, whatever that takes.
 func TestRestsOnOneProcessor(t *testing.T) {
-	onProcessors(t, 2)
+	OnProcessors(t, 2)
 	synctest.Test(t, func(t *testing.T) { // where no wait takes long
 		r := newResting(Config{})
 		require.False(t, r.wait(true))
@@ -194,7 +188,7 @@ func (standing) Now() (t time.Time) { return t }
 
 // TestRestsWithOthers: who is told to go on while he rests does so, also if somebody else who parked meanwhile goes on first.
 func TestRestsWithOthers(t *testing.T) {
-	onProcessors(t, 1)
+	OnProcessors(t, 1)
 	synctest.Test(t, func(t *testing.T) { // which fails if somebody is left behind
 		r := newResting(Config{})
 		var order []string
@@ -229,7 +223,7 @@ func TestRestsWithOthers(t *testing.T) {
 
 // TestRoundTripsRest: of two who answer each other on one processor neither parks.
 func TestRoundTripsRest(t *testing.T) {
-	onProcessors(t, 1)
+	OnProcessors(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{})
 		defer s.Close()

@@ -16,7 +16,7 @@ import (
 // TestLoneWrites: a text that leaves alone, by the short way, leaves as it would by the long one, which a deadline for writing
 // makes it go. Every byte, counter and time is compared.
 func TestLoneWrites(t *testing.T) {
-	onProcessors(t, 1) // else a reader's ACK may be sent before or after the next piece of a long text
+	OnProcessors(t, 1) // else a reader's ACK may be sent before or after the next piece of a long text
 	for _, addr := range []string{"127.0.0.1:80", "[::1]:80"} {
 		for _, verify := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s verify %v", addr, verify), func(t *testing.T) {

@@ -293,7 +293,7 @@ func (c *TCPConn) Close() error {
 	if x.baton {
 		c.s.run(int(c.node.queue), x.now, false)
 	}
-	if x.dialled {
+	if x.hasty {
 		c.s.letPeerClose()
 	}
 	if x.linger > 0 {
@@ -304,10 +304,10 @@ func (c *TCPConn) Close() error {
 
 // closing is what is left to do of a Close.
 type closing struct {
-	now     time.Duration
-	linger  int32 // seconds
-	baton   bool  // the caller has it, and polls
-	dialled bool  // by us, and the peer has not closed yet
+	now    time.Duration
+	linger int32 // seconds
+	baton  bool  // the caller has it, and polls
+	hasty  bool  // we dialled, never waited for anything to read, and close first: the peer may not have run yet
 }
 
 // beginClose is Close but for what its packets bring about and for lingering. It fails if c is closed.
@@ -324,7 +324,7 @@ func (c *TCPConn) beginClose() (x closing, err error) {
 	} else {
 		c.tcb.Close(x.now)
 	}
-	x.dialled = !c.tcb.IsPassive() && !c.tcb.PeerClosed()
+	x.hasty = c.rd.waiter == nil && !c.tcb.IsPassive() && !c.tcb.PeerClosed()
 	q := int(c.node.queue)
 	held := c.s.nic.Ring(q)
 	c.node.baton = held

@@ -219,11 +219,10 @@ func (w *waiter) ran() bool {
 }
 
 // letPeerClose lets the peer of a connection that has just been closed by who dialled
-// it see that and close its side, while everything is in the cache. On a single processor,
-// one who dials again and again is otherwise woken by the newest server before
-// the older ones get to run, and hundreds of connections that are over pile up
-// in a time slice. Where there are more processors they take up what is left
-// lying, and waking one costs more than a connection.
+// it see that and close its side, while everything is in the cache. On a single processor
+// hundreds of connections that are over pile up otherwise, in the time slice of one who dials again and again and never waits.
+// (On each connection the first wait begins with a rest, so who waits lets them run without this.) Where there are more processors
+// they take up what is left lying, and waking one costs more than a connection.
 func (s *Stack) letPeerClose() {
 	if s.parker == nil && s.clock == nil && runtime.GOMAXPROCS(0) == 1 {
 		runtime.Gosched()
