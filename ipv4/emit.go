@@ -73,28 +73,9 @@ type Plain struct {
 	Src, Dst      uint32 // 127.0.0.1 is 0x7f000001
 }
 
-// Marshal writes the header, checksum included, of a datagram with length bytes
-// after it to b, as Repr.Marshal does. It panics when the datagram would be
-// longer than MaxLen.
-func (h Plain) Marshal(b *[MinHeaderLen]byte, tos uint8, id uint16, df bool, length int) {
-	total := uint64(length) + MinHeaderLen
-	if total > MaxLen {
-		panic("ipv4: header fields out of range")
-	}
-	var flags uint64
-	if df {
-		flags = FlagDF
-	}
-	sum := h.Src>>16 + h.Src&0xffff + h.Dst>>16 + h.Dst&0xffff
-	first, second := h.Words(tos, id, flags, total, uint64(sum))
-	binary.BigEndian.PutUint64(b[0:], first)
-	binary.BigEndian.PutUint64(b[8:], second)
-	binary.BigEndian.PutUint32(b[16:], h.Dst)
-}
-
-// Words is Marshal without the checks: it returns the header's first sixteen bytes, after which comes Dst. sum is that of
-// the addresses in 16-bit words, not complemented, total the length with the header, flags what is in the word with id. It
-// is small enough to be part of the caller.
+// Words returns the first sixteen bytes of a header, checksum included, after which comes Dst. sum is that of the addresses in
+// 16-bit words, not complemented, total the length of the datagram with the header, flags what is in the word with id. It
+// is small enough to be part of the caller, who sees to it that total is no more than MaxLen.
 func (h Plain) Words(tos uint8, id uint16, flags, total, sum uint64) (first, second uint64) {
 	first = 0x45<<56 | uint64(tos)<<48 | total<<32 | uint64(id)<<16 | flags
 	second = uint64(h.TTL)<<56 | uint64(h.Protocol)<<48

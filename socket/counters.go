@@ -106,38 +106,29 @@ type pairTally struct {
 
 func (t *pairTally) any() bool { return t.in|t.out != 0 }
 
+// show shows what was counted. It is small enough to be part of the caller.
 func (t *pairTally) show() {
-	t.add(t.in, t.out)
+	if t.in != t.out {
+		t.rest()
+	}
+	t.pairs += t.in
+	t.shown.Store(t.pairs)
 	t.in, t.out = 0, 0
 }
 
-// add shows so many more.
-func (t *pairTally) add(in, out uint64) {
-	n := in
-	if in != out {
-		n = min(in, out)
-		t.restIn, t.restOut = t.restIn+in-n, t.restOut+out-n
-		t.shownIn.Store(t.restIn)
-		t.shownOut.Store(t.restOut)
-	}
-	if n != 0 {
-		t.pairs += n
-		t.shown.Store(t.pairs)
-	}
+// rest shows what there is more of the one than of the other, and makes them equal.
+func (t *pairTally) rest() {
+	n := min(t.in, t.out)
+	t.restIn, t.restOut = t.restIn+t.in-n, t.restOut+t.out-n
+	t.shownIn.Store(t.restIn)
+	t.shownOut.Store(t.restOut)
+	t.in, t.out = n, n
 }
 
 // load returns the sums as shown.
 func (t *pairTally) load() (in, out uint64) {
 	n := t.shown.Load()
 	return n + t.shownIn.Load(), n + t.shownOut.Load()
-}
-
-// showSegments shows what spares has counted.
-func (r *receiver) showSegments() {
-	in, out := r.spares.In, r.spares.Out
-	r.spares.In, r.spares.Out = 0, 0
-	r.delivered.n -= in // deliver had them, too
-	r.segments.add(in, out)
 }
 
 // deliver counts a packet that reached a transport.

@@ -12,10 +12,10 @@ import (
 // sendTime is the time for sending a datagram of n bytes; see pollTime. Also a
 // path that is forgotten after a while and a reassembler look at the time.
 func (s *Stack) sendTime(n int, outside bool) (now time.Duration, coarse bool) {
-	if outside || n+udp.HeaderLen+ipv6.HeaderLen > s.nic.MTU() {
+	if outside || n+udp.HeaderLen+ipv6.HeaderLen > s.nic.MTU() || s.clock != nil || s.nic.Timed() {
 		return s.now(), false
 	}
-	return s.pollTime()
+	return s.recent(), true
 }
 
 // pollTime is the time for moving packets. Looking at the clock takes longer
@@ -48,7 +48,12 @@ func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b [
 		s.sendFragments(now, k, protoUDP, 0, s.wholeDatagram(k, b), hash, id, outside)
 		return
 	}
-	p := s.newPacket(q, held)
+	var p *device.Packet
+	if held {
+		p = s.nic.NewPacketHeld(q)
+	} else {
+		p = s.pool.NewPacket()
+	}
 	p.Hash = hash
 	if outside {
 		p.Flags |= device.FlagOutside
@@ -57,14 +62,23 @@ func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b [
 	if ipLen+length <= device.MaxHead {
 		inline = length
 	}
-	head, at := s.ipHeader(p, k, protoUDP, inline, length, 0, id, !noDF)
-	udp.MarshalHeader(head[at:], k.lport, k.rport, len(b), 0)
+	head, flags := p.SetHead(ipLen+inline), uint64(ipv4.FlagDF)
+	if noDF {
+		flags = 0
+	}
+	s.ipBehind(head, k, w.sum, protoUDP, 0, id, flags, length)
+	udp.MarshalHeader(head[ipLen:], k.lport, k.rport, len(b), pseudoSum(w.sum, protoUDP, length))
 	if inline == length {
-		copy(head[at+udp.HeaderLen:], b)
+		copy(head[ipLen+udp.HeaderLen:], b)
 	} else {
 		s.attach(p, b)
 	}
-	s.checksum(p, k, protoUDP, at, udpCsumOffset)
+	if s.cfg.VerifyChecksums {
+		s.checksum(p, w.sum, protoUDP, ipLen, udpCsumOffset)
+	} else {
+		p.CsumStart, p.CsumOffset = uint16(ipLen), udpCsumOffset
+		p.Flags |= device.FlagCsumPartial
+	}
 	s.send(now, p)
 }
 

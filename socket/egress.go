@@ -26,29 +26,29 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 	k, hlen := &n.key, seg.HeaderLen()
 	at, length := k.ipLen(), hlen+seg.Payload.N
 	b := p.SetHead(at + hlen)
-	s.tcpBehind(b, n, seg.ECN, id, length)
+	s.ipBehind(b, k, n.sum, protoTCP, seg.ECN, id, ipv4.FlagDF, length)
 	seg.SrcPort, seg.DstPort = k.lport, k.rport
 	seg.MarshalHeader(b[at:])
 	if seg.Payload.N > 0 {
 		s.carry(p, &seg.Payload, n.baton)
 	}
 	if s.cfg.VerifyChecksums {
-		s.checksum(p, k, protoTCP, at, tcpCsumOffset)
+		s.checksum(p, n.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		leaveChecksum(p, at, tcpCsumOffset, pseudoSum(n.sum, protoTCP, length))
 	}
 	return p
 }
 
-// tcpBehind makes b begin with the IP header of a segment of n's flow that has length bytes, its header included.
-func (s *Stack) tcpBehind(b []byte, n *flowNode[tcpEnd], tos uint8, id uint16, length int) {
-	k := &n.key
+// ipBehind makes b begin with the IP header of a packet from k.local to k.remote with length bytes after it. addrs is
+// the share of the addresses in checksums (see flowKey.sum), flags what IPv4 has in the word with id.
+func (s *Stack) ipBehind(b []byte, k *flowKey, addrs uint16, proto, tos uint8, id uint16, flags uint64, length int) {
 	if !k.remote.is4() {
-		s.plain6(b, k, protoTCP, tos, length)
+		s.plain6(b, k, proto, tos, length)
 		return
 	}
 	h := (*[ipv4.MinHeaderLen]byte)(b)
-	first, second := s.plain4(k, protoTCP).Words(tos, id, ipv4.FlagDF, uint64(ipv4.MinHeaderLen+length), uint64(n.sum))
+	first, second := s.plain4(k, proto).Words(tos, id, flags, uint64(ipv4.MinHeaderLen+length), uint64(addrs))
 	binary.BigEndian.PutUint64(h[0:], first)
 	binary.BigEndian.PutUint64(h[8:], second)
 	binary.BigEndian.PutUint32(h[16:], uint32(k.remote.lo))
@@ -89,20 +89,6 @@ func (k *flowKey) ipLen() int {
 	return ipv6.HeaderLen
 }
 
-// ipHeader makes p's Head an IP header for hlen more bytes of header and a
-// payload of length bytes (those included), from k.local to k.remote. It
-// returns the head and where the transport header goes.
-func (s *Stack) ipHeader(p *device.Packet, k *flowKey, proto uint8, hlen, length int, tos uint8, id uint16, df bool) ([]byte, int) {
-	at := k.ipLen()
-	b := p.SetHead(at + hlen)
-	if at == ipv4.MinHeaderLen {
-		s.plain4(k, proto).Marshal((*[ipv4.MinHeaderLen]byte)(b), tos, id, df, length)
-	} else {
-		s.plain6(b, k, proto, tos, length)
-	}
-	return b, at
-}
-
 // plain4 is what IPv4 headers under k have in common.
 func (s *Stack) plain4(k *flowKey, proto uint8) ipv4.Plain {
 	return ipv4.Plain{TTL: s.ttl, Protocol: proto, Src: uint32(k.local.lo), Dst: uint32(k.remote.lo)}
@@ -129,9 +115,10 @@ func setTTL(b []byte, ttl uint8) {
 }
 
 // checksum leaves the transport checksum of p, whose transport header is at
-// offset at, to the NIC, or computes it when the NIC does not offload.
-func (s *Stack) checksum(p *device.Packet, k *flowKey, proto uint8, at, offset int) {
-	partial := pseudoSum(k.sum(), proto, p.Len()-at)
+// offset at, to the NIC, or computes it when the NIC does not offload. addrs is
+// the share of the addresses (see flowKey.sum).
+func (s *Stack) checksum(p *device.Packet, addrs uint16, proto uint8, at, offset int) {
+	partial := pseudoSum(addrs, proto, p.Len()-at)
 	if !s.cfg.VerifyChecksums {
 		leaveChecksum(p, at, offset, partial)
 		return

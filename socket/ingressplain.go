@@ -109,45 +109,15 @@ func (r *receiver) plain(p *device.Packet) bool {
 	if r.s.raw.n.Load() > 0 {
 		return false
 	}
-	h := (*[plainHead4]byte)(p.Head)
-	first := binary.BigEndian.Uint64(h[0:])
-	if first&plainIPMask != plainIP {
-		return first>>60 == 6 && r.plain6(p)
-	}
-	if h[9] != protoTCP || int(first>>32&0xffff) != p.Len() {
+	ip := (*[plainHead4]byte)(p.Head)
+	first, at := binary.BigEndian.Uint64(ip[0:]), ipv4.MinHeaderLen
+	if first&plainIPMask == plainIP && ip[9] == protoTCP && int(first>>32&0xffff) == p.Len() {
+		r.addrs = binary.BigEndian.Uint64(ip[12:])
+		r.seg.ECN = ip[1] & 3
+	} else if at = ipv6.HeaderLen; first>>60 != 6 || !r.plain6(p) {
 		return false
 	}
-	r.addrs = binary.BigEndian.Uint64(h[12:])
-	r.seg.ECN = h[1] & 3
-	return r.plainTCP(p, (*[plainTCPLen]byte)(h[ipv4.MinHeaderLen:]), plainHead4)
-}
-
-// sound verifies the TCP checksum of p, which is plain. To say what is wrong otherwise is for input.
-func sound(p *device.Packet) bool {
-	addrs, at := p.Head[12:ipv4.MinHeaderLen], ipv4.MinHeaderLen
-	if p.Head[0]>>4 == 6 {
-		addrs, at = p.Head[8:ipv6.HeaderLen], ipv6.HeaderLen
-	}
-	pseudo := checksum.Sum(addrs, uint32(protoTCP+p.Len()-at))
-	return checksum.Fold(checksum.SumPieces(pseudo, p.Head[at:], p.Frags[0].B)) == 0xffff
-}
-
-// plain6 is plain for IPv6.
-func (r *receiver) plain6(p *device.Packet) bool {
-	if len(p.Head) < plainHead6 {
-		return false
-	}
-	h := (*[plainHead6]byte)(p.Head)
-	if h[6] != protoTCP || int(binary.BigEndian.Uint16(h[4:])) != p.Len()-ipv6.HeaderLen {
-		return false
-	}
-	r.addrs, r.flow.remote, r.flow.local = 0, ip6(h[8:]), ip6(h[24:])
-	r.seg.ECN = h[1] >> 4 & 3
-	return r.plainTCP(p, (*[plainTCPLen]byte)(h[ipv6.HeaderLen:]), plainHead6)
-}
-
-// plainTCP is plain for the TCP header, which is h and ends at offset n of Head.
-func (r *receiver) plainTCP(p *device.Packet, h *[plainTCPLen]byte, n int) bool {
+	h, n := (*[plainTCPLen]byte)(p.Head[at:]), at+plainTCPLen
 	w := binary.BigEndian.Uint64(h[12:])
 	if w&plainTCPMask != plainTCP || binary.BigEndian.Uint32(h[20:]) != wordNopNopTS || len(p.Frags[1].B) != 0 {
 		return false
@@ -180,6 +150,30 @@ func (r *receiver) plainTCP(p *device.Packet, h *[plainTCPLen]byte, n int) bool 
 	seg.Flags, seg.Wnd = tcp.Flags(w>>48), uint16(w>>32)
 	seg.Opts.TSVal, seg.Opts.TSEcr = binary.BigEndian.Uint32(h[24:]), binary.BigEndian.Uint32(h[28:])
 	return true
+}
+
+// plain6 is the part of plain for an IPv6 header, which p begins with.
+func (r *receiver) plain6(p *device.Packet) bool {
+	if len(p.Head) < plainHead6 {
+		return false
+	}
+	h := (*[plainHead6]byte)(p.Head)
+	if h[6] != protoTCP || int(binary.BigEndian.Uint16(h[4:])) != p.Len()-ipv6.HeaderLen {
+		return false
+	}
+	r.addrs, r.flow.remote, r.flow.local = 0, ip6(h[8:]), ip6(h[24:])
+	r.seg.ECN = h[1] >> 4 & 3
+	return true
+}
+
+// sound verifies the TCP checksum of p, which is plain. To say what is wrong otherwise is for input.
+func sound(p *device.Packet) bool {
+	addrs, at := p.Head[12:ipv4.MinHeaderLen], ipv4.MinHeaderLen
+	if p.Head[0]>>4 == 6 {
+		addrs, at = p.Head[8:ipv6.HeaderLen], ipv6.HeaderLen
+	}
+	pseudo := checksum.Sum(addrs, uint32(protoTCP+p.Len()-at))
+	return checksum.Fold(checksum.SumPieces(pseudo, p.Head[at:], p.Frags[0].B)) == 0xffff
 }
 
 // names returns r.flow, filled in for what plain has seen.

@@ -334,7 +334,7 @@ func (s *Stack) sendRaw(now time.Duration, k *flowKey, proto, tos uint8, b []byt
 	if outside {
 		p.Flags |= device.FlagOutside
 	}
-	s.ipHeader(p, k, proto, 0, len(b), tos, id, false)
+	s.ipBehind(p.SetHead(hlen), k, k.sum(), proto, tos, id, 0, len(b))
 	s.send(now, p)
 	return hash
 }

@@ -81,13 +81,20 @@ func (m *pathMTUs) find(now time.Duration, dst ip) (path pathMTU, ok bool) {
 }
 
 // mtuTo returns how long a packet to dst may be, and whether IPv4 packets have
-// to do without DF. It allocates nothing.
+// to do without DF. It allocates nothing, and is small enough to be part of the
+// caller.
 func (s *Stack) mtuTo(now time.Duration, dst ip, outside bool) (mtu int, noDF bool) {
-	mtu = s.nic.MTU()
 	if outside {
-		if path, ok := s.paths.find(now, dst); ok {
-			return min(mtu, path.mtu), path.tooLow
-		}
+		return s.pathMTU(now, dst)
+	}
+	return s.nic.MTU(), false
+}
+
+// pathMTU is mtuTo for a dst that is not on this computer.
+func (s *Stack) pathMTU(now time.Duration, dst ip) (mtu int, noDF bool) {
+	mtu = s.nic.MTU()
+	if path, ok := s.paths.find(now, dst); ok {
+		return min(mtu, path.mtu), path.tooLow
 	}
 	return mtu, false
 }

@@ -39,6 +39,7 @@ func (r *resting) wait(inTime bool) (rests bool) {
 		r.q.rested()
 	}
 	r.q.waiters()
+	r.q.goOn()
 	r.q.served()
 	return rests
 }

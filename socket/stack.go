@@ -253,8 +253,11 @@ func (r *receiver) run() (woken *waiter) {
 		if r.held != nil || r.lender != nil {
 			r.settleLoans()
 		}
-		if r.spares.In|r.spares.Out != 0 {
-			r.showSegments()
+		if in, out := r.spares.In, r.spares.Out; in|out != 0 {
+			r.spares.In, r.spares.Out = 0, 0
+			r.delivered.n -= in // deliver had them, too
+			r.segments.in, r.segments.out = in, out
+			r.segments.show()
 		}
 		r.delivered.show()
 		if r.datagrams.any() {

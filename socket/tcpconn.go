@@ -206,18 +206,32 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		seg.Into = c.rd.into()
 		c.tcb.Input(now, seg)
 	}
-	if c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil); c.steady {
-		c.received(r, p, seg.Taken)
-		return
-	}
 	if seg.Taken > 0 {
 		c.rd.filled(seg.Taken)
+	}
+	c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil)
+	if !c.steady {
 		if seg.Held {
 			c.hold(r, p, seg.Taken)
-			return
+		} else {
+			c.answer(r, p, now)
 		}
+		return
 	}
-	c.answer(r, p, now)
+	// The reader has what he waits for, and that is all. There is nothing to send, and no writer waits for anything.
+	reader := c.rd.waiters()
+	parked := reader != nil && reader.rest.parked // else he need only be told
+	c.tcb.TakeEvents()
+	if !c.armed() {
+		c.rearm()
+	}
+	c.mu.Unlock()
+	r.deliver()
+	r.s.nic.ReleaseHeld(r.queue, p)
+	r.woken = reader
+	if parked {
+		reader.broadcast()
+	}
 }
 
 // answer is what follows from a segment in general. It gives up the lock.
@@ -234,25 +248,6 @@ func (c *TCPConn) answer(r *receiver, p *device.Packet, now time.Duration) {
 	w.run()
 	if q := int(c.node.queue); q != r.queue {
 		r.kickOther(q)
-	}
-}
-
-// received is what follows from a segment of a steady dialogue: the reader has what he waits for, n bytes, and that is
-// all. There is nothing to send, and no writer waits for anything.
-func (c *TCPConn) received(r *receiver, p *device.Packet, n int) {
-	c.rd.filled(n)
-	reader := c.rd.waiters()
-	parked := reader != nil && reader.rest.parked // else he need only be told
-	c.tcb.TakeEvents()
-	if !c.armed() {
-		c.rearm()
-	}
-	c.mu.Unlock()
-	r.deliver()
-	r.s.nic.ReleaseHeld(r.queue, p)
-	r.woken = reader
-	if parked {
-		reader.broadcast()
 	}
 }
 

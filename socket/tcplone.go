@@ -56,7 +56,7 @@ func (c *TCPConn) writeLone(p []byte) (now time.Duration, baton bool) {
 	c.ipID++
 	due := c.tcb.SendLone(now, p, owner, (*[tcp.TSHeaderLen]byte)(pk.Head[at:]), pseudoSum(c.node.sum, protoTCP, length), spares)
 	if s.cfg.VerifyChecksums {
-		s.checksum(pk, k, protoTCP, at, tcpCsumOffset)
+		s.checksum(pk, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		pk.CsumStart, pk.CsumOffset = uint16(at), tcpCsumOffset
 		pk.Flags |= device.FlagCsumPartial

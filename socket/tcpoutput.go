@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
 	"example.com/loopback/tcp"
 )
 
@@ -89,13 +90,13 @@ func (c *TCPConn) sendAck(now time.Duration) {
 	p := s.newPacket(int(c.node.queue), c.node.baton)
 	at := c.node.key.ipLen()
 	b := p.SetHead(at + tcp.TSHeaderLen)
-	s.tcpBehind(b, &c.node, c.tos, c.ipID, tcp.TSHeaderLen)
+	s.ipBehind(b, &c.node.key, c.node.sum, protoTCP, c.tos, c.ipID, ipv4.FlagDF, tcp.TSHeaderLen)
 	c.ipID++
 	sum := pseudoSum(c.node.sum, protoTCP, tcp.TSHeaderLen)
 	why := c.tcb.SendAck(now, (*[tcp.TSHeaderLen]byte)(b[at:]), sum, c.spares())
 	c.node.label(p, why, c.outside)
 	if s.cfg.VerifyChecksums {
-		s.checksum(p, &c.node.key, protoTCP, at, tcpCsumOffset)
+		s.checksum(p, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		p.CsumStart, p.CsumOffset = uint16(at), tcpCsumOffset
 		p.Flags |= device.FlagCsumPartial

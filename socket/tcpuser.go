@@ -47,6 +47,9 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 			d.rested()
 		}
 		d.park()
+		if d.woken {
+			d.goOn()
+		}
 		if n := d.served(); n > 0 {
 			c.mu.Unlock()
 			return n, nil
@@ -155,9 +158,13 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	growStack()
 	c.mu.Lock()
-	if c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst || c.unhindered(len(p)) && c.tcb.Lone(len(p)) {
+	lone := c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst
+	if !lone {
+		growStack()
+		lone = c.unhindered(len(p)) && c.tcb.Lone(len(p))
+	}
+	if lone {
 		if now, baton := c.writeLone(p); baton {
 			c.s.run(int(c.node.queue), now, false)
 		}

@@ -180,6 +180,9 @@ func (u *UDPConn) recv(b []byte) (n, size int, from netip.AddrPort, err error) {
 				d.rested()
 			}
 			d.park()
+			if d.woken {
+				d.goOn()
+			}
 			d.served()
 		} else {
 			u.rd.waitAny(u.s, &u.mu)

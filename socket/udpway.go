@@ -10,6 +10,7 @@ import (
 type udpWay struct {
 	key     flowKey
 	hash    uint32
+	sum     uint16 // of key
 	outside bool
 }
 
@@ -53,7 +54,7 @@ func (u *UDPConn) wayTo(to netip.AddrPort, w *udpWay) error {
 	case !u.s.nic.Up():
 		return syscall.ENETUNREACH
 	case !to.IsValid():
-		*w = udpWay{u.node.key, u.node.hash, u.outside}
+		*w = udpWay{u.node.key, u.node.hash, u.node.sum, u.outside}
 		return nil
 	}
 	version := u.s.nic.AddrVersion()
@@ -69,7 +70,7 @@ func (u *UDPConn) wayTo(to netip.AddrPort, w *udpWay) error {
 		return err
 	}
 	w.key = flowKey{local: ipOf(r.src), remote: ipOf(to.Addr()), lport: u.node.key.lport, rport: to.Port()}
-	w.hash, w.outside = w.key.hash(protoUDP), r.outside
+	w.hash, w.sum, w.outside = w.key.hash(protoUDP), w.key.sum(), r.outside
 	u.last.remember(to, version, w)
 	return nil
 }

@@ -75,12 +75,9 @@ func (w *waiter) park() {
 	}
 }
 
-// served ends what await began and returns how many bytes there are.
+// served ends what await began, after goOn if the caller was woken, and returns how many bytes there are.
 func (w *waiter) served() (n int) {
 	w.waiting--
-	if w.woken {
-		w.goOn()
-	}
 	n = w.got
 	w.buf, w.got = nil, 0
 	return n
@@ -126,6 +123,9 @@ func (w *waitq) wait(s *Stack, l sync.Locker) {
 			w.rested()
 		}
 		w.park()
+		if w.woken {
+			w.goOn()
+		}
 		w.served()
 		return
 	}

@@ -274,12 +274,17 @@ func (t *TCB) ackSent() {
 	t.disarmCompress()
 }
 
-// dataSent notes that text leaves: an answer within ato of what arrived last shows a dialogue, in which
-// ACKs travel with the answers.
+// dataSent notes that text leaves.
 func (t *TCB) dataSent(now time.Duration) {
 	if t.extra != nil {
 		t.mayRestart(now)
 	}
+	t.answers(now)
+}
+
+// answers is dataSent for the connection itself: an answer within ato of what arrived last shows a dialogue, in which
+// ACKs travel with the answers.
+func (t *TCB) answers(now time.Duration) {
 	t.lastSend = now
 	if a := &t.ack; now-a.lastData < a.ato && a.pingpong < 255 {
 		a.pingpong++

@@ -71,18 +71,16 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		owner.Retain()
 	}
 	t.snd.end, t.snd.psh, t.snd.shov, t.snd.sml = end, end, end, end
-	return t.loneSent(now, end, markPSH)
-}
-
-// loneSent notes that all text there is, up to end, has left as one segment, the only one outstanding. It returns when
-// the timer expires that it sets.
-func (t *TCB) loneSent(now time.Duration, end Seq, marks txMarks) (due time.Duration) {
-	t.dataSent(now)
+	if t.extra != nil {
+		t.mayRestart(now)
+	}
+	t.answers(now)
 	t.total.dataOut++
-	return t.loneOut(now, end, marks)
+	return t.loneOut(now, end, markPSH)
 }
 
-// loneOut is the part of loneSent that is the same for a FIN without text.
+// loneOut notes that all there is, text or a FIN, up to end, has left as one segment, the only one outstanding. It returns
+// when the timer expires that it sets.
 func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) (due time.Duration) {
 	s := t.x.rtx.first()
 	s.sent, s.nth, s.seq, s.end, s.marks, s.why = now, t.total.segsIn, t.snd.nxt, end, marks, CauseNone
@@ -118,7 +116,9 @@ func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
 	if n < int(t.mss) {
 		t.snd.sml = end
 	}
-	t.loneSent(now, end, marks)
+	t.dataSent(now)
+	t.total.dataOut++
+	t.loneOut(now, end, marks)
 	t.flags &^= fCwndLimited | fSentNew
 	return true
 }

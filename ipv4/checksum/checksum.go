@@ -34,7 +34,11 @@ func SumPieces(initial uint32, pieces ...[]byte) uint32 {
 		if len(p) == 0 {
 			continue
 		}
-		initial = SumAt(p, odd, initial)
+		s := fold64(sumLittle(p)) // SumAt, in one piece
+		if !odd {
+			s = bits.ReverseBytes16(s)
+		}
+		initial = add32(initial, uint32(s))
 		odd = odd != (len(p)&1 != 0)
 	}
 	return initial
