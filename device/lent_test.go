@@ -15,7 +15,7 @@ func (k *keeper) Send(n *NIC, q int, now time.Duration, ps []*Packet) { k.kept =
 // lentPacket is a packet of 40 bytes and text, which is lent.
 func lentPacket(n *NIC, text []byte) *Packet {
 	p := packetOf(n.Pool(), 40, 'x', 0)
-	p.Frags[0].B = text
+	p.Frags[0].B, p.Flags = text, FlagLent
 	return p
 }
 
@@ -44,7 +44,7 @@ func TestLent(t *testing.T) {
 			require.False(t, n.Lent(0))
 			text := []byte("lent text")
 			for range 3 {
-				require.Equal(t, TxOK, n.TransmitLent(0, lentPacket(n, text)))
+				require.Equal(t, TxOK, n.Transmit(0, lentPacket(n, text)))
 			}
 			require.True(t, n.Lent(0))
 			require.True(t, n.Busy(0))
@@ -73,7 +73,7 @@ func TestLentIsNotKept(t *testing.T) {
 	n := NewNIC(Config{Link: link, Pool: &Pool{Audit: true}})
 	require.True(t, n.Ring(0))
 	text := []byte("lent text")
-	require.Equal(t, TxOK, n.TransmitLent(0, lentPacket(n, text)))
+	require.Equal(t, TxOK, n.Transmit(0, lentPacket(n, text)))
 	n.Poll(0, 0, 0, func(p *Packet) { t.Error("nothing comes back") })
 	require.False(t, n.Lent(0))
 	require.True(t, n.Rest(0))
@@ -94,7 +94,7 @@ func TestLentRefused(t *testing.T) {
 		require.Equal(t, TxOK, n.Transmit(0, packetOf(n.Pool(), 40, 'x', 0)))
 	}
 	p := lentPacket(n, []byte("lent text"))
-	require.Equal(t, TxFull, n.TransmitLent(0, p))
+	require.Equal(t, TxFull, n.Transmit(0, p))
 	require.False(t, n.Lent(0))
 	p.Own(n.Pool())
 	require.NotNil(t, p.Frags[0].Owner)

@@ -237,12 +237,17 @@ func (n *NIC) steer(p *Packet) int {
 // Transmit puts p on the TX ring of its flow's queue. TxOK: the NIC owns p, and the caller must ring
 // that queue's bell (Ring) before it forgets about it; the packet moves when the queue is polled.
 // Otherwise the caller keeps p, and the refusal is counted.
+//
+// The payload of a packet with FlagLent is lent by the caller, who holds the baton of its queue: the bytes of Frags that have
+// no owner are his until Lent says, between two polls of his, that they are no longer used. Only who receives the packet within
+// such a poll sees them; all others get copies.
 func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 	if !n.up.Load() {
 		n.refusedDown.Add(1)
 		return TxDown
 	}
 	p.At = now
+	lent := p.Flags & FlagLent // p is the NIC's as soon as it is on the ring
 	qu := &n.queues[n.steer(p)]
 	r := qu.rings.Load()
 	if r == nil {
@@ -253,24 +258,14 @@ func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
 		d, ok = n.pool.desc(p)
 	}
 	if ok && r.tx.Put(d) {
+		if lent != 0 {
+			r.lent++
+		}
 		return TxOK
 	}
 	n.pool.undesc(p, d, ok)
 	n.refusedFull.Add(1)
 	return TxFull
-}
-
-// TransmitLent is Transmit for a packet whose payload is lent by the caller, who holds the baton of its queue: the bytes
-// of Frags that have no owner are his until Lent says, between two polls of his, that they are no longer used. Only who
-// receives the packet within such a poll sees them; all others get copies.
-func (n *NIC) TransmitLent(now time.Duration, p *Packet) TxResult {
-	p.Flags |= FlagLent
-	q := n.steer(p)
-	res := n.Transmit(now, p)
-	if res == TxOK {
-		n.queues[q].rings.Load().lent++
-	}
-	return res
 }
 
 // Lent reports whether there are packets on queue q whose bytes are lent. Only the holder of its baton may call it, not

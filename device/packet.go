@@ -37,7 +37,7 @@ const (
 	// FlagSteered: Queue is set and says which queue the packet travels on, not Hash.
 	FlagSteered
 	// FlagLent: the bytes of Frags are lent by somebody who waits until the packet has been received (see
-	// NIC.TransmitLent). Who keeps them longer makes them the packet's own (Own).
+	// NIC.Transmit). Who keeps them longer makes them the packet's own (Own).
 	FlagLent
 )
 
@@ -173,14 +173,17 @@ func (p *Packet) giveUp() {
 		p.HeadOwner.Release()
 		p.HeadOwner = nil
 	}
-	for i := range p.Frags {
-		f := &p.Frags[i]
-		if f.Owner != nil {
-			f.Owner.Release()
-			f.Owner = nil
-		}
-		if f.B != nil {
-			f.B = nil
-		}
+	p.Frags[0].giveUp()
+	if p.Frags[1].B != nil || p.Frags[1].Owner != nil {
+		p.Frags[1].giveUp()
 	}
+}
+
+// giveUp gives up what f holds. It is small enough to be part of the caller.
+func (f *Piece) giveUp() {
+	if f.Owner != nil {
+		f.Owner.Release()
+		f.Owner = nil
+	}
+	f.B = nil
 }

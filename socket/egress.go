@@ -21,9 +21,17 @@ const (
 // tcpPacket makes the packet of a segment of the flow that n names. The
 // payload's references pass to it.
 func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outside bool) *device.Packet {
-	p := s.newPacket(int(n.queue), n.baton)
+	var p *device.Packet
+	if n.baton {
+		p = s.nic.NewPacketHeld(int(n.queue))
+	} else {
+		p = s.pool.NewPacket()
+	}
 	n.label(p, seg.Cause, outside)
-	k, hlen := &n.key, seg.HeaderLen()
+	k, hlen := &n.key, tcp.TSHeaderLen
+	if !seg.TSOnly() {
+		hlen = seg.HeaderLen()
+	}
 	at, length := k.ipLen(), hlen+seg.Payload.N
 	b := p.SetHead(at + hlen)
 	s.ipBehind(b, k, n.sum, protoTCP, seg.ECN, id, ipv4.FlagDF, length)
@@ -57,12 +65,14 @@ func (s *Stack) ipBehind(b []byte, k *flowKey, addrs uint16, proto, tos uint8, i
 // carry makes pl the payload of p; baton says whether the sender has the baton of its queue.
 func (s *Stack) carry(p *device.Packet, pl *tcp.Payload, baton bool) {
 	for i := range pl.Pieces {
-		piece := &pl.Pieces[i]
+		piece, f := &pl.Pieces[i], &p.Frags[i]
 		if len(piece.B) == 0 {
 			break
 		}
-		owner, _ := piece.Owner.(*device.Buf)
-		p.Frags[i] = device.Piece{B: piece.B, Owner: owner}
+		f.B = piece.B
+		if piece.Owner != nil {
+			f.Owner, _ = piece.Owner.(*device.Buf)
+		}
 	}
 	if pl.Lent {
 		p.Flags |= device.FlagLent

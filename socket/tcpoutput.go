@@ -50,13 +50,12 @@ func (c *TCPConn) outputSegments(now time.Duration) {
 
 // transmit offers p to the NIC and reports whether it is off our hands.
 func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
-	var res device.TxResult
-	if p.Flags&device.FlagLent == 0 {
-		res = c.s.nic.Transmit(now, p)
-	} else if res = c.s.nic.TransmitLent(now, p); res != device.TxOK {
-		p.Own(&c.s.pool)
+	res := c.s.nic.Transmit(now, p)
+	if res == device.TxOK {
+		return true
 	}
-	return res == device.TxOK || c.refused(p, res)
+	p.Own(&c.s.pool)
+	return c.refused(p, res)
 }
 
 // refused is transmit for a packet that the NIC did not take, for the reason res.

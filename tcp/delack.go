@@ -75,7 +75,13 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 		t.rcv.lastSeg = 0
 		a.pushed()
 	} else {
-		t.measureRcvMSS(in)
+		if uint32(n) >= t.rcv.mss && t.wire() == nil { // as measureRcvMSS has it
+			t.rcv.lastSeg = 0
+			t.rcv.mss = max(min(uint32(n), uint32(t.rcv.adv)), 1)
+			a.pending |= ackFlags(in.Flags & PSH / PSH * Flags(ackPushed))
+		} else {
+			t.measureRcvMSS(in)
+		}
 		t.measureRcvRTT(now, in)
 	}
 	least := t.env.cfg.DelackMin
@@ -95,7 +101,7 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 		}
 	}
 	a.lastData = now
-	if in.Payload.N >= 128 {
+	if in.Payload.N >= 128 && t.rcv.ssthresh < t.rcv.clamp {
 		t.growWindow(in.Payload.N)
 	}
 }

@@ -161,7 +161,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	t.events |= EvReadable
 	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
 	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, cfg.DelackMax), tick), TimerDelayedAck
-	if n >= 128 {
+	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
 		t.growWindow(int(n))
 	}
 	in.Taken = copy(in.Into, b)

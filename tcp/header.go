@@ -106,6 +106,9 @@ func (s *Segment) HeaderLen() int {
 	return MinHeaderLen + s.Opts.marshaledLen(s.Flags&SYN != 0)
 }
 
+// TSOnly reports whether timestamps are all the options of s, as of almost all segments: HeaderLen is TSHeaderLen then.
+func (s *Segment) TSOnly() bool { return s.Opts.HasTS && s.Opts.NSACK == 0 && s.Flags&SYN == 0 }
+
 // MarshalHeader writes the header of s into b, every byte of it, and returns its length, HeaderLen.
 // The checksum field is zero, for the caller to fill in. b must have room for HeaderLen bytes;
 // anything shorter is a bug of the caller and panics.
@@ -114,17 +117,9 @@ func (s *Segment) HeaderLen() int {
 // SACK-permitted with it (RFC 9293 MUST-65, RFC 7323 §2.2, RFC 2018 §2), SACK blocks without it.
 func (s *Segment) MarshalHeader(b []byte) int {
 	h := (*[MinHeaderLen]byte)(b)
-	binary.BigEndian.PutUint16(h[offSrcPort:], s.SrcPort)
-	binary.BigEndian.PutUint16(h[offDstPort:], s.DstPort)
-	binary.BigEndian.PutUint32(h[offSeq:], uint32(s.Seq))
-	binary.BigEndian.PutUint32(h[offAck:], uint32(s.Ack))
-	binary.BigEndian.PutUint16(h[offWnd:], s.Wnd)
-	binary.BigEndian.PutUint16(h[ChecksumOffset:], 0)
-	binary.BigEndian.PutUint16(h[offUrg:], s.Urg)
-
 	hdrLen := MinHeaderLen
 	switch {
-	case s.Opts.NSACK == 0 && s.Flags&SYN == 0 && s.Opts.HasTS:
+	case s.TSOnly():
 		o := (*[tsHeaderLen]byte)(b)
 		binary.BigEndian.PutUint32(o[MinHeaderLen:], wordNopNopTS)
 		binary.BigEndian.PutUint32(o[MinHeaderLen+4:], s.Opts.TSVal)
@@ -133,7 +128,8 @@ func (s *Segment) MarshalHeader(b []byte) int {
 	case s.Opts.NSACK != 0 || s.Flags&SYN != 0:
 		hdrLen += s.Opts.marshal(b[MinHeaderLen:], s.Flags&SYN != 0)
 	}
-	h[offDataOff] = byte(hdrLen << 2)
-	h[offFlags] = byte(s.Flags)
+	binary.BigEndian.PutUint64(h[offSrcPort:], uint64(s.SrcPort)<<48|uint64(s.DstPort)<<32|uint64(s.Seq))
+	binary.BigEndian.PutUint64(h[offAck:], uint64(s.Ack)<<32|uint64(hdrLen)<<26|uint64(s.Flags)<<16|uint64(s.Wnd))
+	binary.BigEndian.PutUint32(h[ChecksumOffset:], uint32(s.Urg))
 	return hdrLen
 }

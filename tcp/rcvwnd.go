@@ -214,9 +214,6 @@ func (t *TCB) countZeroWindow(old, wnd uint32) {
 // growWindow raises rcv.ssthresh after a segment with n bytes of text: by two segments when the buffer
 // will hold more segments like this one with their overhead, by less when it might not.
 func (t *TCB) growWindow(n int) {
-	if t.rcv.ssthresh >= t.rcv.clamp {
-		return
-	}
 	room := min(int(t.rcv.clamp), t.space()) - int(t.rcv.ssthresh)
 	if room <= 0 {
 		return

@@ -16,30 +16,37 @@ func (t *TCB) outputRun(now time.Duration, out *Segment) bool {
 		t.lastSend != now || !t.calm() || t.force != 0 || t.ack.pending != 0 {
 		return false
 	}
-	n, _, ok := t.next(now)
-	if !ok {
-		return false
+	seq, run := t.snd.nxt, t.snd.run
+	if t.flags&fRun != 0 && seq.Before(run) { // as next has it: there are no records, and no FIN
+		n = min(n, int(run.Sub(seq)), int(t.snd.end.Sub(seq)))
+	} else {
+		var ok bool
+		if n, _, ok = t.next(now); !ok {
+			return false
+		}
+		run = t.snd.run
 	}
-	s := txSeg{sent: now, nth: t.total.segsIn, seq: t.snd.nxt, end: t.snd.nxt.Add(uint32(n))}
-	out.Seq, out.Flags, out.ECN = s.seq, ACK, ECNNot
-	out.Payload = Payload{}
-	if t.x.snd.payload(t.env.alloc, s.seq, n, &out.Payload) || s.end == t.snd.psh {
+	end, marks := seq.Add(uint32(n)), txMarks(0)
+	out.Seq, out.Flags, out.ECN = seq, ACK, ECNNot
+	if t.x.snd.payload(t.env.alloc, seq, n, &out.Payload) || end == t.snd.psh {
 		out.Flags |= PSH
-		s.marks = markPSH
+		marks = markPSH
 	}
-	if s.end == t.snd.run && t.flags&fRun != 0 {
+	if end == run && t.flags&fRun != 0 {
 		out.Flags |= PSH
-		s.marks |= markRun
+		marks |= markRun
 	}
 	if n < int(t.mss) {
-		t.snd.sml = s.end
+		t.snd.sml = end
 	}
-	t.dataSent(now)
-	t.total.segsOut++
+	if t.extra != nil {
+		t.mayRestart(now)
+	}
+	t.answers(now)
 	t.total.dataOut++
-	t.env.stats.OutSegs.add(t.localPort)
-	t.x.rtx.push(s)
-	t.snd.nxt = s.end
+	t.countOut(out.Spares)
+	t.x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: end, marks: marks})
+	t.snd.nxt = end
 	if t.timer(TimerLossProbe) != 0 {
 		t.rearmRTO(now)
 	}
@@ -65,6 +72,13 @@ func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 	if in.Seq.After(t.snd.wl1) {
 		t.snd.wl1 = in.Seq
 	}
-	t.textFast(now, in)
+	if !in.Hold || int(n) > len(in.Into) || t.Readable() > 0 || t.wire() != nil { // see holdText
+		t.textFast(now, in)
+		return true
+	}
+	t.total.dataIn++
+	in.Held = true
+	t.takeInto(in)
+	t.dataReceived(now, in)
 	return true
 }

@@ -144,7 +144,7 @@ func (s *sendBuf) release() {
 // find returns the index of the chunk that holds seq, which is in the queue.
 func (s *sendBuf) find(seq Seq) int {
 	cs := s.chunks.all()
-	for i := int(s.cur); i < len(cs) && i < int(s.cur)+2; i++ {
+	for i := int(s.cur); i < len(cs) && i < int(s.cur)+2; i++ { // where it was last, or the next
 		if seq.InWindow(cs[i].start, uint32(len(cs[i].b))) {
 			return i
 		}
@@ -152,26 +152,31 @@ func (s *sendBuf) find(seq Seq) int {
 	return sort.Search(len(cs)-1, func(i int) bool { return cs[i].end().After(seq) })
 }
 
-// payload fills out, which is empty, with the n > 0 bytes from seq on, which are in the queue. It takes
+// payload makes out the n > 0 bytes from seq on, which are in the queue. It takes
 // a reference for each piece. push tells that the end of a pushed chunk is among them. Bytes in more
 // than two chunks are gathered into a fresh one.
 func (s *sendBuf) payload(alloc Allocator, seq Seq, n int, out *Payload) (push bool) {
-	i := s.find(seq)
-	s.cur = int32(i)
-	cs := s.chunks.all()
+	cs, i := s.chunks.all(), int(s.cur)
+	if i >= len(cs) || !seq.InWindow(cs[i].start, uint32(len(cs[i].b))) {
+		i = s.find(seq)
+		s.cur = int32(i)
+	}
 	c := &cs[i]
 	off := int(uint32(seq.Sub(c.start)))
-	if have := len(c.b) - off; have >= n && !c.lent {
-		out.Pieces[0] = Piece{B: c.b[off : off+n], Owner: c.owner}
-		out.N = n
-		if c.owner != nil {
-			c.owner.Retain()
-		} else {
-			out.Lent = c.loan
-		}
-		return c.push && have == n
+	have := len(c.b) - off
+	if have < n || c.lent {
+		*out = Payload{}
+		return s.gather(alloc, cs[i:], off, n, out)
 	}
-	return s.gather(alloc, cs[i:], off, n, out)
+	if out.N != len(out.Pieces[0].B) {
+		out.Pieces[1] = Piece{}
+	}
+	p := &out.Pieces[0]
+	p.B, p.Owner, out.N, out.Lent = c.b[off:off+n], c.owner, n, c.loan
+	if c.owner != nil {
+		c.owner.Retain()
+	}
+	return c.push && have == n
 }
 
 // gather is payload for bytes that lie in several chunks, beginning at off in the first, or in memory that is lent.
