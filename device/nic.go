@@ -234,40 +234,6 @@ func (n *NIC) steer(p *Packet) int {
 	return q
 }
 
-// Transmit puts p on the TX ring of its flow's queue. TxOK: the NIC owns p, and the caller must ring
-// that queue's bell (Ring) before it forgets about it; the packet moves when the queue is polled.
-// Otherwise the caller keeps p, and the refusal is counted.
-//
-// The payload of a packet with FlagLent is lent by the caller, who holds the baton of its queue: the bytes of Frags that have
-// no owner are his until Lent says, between two polls of his, that they are no longer used. Only who receives the packet within
-// such a poll sees them; all others get copies.
-func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
-	if !n.up.Load() {
-		n.refusedDown.Add(1)
-		return TxDown
-	}
-	p.At = now
-	lent := p.Flags & FlagLent // p is the NIC's as soon as it is on the ring
-	qu := &n.queues[n.steer(p)]
-	r := qu.rings.Load()
-	if r == nil {
-		r = qu.open(n)
-	}
-	d, ok := p.number(n.pool)
-	if !ok {
-		d, ok = n.pool.desc(p)
-	}
-	if ok && r.tx.Put(d) {
-		if lent != 0 {
-			r.lent++
-		}
-		return TxOK
-	}
-	n.pool.undesc(p, d, ok)
-	n.refusedFull.Add(1)
-	return TxFull
-}
-
 // Lent reports whether there are packets on queue q whose bytes are lent. Only the holder of its baton may call it, not
 // within a poll.
 func (n *NIC) Lent(q int) bool {
@@ -279,41 +245,6 @@ func (n *NIC) Lent(q int) bool {
 func (n *NIC) Busy(q int) bool {
 	r := n.queues[q].rings.Load()
 	return r != nil && r.busy()
-}
-
-// NewPacketHeld is Pool.NewPacket for the holder of the baton of queue q, who has free packets of his own.
-func (n *NIC) NewPacketHeld(q int) *Packet {
-	r := n.queues[q].rings.Load()
-	if r == nil {
-		r = n.queues[q].open(n)
-	}
-	last := len(r.spare) - 1
-	if last < 0 {
-		if r.want = min(r.want+1, maxSpare); r.spare == nil {
-			r.spare = make([]*Packet, 0, cacheLine/8) // not beside those of another queue
-		}
-		return n.pool.NewPacket()
-	}
-	p := r.spare[last]
-	r.spare = r.spare[:last]
-	n.pool.handOut(p)
-	return p
-}
-
-// ReleaseHeld is p.Release for the holder of the baton of queue q.
-func (n *NIC) ReleaseHeld(q int, p *Packet) {
-	if p.pool != n.pool {
-		p.Release()
-		return
-	}
-	if p.holds() {
-		p.giveUp()
-	}
-	n.pool.takeBack(p)
-	p.clear()
-	if !n.queues[q].keep(p) {
-		n.pool.putPacket(p)
-	}
 }
 
 // maxSpare is how many free packets a queue keeps at most, 384 bytes each. It keeps as many as its holder has ever
@@ -329,16 +260,6 @@ func (n *NIC) Recycle(q int, p *Packet) {
 	if !n.queues[q].keep(p) {
 		n.pool.putPacket(p)
 	}
-}
-
-// keep keeps a retired packet for NewPacketHeld, if there is use for it.
-func (q *queue) keep(p *Packet) bool {
-	r := q.rings.Load()
-	if r == nil || len(r.spare) >= r.want {
-		return false
-	}
-	r.spare = append(r.spare, p)
-	return true
 }
 
 // Transmitted returns how many packets Transmit has accepted since the NIC was made.

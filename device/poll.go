@@ -104,16 +104,6 @@ func (r *rings) received() uint64 {
 // busy reports whether a poll would move something.
 func (r *rings) busy() bool { return r.tx.waiting()+r.received() != 0 }
 
-// Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
-// left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
-func (n *NIC) Rest(q int) bool {
-	qu := &n.queues[q]
-	if r := qu.rings.Load(); r != nil && r.busy() {
-		return false // a poll would move something
-	}
-	return qu.bell.CompareAndSwap(held, idle)
-}
-
 // Idle reports whether nobody holds queue q's baton: all that was rung for has been handled. A packet
 // whose sender has yet to ring does not count.
 func (n *NIC) Idle(q int) bool { return n.queues[q].bell.Load() == idle }
@@ -161,58 +151,6 @@ func (n *NIC) discard(q int) {
 			return
 		}
 	}
-}
-
-// Poll moves packets: from queue q's TX ring to the link, and from its RX ring through the filter and
-// the taps to h, which owns them then. It goes on until both rings are empty or budget packets (a
-// batch if budget is 0 or less) were taken from either, and returns how many it took from the RX ring.
-// Only the holder of the baton may call it, and h must not call Poll or Rest for the same queue; h may
-// call everything else, Transmit and Ring above all.
-func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
-	qu := &n.queues[q]
-	qu.hear()
-	r := qu.rings.Load()
-	if r == nil {
-		return 0
-	}
-	if budget <= 0 {
-		budget = batch
-	}
-	taken := 0
-	for taken < budget {
-		p := n.lone(r, qu)
-		if p == nil {
-			return n.pollMany(q, now, budget, taken, h)
-		}
-		taken++
-		h(p)
-		if !r.busy() {
-			break
-		}
-	}
-	return taken
-}
-
-// lone takes a packet from queue qu that sends and receives itself, so to speak: it is alone there, n is plain, and
-// it comes back. Most packets are of this kind. It returns nil if there is none.
-func (n *NIC) lone(r *rings, qu *queue) *Packet {
-	if !n.plain.Load() {
-		return nil
-	}
-	if r.received() != 0 {
-		return nil
-	}
-	d, waiting := r.tx.last()
-	if waiting != 1 {
-		return nil
-	}
-	p := r.packet(d)
-	if p.Flags&(FlagOutside|FlagLent) != 0 || p.pool != r.pool {
-		return nil
-	}
-	r.tx.takeLast()
-	qu.both.add(1, uint64(p.Len()))
-	return p
 }
 
 // pollMany goes on with a poll that sent and took so many packets.

@@ -241,47 +241,6 @@ func (s *Stack) run(q int, now time.Duration, coarse bool) *waiter {
 	return r.run()
 }
 
-// run is Stack.run as of r.now. One who has worked for others
-// long enough hands the baton to a timer that is due at once.
-func (r *receiver) run() (woken *waiter) {
-	done, old := 0, 0 // packets handled: all, and since the look at the clock
-	for {
-		if !r.coarse && r.now-r.s.recent() >= recentGrain {
-			r.s.lastNow.Store(int64(r.now))
-		}
-		n := r.s.nic.Poll(r.queue, r.now, pollBatch, r.handle)
-		if r.held != nil || r.lender != nil {
-			r.settleLoans()
-		}
-		if in, out := r.spares.In, r.spares.Out; in|out != 0 {
-			r.spares.In, r.spares.Out = 0, 0
-			r.delivered.n -= in // deliver had them, too
-			r.segments.in, r.segments.out = in, out
-			r.segments.show()
-		}
-		r.delivered.show()
-		if r.datagrams.any() {
-			r.datagrams.show()
-		}
-		if r.s.anyStall.Load() {
-			r.s.resumeStalled(r.time())
-		}
-		if r.woken != nil {
-			woken, r.woken = r.woken, nil
-		}
-		if r.s.nic.Rest(r.queue) {
-			return woken
-		}
-		if done += n; done >= pollBudget && r.lender == nil {
-			r.s.runLater(r.queue)
-			return woken
-		}
-		if old += n; old >= pollBatch {
-			r.now, r.coarse, old = r.s.now(), false, 0
-		}
-	}
-}
-
 // runLater hands the baton of queue q on to a timer that is due at once.
 //
 //go:noinline

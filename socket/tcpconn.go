@@ -187,53 +187,6 @@ func (c *TCPConn) lock() {
 	c.steady = false
 }
 
-// receive runs the TCB on a segment and sends what it answers.
-func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) {
-	c.mu.Lock()
-	refused := false
-	seg.Taken, seg.Steady = 0, c.steady
-	seg.Hold, seg.Held = p.Flags&device.FlagLent != 0 && (r.held == nil || r.held == c), false
-	if !c.steady && (c.detached || c.ln != nil) {
-		var done bool
-		if refused, done = c.receiveOdd(r, p, seg, flow); done {
-			return
-		}
-	}
-	now := c.at(r.time())
-	if refused {
-		c.tcb.Refuse(now, seg)
-	} else {
-		seg.Into = c.rd.into()
-		c.tcb.Input(now, seg)
-	}
-	if seg.Taken > 0 {
-		c.rd.filled(seg.Taken)
-	}
-	c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil)
-	if !c.steady {
-		if seg.Held {
-			c.hold(r, p, seg.Taken)
-		} else {
-			c.answer(r, p, now)
-		}
-		return
-	}
-	// The reader has what he waits for, and that is all. There is nothing to send, and no writer waits for anything.
-	reader := c.rd.waiters()
-	parked := reader != nil && reader.rest.parked // else he need only be told
-	c.tcb.TakeEvents()
-	if !c.armed() {
-		c.rearm()
-	}
-	c.mu.Unlock()
-	r.deliver()
-	r.s.nic.ReleaseHeld(r.queue, p)
-	r.woken = reader
-	if parked {
-		reader.broadcast()
-	}
-}
-
 // answer is what follows from a segment in general. It gives up the lock.
 func (c *TCPConn) answer(r *receiver, p *device.Packet, now time.Duration) {
 	c.node.baton = int(c.node.queue) == r.queue

@@ -4,58 +4,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
 	"example.com/loopback/tcp"
 )
-
-// Read reads received data, waiting until there is some, the peer has closed
-// (io.EOF), or the read deadline passes (os.ErrDeadlineExceeded).
-func (c *TCPConn) Read(p []byte) (int, error) {
-	if !c.ok() {
-		return 0, syscall.EINVAL
-	}
-	c.mu.Lock()
-	if c.s.cfg.Staged {
-		c.awaitTurn()
-	}
-	for {
-		if !(c.steady && len(p) > 0) && !c.mustWait(p) {
-			c.steady = false
-			n, done, err := c.tryRead(p)
-			if done {
-				if c.s.cfg.Staged {
-					c.needDue().turn = c.s.now() + 1
-				}
-				if err != nil && err != io.EOF {
-					err = c.opErrorLocked("read", err)
-				}
-				return c.afterRead(n), err
-			}
-		}
-		d := c.rd.alone()
-		if d == nil {
-			c.rd.waitAny(c.s, &c.mu)
-			continue
-		}
-		if d.await(p) {
-			c.mu.Unlock()
-			runtime.Gosched()
-			c.mu.Lock()
-			d.rested()
-		}
-		d.park()
-		if d.woken {
-			d.goOn()
-		}
-		if n := d.served(); n > 0 {
-			c.mu.Unlock()
-			return n, nil
-		}
-	}
-}
 
 // awaitTurn lets a connection have one Read in an instant (Config.Staged): what
 // the reader has set going with what it read before comes to rest first.
@@ -149,33 +102,6 @@ func (c *TCPConn) takeError() error {
 	err := errnoOf(c.soErr)
 	c.soErr = 0
 	return err
-}
-
-// Write sends p, waiting for room in the send buffer as needed. It returns
-// early with the number of bytes taken when the connection fails, is closed,
-// or the write deadline passes. Concurrent Writes are not interleaved.
-func (c *TCPConn) Write(p []byte) (int, error) {
-	if !c.ok() {
-		return 0, syscall.EINVAL
-	}
-	c.mu.Lock()
-	lone := c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst
-	if !lone {
-		growStack()
-		lone = c.unhindered(len(p)) && c.tcb.Lone(len(p))
-	}
-	if lone {
-		if now, baton := c.writeLone(p); baton {
-			c.s.run(int(c.node.queue), now, false)
-		}
-		return len(p), nil
-	}
-	c.steady = false
-	n, err := c.write(p)
-	if err != nil {
-		err = c.opError("write", err)
-	}
-	return n, err
 }
 
 // write is Write in general. It gives up the lock.

@@ -365,24 +365,6 @@ func (t *TCB) sampleRTT(a *ackState) {
 	}
 }
 
-// takeRTT updates SRTT, RTTVAR and RTO with a valid measurement, which also ends backoff (RFC 6298 §5.7).
-func (t *TCB) takeRTT(now, m, last time.Duration) {
-	if last < 0 {
-		last = m
-	}
-	t.minRTT.Sample(now, last, t.env.cfg.MinRTTWin)
-	t.rtt.sample(micros(m), t.snd.una, t.snd.nxt, t.env.rtoFloor)
-	most := t.env.cfg.RTOMax
-	if t.opt != nil {
-		most = t.RTOMax()
-	}
-	t.rto = t.rtt.rto(most)
-	t.backoff = 0
-	if t.env.observer != nil {
-		t.tellRTT(now, m)
-	}
-}
-
 func (t *TCB) tellRTT(now, m time.Duration) {
 	t.env.observer.Event(t, Event{Kind: EventRTT, Now: now, RTT: m, SRTT: t.rtt.SRTT(), RTO: t.rto})
 }

@@ -288,15 +288,6 @@ func (t *TCB) dataSent(now time.Duration) {
 	t.answers(now)
 }
 
-// answers is dataSent for the connection itself: an answer within ato of what arrived last shows a dialogue, in which
-// ACKs travel with the answers.
-func (t *TCB) answers(now time.Duration) {
-	t.lastSend = now
-	if a := &t.ack; now-a.lastData < a.ato && a.pingpong < 255 {
-		a.pingpong++
-	}
-}
-
 // mayRestart tells the congestion control algorithm that text leaves while nothing else is out.
 func (t *TCB) mayRestart(now time.Duration) {
 	if t.extra.alg != nil && t.inFlight() == 0 {

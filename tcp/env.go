@@ -119,25 +119,6 @@ func (t *TCB) newX(spare *Spares) *transfer {
 	return t.env.transfers.Get().(*transfer)
 }
 
-// idleX gives t.x back if nothing is in it, to spare if that is not nil and has room.
-func (t *TCB) idleX(spare *Spares) {
-	x := t.x
-	if x == nil || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
-		return
-	}
-	t.x = nil
-	x.snd.cur, x.rcv.private = 0, false
-	if cap(x.rtx.items)+cap(x.snd.chunks.items)+cap(x.rcv.pieces.items) > queueKeep {
-		x.trim()
-	}
-	if spare != nil && spare.n < maxSpares {
-		x.next, spare.first = spare.first, x
-		spare.n++
-		return
-	}
-	t.env.transfers.Put(x)
-}
-
 // trim gives up what large queues there are.
 func (x *transfer) trim() {
 	x.rtx.keep(queueKeep, roomRtx)

@@ -2,26 +2,6 @@ package tcp
 
 import "time"
 
-// Input processes an arriving segment: SEGMENT ARRIVES of RFC 9293 §3.10.7. It keeps the memory of the
-// payload it needs by retaining it, or copies what is lent; in stays the caller's. The header must have been checked
-// (ParseHeader, checksum) and belong to this connection. Call Output afterwards.
-func (t *TCB) Input(now time.Duration, in *Segment) {
-	steady := in.Steady
-	in.Steady = false
-	if in.Payload.N >= minRun && t.inputRun(now, in) {
-		return
-	}
-	if t.inputFast(now, in, steady) {
-		t.idleX(in.Spares)
-		return
-	}
-	if in.Payload.Lent && in.Payload.N > 0 && t.env != nil {
-		t.inputLent(now, in)
-		return
-	}
-	t.input(now, in)
-}
-
 // inputLent is input for a segment whose text is lent. It is apart from Input for the sake of its frame: payloads are large,
 // and what is called from Input is deep down already.
 //

@@ -175,32 +175,6 @@ func scaledUp(wnd uint32, scale uint8) uint32 {
 	return (wnd + 1<<scale - 1) >> scale << scale
 }
 
-// selectWindow decides on the window of the segment being sent and returns its window field. "The total of
-// RCV.NXT and RCV.WND should not be reduced" (RFC 9293 §3.10.7.4): an offer is not taken back (SHLD-14),
-// except that a segment for which there was no memory at all closes the window.
-func (t *TCB) selectWindow() uint16 {
-	scale, left := t.rcv.scale&15, t.receiveWindow()
-	if part := uint32(1)<<scale - 1; left > 0 && left >= (t.rcv.ssthresh+part)&^part && t.roomy() {
-		// More than would be offered, which nothing keeps from being ssthresh.
-		wnd := (left + part) >> scale
-		t.rcv.wnd, t.rcv.wup = wnd<<scale, t.rcv.nxt
-		return uint16(wnd)
-	}
-	old, wnd := t.rcv.wnd, t.offer()
-	if wnd < left && !t.mayShrink() {
-		if wnd == 0 {
-			t.env.stats.TCPWantZeroWindowAdv.Add(1)
-		}
-		wnd = scaledUp(left, scale)
-	}
-	wnd = min(wnd, 65535<<scale)
-	t.rcv.wnd, t.rcv.wup = wnd, t.rcv.nxt
-	if wnd == 0 || old == 0 {
-		t.countZeroWindow(old, wnd)
-	}
-	return uint16(wnd >> scale)
-}
-
 // countZeroWindow counts windows of nothing that begin and end.
 func (t *TCB) countZeroWindow(old, wnd uint32) {
 	switch {

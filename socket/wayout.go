@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/binary"
+	"syscall"
 	"time"
 
 	"example.com/loopback/device"
@@ -9,9 +10,41 @@ import (
 	"example.com/loopback/tcp"
 )
 
-// A Write of text that leaves at once as one packet, nothing else being outstanding: what questions and answers are. It is
-// the long way of tcpuser.go and tcpconn.go, without the questions whose answers are known: nobody waits for
+// The way of a packet of a dialogue, from Write to the NIC and, with the baton, out of it again, in the order it travels;
+// wayin.go has the rest, to Read. Such a text leaves at once as one packet, nothing else being outstanding, as questions and
+// answers do. It is the long way of tcpuser.go and tcpconn.go, without the questions whose answers are known: nobody waits for
 // room, and there is one packet and no event.
+//
+// What lies together here lies together in memory, where the functions of a package are in the order of its files: the
+// processor's cache for instructions has few places for lines that are a page apart, and functions strewn over a package
+// take each other's. The same goes for wayin.go and wayout.go in tcp, and device/way.go.
+
+// Write sends p, waiting for room in the send buffer as needed. It returns
+// early with the number of bytes taken when the connection fails, is closed,
+// or the write deadline passes. Concurrent Writes are not interleaved.
+func (c *TCPConn) Write(p []byte) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	c.mu.Lock()
+	lone := c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst
+	if !lone {
+		growStack()
+		lone = c.unhindered(len(p)) && c.tcb.Lone(len(p))
+	}
+	if lone {
+		if now, baton := c.writeLone(p); baton {
+			c.s.run(int(c.node.queue), now, false)
+		}
+		return len(p), nil
+	}
+	c.steady = false
+	n, err := c.write(p)
+	if err != nil {
+		err = c.opError("write", err)
+	}
+	return n, err
+}
 
 // unhindered reports whether nothing about the socket keeps n bytes that are written now from leaving at once; the TCB
 // must be asked, too. The lock is held. It is small enough to be part of the caller.
@@ -70,4 +103,45 @@ func (c *TCPConn) writeLone(p []byte) (now time.Duration, baton bool) {
 	c.burst += int32(len(p))
 	c.mu.Unlock()
 	return now, held || s.nic.Ring(q)
+}
+
+// run is Stack.run as of r.now. One who has worked for others
+// long enough hands the baton to a timer that is due at once.
+func (r *receiver) run() (woken *waiter) {
+	done, old := 0, 0 // packets handled: all, and since the look at the clock
+	for {
+		if !r.coarse && r.now-r.s.recent() >= recentGrain {
+			r.s.lastNow.Store(int64(r.now))
+		}
+		n := r.s.nic.Poll(r.queue, r.now, pollBatch, r.handle)
+		if r.held != nil || r.lender != nil {
+			r.settleLoans()
+		}
+		if in, out := r.spares.In, r.spares.Out; in|out != 0 {
+			r.spares.In, r.spares.Out = 0, 0
+			r.delivered.n -= in // deliver had them, too
+			r.segments.in, r.segments.out = in, out
+			r.segments.show()
+		}
+		r.delivered.show()
+		if r.datagrams.any() {
+			r.datagrams.show()
+		}
+		if r.s.anyStall.Load() {
+			r.s.resumeStalled(r.time())
+		}
+		if r.woken != nil {
+			woken, r.woken = r.woken, nil
+		}
+		if r.s.nic.Rest(r.queue) {
+			return woken
+		}
+		if done += n; done >= pollBudget && r.lender == nil {
+			r.s.runLater(r.queue)
+			return woken
+		}
+		if old += n; old >= pollBatch {
+			r.now, r.coarse, old = r.s.now(), false, 0
+		}
+	}
 }

@@ -2,7 +2,10 @@ package socket
 
 import (
 	"encoding/binary"
+	"io"
 	"math/bits"
+	"runtime"
+	"syscall"
 
 	"example.com/loopback/device"
 	"example.com/loopback/ipv4"
@@ -184,4 +187,97 @@ func (r *receiver) names() *flowKey {
 		f.local, f.remote = ip{0, mappedPrefix | r.addrs&0xffffffff}, ip{0, mappedPrefix | r.addrs>>32}
 	}
 	return f
+}
+
+// receive runs the TCB on a segment and sends what it answers.
+func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) {
+	c.mu.Lock()
+	refused := false
+	seg.Taken, seg.Steady = 0, c.steady
+	seg.Hold, seg.Held = p.Flags&device.FlagLent != 0 && (r.held == nil || r.held == c), false
+	if !c.steady && (c.detached || c.ln != nil) {
+		var done bool
+		if refused, done = c.receiveOdd(r, p, seg, flow); done {
+			return
+		}
+	}
+	now := c.at(r.time())
+	if refused {
+		c.tcb.Refuse(now, seg)
+	} else {
+		seg.Into = c.rd.into()
+		c.tcb.Input(now, seg)
+	}
+	if seg.Taken > 0 {
+		c.rd.filled(seg.Taken)
+	}
+	c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil)
+	if !c.steady {
+		if seg.Held {
+			c.hold(r, p, seg.Taken)
+		} else {
+			c.answer(r, p, now)
+		}
+		return
+	}
+	// The reader has what he waits for, and that is all. There is nothing to send, and no writer waits for anything.
+	reader := c.rd.waiters()
+	parked := reader != nil && reader.rest.parked // else he need only be told
+	c.tcb.TakeEvents()
+	if !c.armed() {
+		c.rearm()
+	}
+	c.mu.Unlock()
+	r.deliver()
+	r.s.nic.ReleaseHeld(r.queue, p)
+	r.woken = reader
+	if parked {
+		reader.broadcast()
+	}
+}
+
+// Read reads received data, waiting until there is some, the peer has closed
+// (io.EOF), or the read deadline passes (os.ErrDeadlineExceeded).
+func (c *TCPConn) Read(p []byte) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	c.mu.Lock()
+	if c.s.cfg.Staged {
+		c.awaitTurn()
+	}
+	for {
+		if !(c.steady && len(p) > 0) && !c.mustWait(p) {
+			c.steady = false
+			n, done, err := c.tryRead(p)
+			if done {
+				if c.s.cfg.Staged {
+					c.needDue().turn = c.s.now() + 1
+				}
+				if err != nil && err != io.EOF {
+					err = c.opErrorLocked("read", err)
+				}
+				return c.afterRead(n), err
+			}
+		}
+		d := c.rd.alone()
+		if d == nil {
+			c.rd.waitAny(c.s, &c.mu)
+			continue
+		}
+		if d.await(p) {
+			c.mu.Unlock()
+			runtime.Gosched()
+			c.mu.Lock()
+			d.rested()
+		}
+		d.park()
+		if d.woken {
+			d.goOn()
+		}
+		if n := d.served(); n > 0 {
+			c.mu.Unlock()
+			return n, nil
+		}
+	}
 }

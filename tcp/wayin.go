@@ -2,6 +2,29 @@ package tcp
 
 import "time"
 
+// The way in of a segment in the common case, in the order of its steps; see fast.go for what that is, wayout.go for the way
+// out, and socket/wayout.go for why each is in one file.
+
+// Input processes an arriving segment: SEGMENT ARRIVES of RFC 9293 §3.10.7. It keeps the memory of the
+// payload it needs by retaining it, or copies what is lent; in stays the caller's. The header must have been checked
+// (ParseHeader, checksum) and belong to this connection. Call Output afterwards.
+func (t *TCB) Input(now time.Duration, in *Segment) {
+	steady := in.Steady
+	in.Steady = false
+	if in.Payload.N >= minRun && t.inputRun(now, in) {
+		return
+	}
+	if t.inputFast(now, in, steady) {
+		t.idleX(in.Spares)
+		return
+	}
+	if in.Payload.Lent && in.Payload.N > 0 && t.env != nil {
+		t.inputLent(now, in)
+		return
+	}
+	t.input(now, in)
+}
+
 // inputFast is Input for the common case. It returns false when in is not that. steady is what the caller of Input says.
 func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	n, una := uint32(in.Payload.N), t.snd.una
@@ -121,6 +144,24 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	}
 }
 
+// takeRTT updates SRTT, RTTVAR and RTO with a valid measurement, which also ends backoff (RFC 6298 §5.7).
+func (t *TCB) takeRTT(now, m, last time.Duration) {
+	if last < 0 {
+		last = m
+	}
+	t.minRTT.Sample(now, last, t.env.cfg.MinRTTWin)
+	t.rtt.sample(micros(m), t.snd.una, t.snd.nxt, t.env.rtoFloor)
+	most := t.env.cfg.RTOMax
+	if t.opt != nil {
+		most = t.RTOMax()
+	}
+	t.rto = t.rtt.rto(most)
+	t.backoff = 0
+	if t.env.observer != nil {
+		t.tellRTT(now, m)
+	}
+}
+
 // textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
 func (t *TCB) textFast(now time.Duration, in *Segment) {
 	t.total.dataIn++
@@ -167,4 +208,23 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	in.Taken = copy(in.Into, b)
 	in.Steady = steady || t.steady()
 	return true
+}
+
+// idleX gives t.x back if nothing is in it, to spare if that is not nil and has room.
+func (t *TCB) idleX(spare *Spares) {
+	x := t.x
+	if x == nil || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
+		return
+	}
+	t.x = nil
+	x.snd.cur, x.rcv.private = 0, false
+	if cap(x.rtx.items)+cap(x.snd.chunks.items)+cap(x.rcv.pieces.items) > queueKeep {
+		x.trim()
+	}
+	if spare != nil && spare.n < maxSpares {
+		x.next, spare.first = spare.first, x
+		spare.n++
+		return
+	}
+	t.env.transfers.Put(x)
 }

@@ -1,0 +1,147 @@
+package device
+
+import "time"
+
+// The way of a packet through the NIC of one who holds the baton and polls, in the order it travels: made, put on the TX ring
+// (Ring.Put), taken off it and handed to its receiver, who gives it back. Why that is in one file says socket/wayout.go.
+
+// NewPacketHeld is Pool.NewPacket for the holder of the baton of queue q, who has free packets of his own.
+func (n *NIC) NewPacketHeld(q int) *Packet {
+	r := n.queues[q].rings.Load()
+	if r == nil {
+		r = n.queues[q].open(n)
+	}
+	last := len(r.spare) - 1
+	if last < 0 {
+		if r.want = min(r.want+1, maxSpare); r.spare == nil {
+			r.spare = make([]*Packet, 0, cacheLine/8) // not beside those of another queue
+		}
+		return n.pool.NewPacket()
+	}
+	p := r.spare[last]
+	r.spare = r.spare[:last]
+	n.pool.handOut(p)
+	return p
+}
+
+// Transmit puts p on the TX ring of its flow's queue. TxOK: the NIC owns p, and the caller must ring
+// that queue's bell (Ring) before it forgets about it; the packet moves when the queue is polled.
+// Otherwise the caller keeps p, and the refusal is counted.
+//
+// The payload of a packet with FlagLent is lent by the caller, who holds the baton of its queue: the bytes of Frags that have
+// no owner are his until Lent says, between two polls of his, that they are no longer used. Only who receives the packet within
+// such a poll sees them; all others get copies.
+func (n *NIC) Transmit(now time.Duration, p *Packet) TxResult {
+	if !n.up.Load() {
+		n.refusedDown.Add(1)
+		return TxDown
+	}
+	p.At = now
+	lent := p.Flags & FlagLent // p is the NIC's as soon as it is on the ring
+	qu := &n.queues[n.steer(p)]
+	r := qu.rings.Load()
+	if r == nil {
+		r = qu.open(n)
+	}
+	d, ok := p.number(n.pool)
+	if !ok {
+		d, ok = n.pool.desc(p)
+	}
+	if ok && r.tx.Put(d) {
+		if lent != 0 {
+			r.lent++
+		}
+		return TxOK
+	}
+	n.pool.undesc(p, d, ok)
+	n.refusedFull.Add(1)
+	return TxFull
+}
+
+// Poll moves packets: from queue q's TX ring to the link, and from its RX ring through the filter and
+// the taps to h, which owns them then. It goes on until both rings are empty or budget packets (a
+// batch if budget is 0 or less) were taken from either, and returns how many it took from the RX ring.
+// Only the holder of the baton may call it, and h must not call Poll or Rest for the same queue; h may
+// call everything else, Transmit and Ring above all.
+func (n *NIC) Poll(q int, now time.Duration, budget int, h func(*Packet)) int {
+	qu := &n.queues[q]
+	qu.hear()
+	r := qu.rings.Load()
+	if r == nil {
+		return 0
+	}
+	if budget <= 0 {
+		budget = batch
+	}
+	taken := 0
+	for taken < budget {
+		p := n.lone(r, qu)
+		if p == nil {
+			return n.pollMany(q, now, budget, taken, h)
+		}
+		taken++
+		h(p)
+		if !r.busy() {
+			break
+		}
+	}
+	return taken
+}
+
+// lone takes a packet from queue qu that sends and receives itself, so to speak: it is alone there, n is plain, and
+// it comes back. Most packets are of this kind. It returns nil if there is none.
+func (n *NIC) lone(r *rings, qu *queue) *Packet {
+	if !n.plain.Load() {
+		return nil
+	}
+	if r.received() != 0 {
+		return nil
+	}
+	d, waiting := r.tx.last()
+	if waiting != 1 {
+		return nil
+	}
+	p := r.packet(d)
+	if p.Flags&(FlagOutside|FlagLent) != 0 || p.pool != r.pool {
+		return nil
+	}
+	r.tx.takeLast()
+	qu.both.add(1, uint64(p.Len()))
+	return p
+}
+
+// Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
+// left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
+func (n *NIC) Rest(q int) bool {
+	qu := &n.queues[q]
+	if r := qu.rings.Load(); r != nil && r.busy() {
+		return false // a poll would move something
+	}
+	return qu.bell.CompareAndSwap(held, idle)
+}
+
+// ReleaseHeld is p.Release for the holder of the baton of queue q.
+func (n *NIC) ReleaseHeld(q int, p *Packet) {
+	if p.pool != n.pool {
+		p.Release()
+		return
+	}
+	if p.holds() {
+		p.giveUp()
+	}
+	n.pool.takeBack(p)
+	p.clear()
+	if !n.queues[q].keep(p) {
+		n.pool.putPacket(p)
+	}
+}
+
+// keep keeps a retired packet for NewPacketHeld, if there is use for it.
+func (q *queue) keep(p *Packet) bool {
+	r := q.rings.Load()
+	if r == nil || len(r.spare) >= r.want {
+		return false
+	}
+	r.spare = append(r.spare, p)
+	return true
+}
