@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -116,8 +117,12 @@ func TestShortConnectionStack(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.StackInuse
 	}
-	first := run()
-	require.Less(t, (run()-first)/connections, uint64(3<<10), "the next larger stack is 4 KiB")
+	before, least := run(), uint64(math.MaxUint64)
+	for range 3 { // what else has stacks in this process may need more of them meanwhile, but not each time
+		now := run()
+		before, least = now, min(least, (now-before)/connections)
+	}
+	require.Less(t, least, uint64(3<<10), "the next larger stack is 4 KiB")
 }
 
 // TestServersDoNotPileUp: on one processor a client that dials again and again leaves no more than a few servers behind that
