@@ -64,21 +64,22 @@ func (s *Stack) ipBehind(b []byte, k *flowKey, addrs uint16, proto, tos uint8, i
 
 // carry makes pl the payload of p; baton says whether the sender has the baton of its queue.
 func (s *Stack) carry(p *device.Packet, pl *tcp.Payload, baton bool) {
-	for i := range pl.Pieces {
-		piece, f := &pl.Pieces[i], &p.Frags[i]
-		if len(piece.B) == 0 {
-			break
-		}
-		f.B = piece.B
-		if piece.Owner != nil {
-			f.Owner, _ = piece.Owner.(*device.Buf)
-		}
+	carryPiece(&p.Frags[0], &pl.Pieces[0])
+	if len(pl.Pieces[1].B) != 0 {
+		carryPiece(&p.Frags[1], &pl.Pieces[1])
 	}
 	if pl.Lent {
 		p.Flags |= device.FlagLent
 		if !baton { // nobody waits until it has arrived
 			p.Own(&s.pool)
 		}
+	}
+}
+
+func carryPiece(f *device.Piece, piece *tcp.Piece) {
+	f.B = piece.B
+	if piece.Owner != nil {
+		f.Owner, _ = piece.Owner.(*device.Buf)
 	}
 }
 

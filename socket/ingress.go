@@ -33,7 +33,7 @@ type receiver struct {
 	spares   tcp.Spares
 	woken    *waiter  // the latest reader of a connection that was woken since run looked
 	lender   *TCPConn // its Write has lent its buffer to packets of the queue
-	held     *TCPConn // has text for its reader that is not read yet; see hold
+	held     *TCPConn // has text for its reader that is not read yet; see settleLoans
 	heldN    int      // how much
 	rules4   ipv4.AddrRules
 	rules6   ipv6.AddrRules

@@ -86,7 +86,14 @@ type tcpAddrs struct {
 // wakes is whom to wake once the locks are given up.
 type wakes struct{ rd, wr, accept *waiter }
 
+// run is small enough to be part of the caller: mostly there is nobody.
 func (w wakes) run() {
+	if w.rd != nil || w.wr != nil || w.accept != nil {
+		w.wake()
+	}
+}
+
+func (w wakes) wake() {
 	if w.rd != nil {
 		w.rd.broadcast()
 	}

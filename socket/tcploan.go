@@ -2,8 +2,6 @@ package socket
 
 import (
 	"time"
-
-	"example.com/loopback/device"
 )
 
 // A Write of much text, for which nobody but its reader need ever copy: while the writer waits, the packets refer to
@@ -41,17 +39,6 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) int {
 		c.burst = 0
 	}
 	return n
-}
-
-// hold is for n bytes of text that went straight to c's reader and may count as read a little later, when more has come. It
-// ends receive, and gives up the lock.
-func (c *TCPConn) hold(r *receiver, p *device.Packet, n int) {
-	r.held = c
-	r.heldN += n
-	c.steady = false
-	c.mu.Unlock()
-	r.deliver()
-	r.s.nic.ReleaseHeld(r.queue, p)
 }
 
 // settleLoans is called after a poll: what was held is read, and what was lent and has arrived is given back, but not before

@@ -12,7 +12,7 @@ import (
 // bytes stay where they are, and the stack comes back when there is room.
 func (c *TCPConn) output(now time.Duration) {
 	if c.pending != nil {
-		if !c.transmit(now, c.pending) {
+		if res := c.s.nic.Transmit(now, c.pending); res != device.TxOK && !c.refused(c.pending, res) {
 			return
 		}
 		c.pending = nil
@@ -29,7 +29,7 @@ func (c *TCPConn) output(now time.Duration) {
 func (c *TCPConn) outputSegments(now time.Duration) {
 	var seg tcp.Segment
 	seg.Spares = c.spares()
-	for c.tcb.Output(now, &seg) {
+	for c.tcb.OutputRun(now, &seg) || c.tcb.Output(now, &seg) {
 		seg.ECN |= c.tos
 		id := c.ipID
 		if c.ln != nil && seg.Flags&tcp.SYN != 0 || seg.Flags&(tcp.RST|tcp.ACK) == tcp.RST {
@@ -41,25 +41,16 @@ func (c *TCPConn) outputSegments(now time.Duration) {
 		if ttl := c.tcb.TTL(); ttl != 0 {
 			setTTL(p.Head, ttl)
 		}
-		if !c.transmit(now, p) {
+		if res := c.s.nic.Transmit(now, p); res != device.TxOK && !c.refused(p, res) {
 			c.pending = p
 			return
 		}
 	}
 }
 
-// transmit offers p to the NIC and reports whether it is off our hands.
-func (c *TCPConn) transmit(now time.Duration, p *device.Packet) bool {
-	res := c.s.nic.Transmit(now, p)
-	if res == device.TxOK {
-		return true
-	}
-	p.Own(&c.s.pool)
-	return c.refused(p, res)
-}
-
-// refused is transmit for a packet that the NIC did not take, for the reason res.
+// refused is called for a packet that the NIC did not take, for the reason res, and reports whether it is off our hands.
 func (c *TCPConn) refused(p *device.Packet, res device.TxResult) bool {
+	p.Own(&c.s.pool)
 	switch res {
 	case device.TxFull:
 		if !c.stalled {
@@ -100,7 +91,7 @@ func (c *TCPConn) sendAck(now time.Duration) {
 		p.CsumStart, p.CsumOffset = uint16(at), tcpCsumOffset
 		p.Flags |= device.FlagCsumPartial
 	}
-	if !c.transmit(now, p) {
+	if res := c.s.nic.Transmit(now, p); res != device.TxOK && !c.refused(p, res) {
 		c.pending = p
 	}
 }

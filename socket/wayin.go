@@ -212,25 +212,28 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		c.rd.filled(seg.Taken)
 	}
 	c.steady = seg.Steady && (c.steady || c.unhindered(0) && c.ln == nil)
-	if !c.steady {
-		if seg.Held {
-			c.hold(r, p, seg.Taken)
-		} else {
-			c.answer(r, p, now)
+	var reader *waiter
+	switch {
+	case c.steady: // the reader has what he waits for, and that is all: nothing to send, and no writer waits for anything
+		reader = c.rd.waiters()
+		c.tcb.TakeEvents()
+		if !c.armed() {
+			c.rearm()
 		}
+	case seg.Held: // it counts as read when more has come, see settleLoans
+		r.held = c
+		r.heldN += seg.Taken
+	default:
+		c.answer(r, p, now)
 		return
 	}
-	// The reader has what he waits for, and that is all. There is nothing to send, and no writer waits for anything.
-	reader := c.rd.waiters()
 	parked := reader != nil && reader.rest.parked // else he need only be told
-	c.tcb.TakeEvents()
-	if !c.armed() {
-		c.rearm()
-	}
 	c.mu.Unlock()
 	r.deliver()
 	r.s.nic.ReleaseHeld(r.queue, p)
-	r.woken = reader
+	if reader != nil {
+		r.woken = reader
+	}
 	if parked {
 		reader.broadcast()
 	}

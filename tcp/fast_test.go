@@ -225,7 +225,7 @@ func TestRunsAreTaken(t *testing.T) {
 	require.Equal(t, 4*p.a.SendMSS(), p.a.Write(p.now, make([]byte, 4*p.a.SendMSS())))
 	var s Segment
 	for i := range 4 {
-		require.Equal(t, i > 0, p.a.outputRun(p.now, &s), "out %d", i)
+		require.Equal(t, i > 0, p.a.OutputRun(p.now, &s), "out %d", i)
 		if i == 0 {
 			require.True(t, p.a.Output(p.now, &s))
 		}
@@ -237,7 +237,7 @@ func TestRunsAreTaken(t *testing.T) {
 		text := s.Payload // Release forgets it, and the next segment is told by this one
 		text.Release()
 	}
-	require.False(t, p.a.outputRun(p.now, &s))
+	require.False(t, p.a.OutputRun(p.now, &s))
 	require.Equal(t, 4*p.a.SendMSS(), p.b.Readable())
 }
 
@@ -258,6 +258,10 @@ func TestRunsEnd(t *testing.T) {
 			p.a.Input(p.now, &in)
 			in.Payload.Release()
 		}},
+		{"all was acknowledged", func(p *pipe, s *Segment) {
+			p.a.Input(p.now, &Segment{SrcPort: s.DstPort, DstPort: s.SrcPort, Seq: p.a.rcv.nxt, Ack: p.a.snd.nxt, Flags: ACK,
+				Wnd: uint16(p.a.snd.wnd >> p.a.snd.scale), Opts: Options{HasTS: true, TSVal: p.b.tsNow(p.now), TSEcr: s.Opts.TSVal}})
+		}},
 		{"a duplicate is to be told", func(p *pipe, _ *Segment) { p.a.setDSACK(p.a.rcv.nxt-1, p.a.rcv.nxt) }},
 		{"a timer demands something", func(p *pipe, _ *Segment) { p.a.force |= forceHead }},
 	} {
@@ -272,7 +276,7 @@ func TestRunsEnd(t *testing.T) {
 			if tt.change != nil {
 				tt.change(p, &s)
 			}
-			require.Equal(t, tt.change == nil, p.a.outputRun(p.now, &s))
+			require.Equal(t, tt.change == nil, p.a.OutputRun(p.now, &s))
 		})
 	}
 }

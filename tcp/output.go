@@ -10,7 +10,7 @@ func (t *TCB) Output(now time.Duration, out *Segment) bool {
 	if t.Quiet() {
 		return false
 	}
-	if t.state == StateEstablished && (t.outputRun(now, out) || t.outputFast(now, out)) {
+	if t.state == StateEstablished && (t.OutputRun(now, out) || t.outputFast(now, out)) {
 		return true
 	}
 	if t.has(fReset) {

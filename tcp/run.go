@@ -5,15 +5,15 @@ import "time"
 // The segments of a run (see startRun) differ in little: where they begin, and what they carry. What segmentation
 // offload is to a kernel, this is here: the window, the options and the decisions of the first serve them all.
 
-// outputRun is Output for one more segment of new data, when out still is the one before it and nothing has happened
-// since. It returns false when that is not so, or nothing more may be sent.
-func (t *TCB) outputRun(now time.Duration, out *Segment) bool {
+// OutputRun is Output for one more segment of new data, when out still is the one before it and nothing has happened
+// since. It returns false when that is not so, or nothing more may be sent: call Output then, which asks OutputRun too.
+func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 	n := out.Payload.N
 	if n != int(t.mss) || out.Seq.Add(uint32(n)) != t.snd.nxt || t.snd.nxt == t.snd.end || out.Flags&^PSH != ACK ||
 		out.Opts.NSACK != 0 || !out.Opts.HasTS || out.Opts.TSVal != t.tsNow(now) || out.Cause != CauseNewData ||
 		out.Ack != t.rcv.nxt || t.rcv.wup != t.rcv.nxt || out.Wnd != uint16(t.rcv.wnd>>t.rcv.scale) ||
 		out.SrcPort != t.localPort || out.DstPort != t.remotePort ||
-		t.lastSend != now || !t.calm() || t.force != 0 || t.ack.pending != 0 {
+		t.lastSend != now || t.snd.una == t.snd.nxt || !t.calm() || t.force != 0 || t.ack.pending != 0 {
 		return false
 	}
 	seq, run := t.snd.nxt, t.snd.run
@@ -39,10 +39,7 @@ func (t *TCB) outputRun(now time.Duration, out *Segment) bool {
 	if n < int(t.mss) {
 		t.snd.sml = end
 	}
-	if t.extra != nil {
-		t.mayRestart(now)
-	}
-	t.answers(now)
+	t.answers(now) // and nothing restarts
 	t.total.dataOut++
 	t.countOut(out.Spares)
 	t.x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: end, marks: marks})
