@@ -97,38 +97,42 @@ func (t *tally) show() {
 
 // A pairTally is a tally of datagrams or segments that came in and went out. On
 // the loopback wire there are as many of the one as of the other, and showing
-// them together takes one store.
+// them together takes one addition.
 type pairTally struct {
-	in, out                  uint64
-	pairs, restIn, restOut   uint64
-	shown, shownIn, shownOut atomic.Uint64
+	in, out                uint64
+	pairs, restIn, restOut atomic.Uint64 // shown: pairs, and what there is of the one alone
 }
 
 func (t *pairTally) any() bool { return t.in|t.out != 0 }
 
-// show shows what was counted. It is small enough to be part of the caller.
+// show shows what was counted, which is something. It is small enough to be part of the caller.
 func (t *pairTally) show() {
 	if t.in != t.out {
-		t.rest()
+		t.showRest()
+		return
 	}
-	t.pairs += t.in
-	t.shown.Store(t.pairs)
+	t.pairs.Add(t.in)
 	t.in, t.out = 0, 0
 }
 
-// rest shows what there is more of the one than of the other, and makes them equal.
-func (t *pairTally) rest() {
+// showRest is show where there is more of the one than of the other.
+func (t *pairTally) showRest() {
 	n := min(t.in, t.out)
-	t.restIn, t.restOut = t.restIn+t.in-n, t.restOut+t.out-n
-	t.shownIn.Store(t.restIn)
-	t.shownOut.Store(t.restOut)
-	t.in, t.out = n, n
+	if n != 0 {
+		t.pairs.Add(n)
+	}
+	if t.in > n {
+		t.restIn.Add(t.in - n)
+	} else {
+		t.restOut.Add(t.out - n)
+	}
+	t.in, t.out = 0, 0
 }
 
 // load returns the sums as shown.
 func (t *pairTally) load() (in, out uint64) {
-	n := t.shown.Load()
-	return n + t.shownIn.Load(), n + t.shownOut.Load()
+	n := t.pairs.Load()
+	return n + t.restIn.Load(), n + t.restOut.Load()
 }
 
 // deliver counts a packet that reached a transport.

@@ -7,6 +7,7 @@ import "slices"
 // miss all the same, where more than eight of them share their places.
 const (
 	lineBits = 6
+	pageBits = 12
 	sets     = 64
 	ways     = 8
 )

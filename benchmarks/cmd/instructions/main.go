@@ -11,7 +11,8 @@
 // again and does not fit into the instruction cache, of 32 KiB as a rule, is slower than its instructions are; how often
 // that happens is computed from the addresses, which the linker gives and any change may change. And it
 // counts the instructions that cost as much as dozens of others: those with a lock (18 clock cycles or so, in which nothing
-// else is done), readings of the clock, indirect calls, divisions and repeated string instructions.
+// else is done), readings of the clock, indirect calls, divisions and repeated string instructions. It counts calls of
+// functions too: one costs eight cycles or so beside its work.
 //
 // The workload runs in a process of its own on one processor, without garbage collection, and time stands still for it:
 // a round trip takes a hundred milliseconds in single steps, and every timer would expire. Linux on amd64 only, where
@@ -118,6 +119,7 @@ func markPC() uintptr { return reflect.ValueOf(mark).Pointer() }
 type tally struct {
 	function
 	funcs []function
+	pages int // of 4 KiB, of code, of all operations
 	// missed is how many lines a cache for instructions does not keep, and missedHalf if it is shared with another thread.
 	missed, missedHalf float64
 }
@@ -138,7 +140,7 @@ func count(steps []executed, ops int) tally {
 		lines map[uintptr]bool
 	}
 	sums := map[string]*sum{}
-	all := &sum{lines: map[uintptr]bool{}}
+	all, pages := &sum{lines: map[uintptr]bool{}}, map[uintptr]bool{}
 	var last *sum
 	for _, at := range steps {
 		name, entry := functionAt(at.pc)
@@ -154,7 +156,9 @@ func count(steps []executed, ops int) tally {
 		}
 		if at.pc == entry {
 			s.calls++
+			all.calls++
 		}
+		pages[at.pc>>pageBits] = true
 		if name == vdso && last != nil && last != s {
 			all.costly[clock]++
 			last.costly[clock]++
@@ -170,7 +174,7 @@ func count(steps []executed, ops int) tally {
 		}
 		return s.function
 	}
-	t := tally{function: finish(all)}
+	t := tally{function: finish(all), pages: len(pages)}
 	t.missed = float64(missed(steps, ways)) / float64(ops)
 	t.missedHalf = float64(missed(steps, ways/2)) / float64(ops)
 	for _, s := range sums {
@@ -227,7 +231,8 @@ func (t tally) packages() []function {
 }
 
 func write(out io.Writer, o options, t tally, top int) {
-	fmt.Fprintf(out, "%s over %s: %.0f instructions an operation, on %d cache lines of code;\n", o.workload, o.peer, t.instructions, t.lines)
+	fmt.Fprintf(out, "%s over %s: %.0f instructions an operation in %.1f calls, on %d cache lines and %d pages of code;\n",
+		o.workload, o.peer, t.instructions, t.calls, t.lines, t.pages)
 	fmt.Fprintf(out, "%.1f times a line is missed by a cache of 32 KiB, %.1f times by one of 16 KiB\n", t.missed, t.missedHalf)
 	fmt.Fprintf(out, "of the instructions %.1f are locked, %.1f indirect calls, %.1f divisions, %.1f repeated; the clock is read %.1f times\n\n",
 		t.costly[locked], t.costly[indirect], t.costly[division], t.costly[repeated], t.costly[clock])
