@@ -98,35 +98,30 @@ func (t *tally) show() {
 // A pairTally is a tally of datagrams or segments that came in and went out. On
 // the loopback wire there are as many of the one as of the other, and showing
 // them together takes one addition.
-type pairTally struct {
-	in, out                uint64
-	pairs, restIn, restOut atomic.Uint64 // shown: pairs, and what there is of the one alone
-}
+type pairTally struct{ pairs, restIn, restOut atomic.Uint64 }
 
-func (t *pairTally) any() bool { return t.in|t.out != 0 }
-
-// show shows what was counted, which is something. It is small enough to be part of the caller.
-func (t *pairTally) show() {
-	if t.in != t.out {
-		t.showRest()
-		return
+// add shows so many more. It is small enough to be part of the caller.
+func (t *pairTally) add(in, out uint64) {
+	if in == out {
+		t.pairs.Add(in)
+	} else {
+		t.addRest(in, out)
 	}
-	t.pairs.Add(t.in)
-	t.in, t.out = 0, 0
 }
 
-// showRest is show where there is more of the one than of the other.
-func (t *pairTally) showRest() {
-	n := min(t.in, t.out)
+// addRest is add where there is more of the one than of the other.
+//
+//go:noinline
+func (t *pairTally) addRest(in, out uint64) {
+	n := min(in, out)
 	if n != 0 {
 		t.pairs.Add(n)
 	}
-	if t.in > n {
-		t.restIn.Add(t.in - n)
+	if in > n {
+		t.restIn.Add(in - n)
 	} else {
-		t.restOut.Add(t.out - n)
+		t.restOut.Add(out - n)
 	}
-	t.in, t.out = 0, 0
 }
 
 // load returns the sums as shown.
@@ -173,7 +168,7 @@ func (s *Stack) eachTCP(yield func(group, name string, n uint64) bool) {
 func (s *Stack) datagramsSent() (n uint64) {
 	for q := range s.receivers {
 		_, out := s.receivers[q].datagrams.load()
-		n += out + s.receivers[q].udpOut.Load()
+		n += out + s.receivers[q].othersOut.Load()
 	}
 	return n
 }

@@ -37,9 +37,9 @@ func (s *Stack) pollTime() (now time.Duration, coarse bool) {
 func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b []byte, id uint16) {
 	k, hash, outside := &w.key, w.hash, w.outside
 	if r := &s.receivers[q]; held {
-		r.datagrams.out++
+		r.udpOut++
 	} else {
-		r.udpOut.Add(1)
+		r.othersOut.Add(1)
 	}
 	length := udp.HeaderLen + len(b)
 	ipLen := k.ipLen()

@@ -43,11 +43,13 @@ type receiver struct {
 	segments pairTally // of TCP, those that spares counts
 
 	delivered tally     // packets that reached a transport but UDP, and not counted among segments
-	datagrams pairTally // of UDP, and those that the holder of the baton sent
+	datagrams pairTally // of UDP, those that others sent aside
 
-	_      [128]byte     // what senders write, and
-	udpOut atomic.Uint64 // datagrams that others sent
-	_      [128]byte     // what the next queue's holder writes lies on other cache lines
+	udpIn, udpOut uint64 // datagrams that datagrams does not show yet
+
+	_         [128]byte     // what senders write, and
+	othersOut atomic.Uint64 // datagrams that others sent
+	_         [128]byte     // what the next queue's holder writes lies on other cache lines
 }
 
 func (r *receiver) init(s *Stack, queue int, isLocal func(netip.Addr) bool) {

@@ -114,7 +114,7 @@ func (u *UDPConn) receive(r *receiver, p *device.Packet, from ip, port uint16) {
 	u.bytes += n + dgramOverhead
 	w := u.rd.waiters()
 	u.mu.Unlock()
-	r.datagrams.in++
+	r.udpIn++
 	if w != nil {
 		w.signal()
 	}

@@ -120,12 +120,12 @@ func (r *receiver) run() (woken *waiter) {
 		if in, out := r.spares.In, r.spares.Out; in|out != 0 {
 			r.spares.In, r.spares.Out = 0, 0
 			r.delivered.n -= in // deliver had them, too
-			r.segments.in, r.segments.out = in, out
-			r.segments.show()
+			r.segments.add(in, out)
 		}
 		r.delivered.show()
-		if r.datagrams.any() {
-			r.datagrams.show()
+		if in, out := r.udpIn, r.udpOut; in|out != 0 {
+			r.udpIn, r.udpOut = 0, 0
+			r.datagrams.add(in, out)
 		}
 		if r.s.anyStall.Load() {
 			r.s.resumeStalled(r.time())
