@@ -75,7 +75,7 @@ func stages() []stage {
 		{"TCP: timers", []string{module + "tcp.(*TCB).Timeout", module + "tcp.(*TCB).Deadline"}},
 		{"TCP: write and read", []string{module + "tcp.(*TCB).Write", module + "tcp.(*TCB).Read", module + "tcp.(*TCB).HeldRead",
 			module + "tcp.(*TCB).EndLoan"}},
-		{"IP headers", []string{module + "ipv4.", module + "ipv6.", module + "socket.(*Stack).ipHeader",
+		{"IP headers", []string{module + "ipv4.", module + "ipv6.", module + "socket.(*Stack).ipBehind",
 			module + "socket.(*Stack).plain4", module + "socket.(*Stack).plain6"}},
 		{"UDP headers", []string{module + "udp."}},
 		{"NIC: rings, counters, buffers", []string{module + "device."}},
