@@ -29,7 +29,7 @@ func (c *TCPConn) output(now time.Duration) {
 func (c *TCPConn) outputSegments(now time.Duration) {
 	var seg tcp.Segment
 	seg.Spares = c.spares()
-	for c.tcb.OutputRun(now, &seg) || c.tcb.Output(now, &seg) {
+	for seg.Payload.N > 0 && c.tcb.OutputRun(now, &seg) || c.tcb.Output(now, &seg) {
 		seg.ECN |= c.tos
 		id := c.ipID
 		if c.ln != nil && seg.Flags&tcp.SYN != 0 || seg.Flags&(tcp.RST|tcp.ACK) == tcp.RST {
