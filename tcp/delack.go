@@ -78,7 +78,9 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 		if uint32(n) >= t.rcv.mss && t.wire() == nil { // as measureRcvMSS has it
 			t.rcv.lastSeg = 0
 			t.rcv.mss = max(min(uint32(n), uint32(t.rcv.adv)), 1)
-			a.pending |= ackFlags(in.Flags & PSH / PSH * Flags(ackPushed))
+			if in.Flags&PSH != 0 {
+				a.pending |= ackPushed
+			}
 		} else {
 			t.measureRcvMSS(in)
 		}
