@@ -190,6 +190,43 @@ func TestVerifyChecksums(t *testing.T) {
 	require.True(t, found)
 }
 
+// TestDatagramChecksums: datagrams have the right checksums on the wire, whoever computes them, on sockets with a peer and
+// without, whether all of one lies in the packet or not.
+func TestDatagramChecksums(t *testing.T) {
+	for _, verify := range []bool{false, true} {
+		for _, network := range []string{"udp4", "udp6"} {
+			t.Run(fmt.Sprint(network, ", computed by the stack: ", verify), func(t *testing.T) {
+				s := socket.New(socket.Config{VerifyChecksums: verify})
+				defer s.Close()
+				seen := 0
+				s.NIC().AddTap(func(dir device.Direction, _ time.Duration, n *device.NIC, p *device.Packet) {
+					if dir == device.DirTX {
+						requireChecksums(t, n.AppendWire(nil, p))
+						seen++
+					}
+				})
+				from, err := s.ListenUDP(network, nil)
+				require.NoError(t, err)
+				to, err := s.ListenUDP(network, nil)
+				require.NoError(t, err)
+				at := to.LocalAddr().(*net.UDPAddr)
+				at.IP = map[string]net.IP{"udp4": net.IPv4(127, 1, 2, 3), "udp6": net.IPv6loopback}[network]
+				with, err := s.Dial(network, at.String())
+				require.NoError(t, err)
+				for _, size := range []int{0, 1, 64, 1401} {
+					for range 2 { // the second goes the way of the first
+						_, err := from.WriteTo(make([]byte, size), at)
+						require.NoError(t, err)
+						_, err = with.Write(make([]byte, size))
+						require.NoError(t, err)
+					}
+				}
+				require.Equal(t, 16, seen)
+			})
+		}
+	}
+}
+
 // no6 swallows IPv6.
 type no6 struct{ syns int }
 

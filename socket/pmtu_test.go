@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
 )
 
 func TestPathMTUsLearned(t *testing.T) {
@@ -131,6 +132,34 @@ func heedPathMTU(t *testing.T, family int) {
 	require.Equal(t, []int{len(first)}, sizes(), "anybody may say that")
 	require.NoError(t, c.Close())
 	require.NoError(t, other.Close())
+}
+
+// TestNarrowPathWithoutDF: where a path passes on less than is believed of any, datagrams may be divided on it.
+func TestNarrowPathWithoutDF(t *testing.T) {
+	wire := device.NewPort(0)
+	s := New(Config{MTU: 1500, Link: wire})
+	defer s.Close()
+	local := "192.0.2.1"
+	require.NoError(t, s.NIC().AddAddr(netip.PrefixFrom(netip.MustParseAddr(local), 24)))
+	c, err := s.Dial("udp", "198.51.100.2:9")
+	require.NoError(t, err)
+	divisible := func() bool {
+		_, err := c.Write(make([]byte, 100))
+		require.NoError(t, err)
+		raw, ok := wire.Next()
+		require.True(t, ok)
+		h, _, why := ipv4.Parse(raw)
+		require.Equal(t, ipv4.OK, why)
+		return !h.DontFragment()
+	}
+	require.False(t, divisible())
+	_, err = c.Write(make([]byte, 1400))
+	require.NoError(t, err)
+	large, _ := wire.Next()
+	refuse(t, s, "192.0.2.254", local, large, 300)
+	_, err = c.Write(nil)
+	require.ErrorIs(t, err, syscall.EMSGSIZE, "the sender is told, once")
+	require.True(t, divisible())
 }
 
 // refuse injects the ICMP error of a router that cannot pass on the packet orig.

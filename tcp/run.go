@@ -18,7 +18,7 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 	}
 	seq, run := t.snd.nxt, t.snd.run
 	if t.flags&fRun != 0 && seq.Before(run) { // as next has it: there are no records, and no FIN
-		n = min(n, int(run.Sub(seq)), int(t.snd.end.Sub(seq)))
+		n = min(n, int(run.Sub(seq)))
 	} else {
 		var ok bool
 		if n, _, ok = t.next(now); !ok {
