@@ -311,3 +311,27 @@ func TestDialogueIsTaken(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, taken, 16)
 }
+
+// TestPushedSegmentIsAcknowledgedWhenRead: a full segment with PSH is the end of something, and who has read it all says so
+// at once, if he is not used to answering. One without waits for the next.
+func TestPushedSegmentIsAcknowledgedWhenRead(t *testing.T) {
+	for _, pushed := range []bool{false, true} {
+		p := newPipe(t)
+		p.connect()
+		n := p.a.SendMSS()
+		require.Equal(t, n, p.a.Write(p.now, make([]byte, n)))
+		var s Segment
+		require.True(t, p.a.Output(p.now, &s))
+		require.NotZero(t, s.Flags&PSH)
+		if !pushed {
+			s.Flags &^= PSH
+		}
+		p.b.ack.ato, p.b.ack.lastData = p.b.env.cfg.DelackMin, p.now // not the first text, and
+		p.b.ack.quick = 0                                            // no quick ACKs left
+		p.b.Input(p.now, &s)
+		require.Zero(t, p.b.ack.pending&ackNow)
+		require.Equal(t, n, p.b.Read(p.now, make([]byte, n)))
+		require.Equal(t, pushed, p.b.ack.pending&ackNow != 0, "pushed: %v", pushed)
+		s.Payload.Release()
+	}
+}
