@@ -12,7 +12,7 @@
 // that happens is computed from the addresses, which the linker gives and any change may change. And it
 // counts the instructions that cost as much as dozens of others: those with a lock (18 clock cycles or so, in which nothing
 // else is done), readings of the clock, indirect calls, divisions and repeated string instructions. It counts calls of
-// functions too: one costs eight cycles or so beside its work.
+// functions too: one costs seven cycles or so beside its work.
 //
 // The workload runs in a process of its own on one processor, without garbage collection, and time stands still for it:
 // a round trip takes a hundred milliseconds in single steps, and every timer would expire. Linux on amd64 only, where
