@@ -12,7 +12,7 @@
 // the baton and needs no locked instruction; what comes in from outside (Receive, Inject), on one that any
 // goroutine may use. The two take turns. On the loopback wire with no taps and no filter, if nothing waits to
 // be received, what is sent next would be what is received next, and goes on without lying there first. Who
-// holds the baton before he makes packets has some of his own (NewPacketHeld, ReleaseHeld).
+// holds the baton before he makes packets has some of his own (NewPacket, ReleaseHeld).
 //
 // What any goroutine may use is a Ring. It carries numbers, and putting one there is one locked instruction; a
 // packet gets its number when it first needs one.

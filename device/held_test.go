@@ -38,10 +38,10 @@ func TestTransmitRefuses(t *testing.T) {
 	n := NewNIC(Config{RingSize: 4})
 	require.True(t, n.Ring(0))
 	for range 4 {
-		require.Equal(t, TxOK, n.Transmit(0, n.NewPacketHeld(0)))
+		require.Equal(t, TxOK, n.Transmit(0, n.NewPacket(0, true)))
 	}
 	require.False(t, n.Rest(0), "there are packets")
-	p := n.NewPacketHeld(0)
+	p := n.NewPacket(0, true)
 	require.Equal(t, TxFull, n.Transmit(0, p))
 	n.SetUp(false)
 	require.Equal(t, TxDown, n.Transmit(0, p))
@@ -57,7 +57,7 @@ func TestHeldPackets(t *testing.T) {
 	pool := &Pool{Audit: true}
 	n := NewNIC(Config{Pool: pool})
 	require.True(t, n.Ring(0))
-	p := n.NewPacketHeld(0)
+	p := n.NewPacket(0, true)
 	b := pool.Get(100)
 	p.SetHead(40)
 	p.HeadOwner, p.Frags[1] = pool.Get(1), Piece{b.Bytes(), b}
@@ -66,7 +66,7 @@ func TestHeldPackets(t *testing.T) {
 	require.Zero(t, pool.Stats().PacketsOut)
 	require.Zero(t, pool.Stats().BufsOut)
 
-	again := n.NewPacketHeld(0)
+	again := n.NewPacket(0, true)
 	require.Same(t, p, again)
 	require.Empty(t, again.Head)
 	require.Equal(t, MaxHead, cap(again.Head))
@@ -88,7 +88,7 @@ func TestHeldPackets(t *testing.T) {
 	require.Len(t, n.queues[0].rings.Load().spare, 1, "one was missed")
 	var held []*Packet
 	for range maxSpare + 10 {
-		held = append(held, n.NewPacketHeld(0))
+		held = append(held, n.NewPacket(0, true))
 	}
 	for _, p := range held {
 		n.ReleaseHeld(0, p)
@@ -103,7 +103,7 @@ func TestHeldAllocs(t *testing.T) {
 	h := func(p *Packet) { n.ReleaseHeld(0, p) }
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		n.Ring(0)
-		p := n.NewPacketHeld(0)
+		p := n.NewPacket(0, true)
 		p.SetHead(40)
 		n.Transmit(0, p)
 		n.Poll(0, 0, 0, h)
@@ -140,7 +140,7 @@ func TestHeldConcurrent(t *testing.T) {
 				held := who%2 == 0 && n.Ring(0)
 				var p *Packet
 				if held {
-					p = n.NewPacketHeld(0)
+					p = n.NewPacket(0, true)
 				} else {
 					p = pool.NewPacket()
 				}

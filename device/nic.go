@@ -251,7 +251,7 @@ func (n *NIC) Busy(q int) bool {
 // missed: others come from the pool and go back there.
 const maxSpare = 256
 
-// Recycle lets the holder of the baton of queue q have a packet that was retired, for NewPacketHeld.
+// Recycle lets the holder of the baton of queue q have a packet that was retired, for NewPacket.
 func (n *NIC) Recycle(q int, p *Packet) {
 	if p.pool != n.pool {
 		p.Recycle()
@@ -351,7 +351,7 @@ func (n *NIC) Inject(now time.Duration, raw []byte) error {
 		return nil
 	}
 	// Who holds the baton first has packets of his own.
-	taken := n.Receive(now, n.copyIn(n.NewPacketHeld(q), raw, hash))
+	taken := n.Receive(now, n.copyIn(n.NewPacket(q, true), raw, hash))
 	n.interrupt(q)
 	if !taken {
 		return ErrRingFull

@@ -133,13 +133,13 @@ func TestQueuesApart(t *testing.T) {
 		owner[line] = q
 	}
 	for q := range queues {
-		n.ReleaseHeld(q, n.NewPacketHeld(q))
+		n.ReleaseHeld(q, n.NewPacket(q, true))
 		require.GreaterOrEqual(t, cap(n.queues[q].rings.Load().spare), cacheLine/8, "what is smaller may share a line")
 	}
 	for range 2 { // the second time with packets that have been there
 		for i := range packets {
 			for q := range queues {
-				p := n.NewPacketHeld(q)
+				p := n.NewPacket(q, true)
 				p.SetHead(20)
 				p.Queue, p.Flags = uint8(q), FlagSteered
 				require.Equal(t, TxOK, n.Transmit(0, p))

@@ -5,8 +5,12 @@ import "time"
 // The way of a packet through the NIC of one who holds the baton and polls, in the order it travels: made, put on the TX ring
 // (Ring.Put), taken off it and handed to its receiver, who gives it back. Why that is in one file says socket/wayout.go.
 
-// NewPacketHeld is Pool.NewPacket for the holder of the baton of queue q, who has free packets of his own.
-func (n *NIC) NewPacketHeld(q int) *Packet {
+// NewPacket is Pool.NewPacket for a packet that will travel on queue q. held says that the caller has the queue's baton: he
+// has free packets of his own there.
+func (n *NIC) NewPacket(q int, held bool) *Packet {
+	if !held {
+		return n.pool.NewPacket()
+	}
 	r := n.queues[q].rings.Load()
 	if r == nil {
 		r = n.queues[q].open(n)
@@ -136,7 +140,7 @@ func (n *NIC) ReleaseHeld(q int, p *Packet) {
 	}
 }
 
-// keep keeps a retired packet for NewPacketHeld, if there is use for it.
+// keep keeps a retired packet for NewPacket, if there is use for it.
 func (q *queue) keep(p *Packet) bool {
 	r := q.rings.Load()
 	if r == nil || len(r.spare) >= r.want {

@@ -48,12 +48,7 @@ func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b [
 		s.sendFragments(now, k, protoUDP, 0, s.wholeDatagram(k, b), hash, id, outside)
 		return
 	}
-	var p *device.Packet
-	if held {
-		p = s.nic.NewPacketHeld(q)
-	} else {
-		p = s.pool.NewPacket()
-	}
+	p := s.nic.NewPacket(q, held)
 	p.Hash = hash
 	if outside {
 		p.Flags |= device.FlagOutside
@@ -76,19 +71,9 @@ func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b [
 	if s.cfg.VerifyChecksums {
 		s.checksum(p, w.sum, protoUDP, ipLen, udpCsumOffset)
 	} else {
-		p.CsumStart, p.CsumOffset = uint16(ipLen), udpCsumOffset
-		p.Flags |= device.FlagCsumPartial
+		offload(p, ipLen, udpCsumOffset)
 	}
 	s.send(now, p)
-}
-
-// newPacket returns an empty packet for queue q; held says that the caller has
-// the queue's baton.
-func (s *Stack) newPacket(q int, held bool) *device.Packet {
-	if held {
-		return s.nic.NewPacketHeld(q)
-	}
-	return s.pool.NewPacket()
 }
 
 // attach makes a copy of b the payload of p.

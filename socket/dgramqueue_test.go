@@ -27,7 +27,7 @@ func TestDgramQueue(t *testing.T) {
 				if len(want) > most {
 					continue
 				}
-				p := nic.NewPacketHeld(0)
+				p := nic.NewPacket(0, true)
 				p.SetHead(4)
 				if rng.IntN(3) == 0 {
 					b := pool.Get(600)

@@ -21,12 +21,7 @@ const (
 // tcpPacket makes the packet of a segment of the flow that n names. The
 // payload's references pass to it.
 func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outside bool) *device.Packet {
-	var p *device.Packet
-	if n.baton {
-		p = s.nic.NewPacketHeld(int(n.queue))
-	} else {
-		p = s.pool.NewPacket()
-	}
+	p := s.nic.NewPacket(int(n.queue), n.baton)
 	n.label(p, seg.Cause, outside)
 	k, hlen := &n.key, tcp.TSHeaderLen
 	if !seg.TSOnly() {
@@ -43,7 +38,8 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 	if s.cfg.VerifyChecksums {
 		s.checksum(p, n.sum, protoTCP, at, tcpCsumOffset)
 	} else {
-		leaveChecksum(p, at, tcpCsumOffset, pseudoSum(n.sum, protoTCP, length))
+		binary.BigEndian.PutUint16(b[at+tcpCsumOffset:], pseudoSum(n.sum, protoTCP, length))
+		offload(p, at, tcpCsumOffset)
 	}
 	return p
 }
@@ -125,27 +121,21 @@ func setTTL(b []byte, ttl uint8) {
 	binary.BigEndian.PutUint16(b[10:], ^checksum.Fold(checksum.Sum(b[:ipv4.MinHeaderLen], 0)))
 }
 
-// checksum leaves the transport checksum of p, whose transport header is at
-// offset at, to the NIC, or computes it when the NIC does not offload. addrs is
-// the share of the addresses (see flowKey.sum).
+// checksum computes the transport checksum of p, whose transport header is at
+// offset at. addrs is the share of the addresses (see flowKey.sum).
 func (s *Stack) checksum(p *device.Packet, addrs uint16, proto uint8, at, offset int) {
-	partial := pseudoSum(addrs, proto, p.Len()-at)
-	if !s.cfg.VerifyChecksums {
-		leaveChecksum(p, at, offset, partial)
-		return
-	}
 	field := p.Head[at+offset:]
 	binary.BigEndian.PutUint16(field, 0)
-	c := ^checksum.Fold(checksum.SumPieces(uint32(partial), p.Head[at:], p.Frags[0].B, p.Frags[1].B))
+	pseudo := uint32(pseudoSum(addrs, proto, p.Len()-at))
+	c := ^checksum.Fold(checksum.SumPieces(pseudo, p.Head[at:], p.Frags[0].B, p.Frags[1].B))
 	if c == 0 {
 		c = 0xffff // the same number in one's complement; in UDP 0 means none
 	}
 	binary.BigEndian.PutUint16(field, c)
 }
 
-// leaveChecksum leaves the transport checksum of p to the NIC; partial is the share of the pseudo-header.
-func leaveChecksum(p *device.Packet, at, offset int, partial uint16) {
-	binary.BigEndian.PutUint16(p.Head[at+offset:], partial)
+// offload leaves the transport checksum of p to the NIC; its field holds the share of the pseudo-header.
+func offload(p *device.Packet, at, offset int) {
 	p.CsumStart, p.CsumOffset = uint16(at), uint16(offset)
 	p.Flags |= device.FlagCsumPartial
 }

@@ -50,9 +50,9 @@ func (c *TCPConn) outputSegments(now time.Duration) {
 
 // refused is called for a packet that the NIC did not take, for the reason res, and reports whether it is off our hands.
 func (c *TCPConn) refused(p *device.Packet, res device.TxResult) bool {
-	p.Own(&c.s.pool)
 	switch res {
 	case device.TxFull:
+		p.Own(&c.s.pool)
 		if !c.stalled {
 			c.stalled = true
 			c.s.stall(c)
@@ -77,7 +77,7 @@ func (c *TCPConn) spares() *tcp.Spares {
 // packet, and there is no Segment in between.
 func (c *TCPConn) sendAck(now time.Duration) {
 	s := c.s
-	p := s.newPacket(int(c.node.queue), c.node.baton)
+	p := s.nic.NewPacket(int(c.node.queue), c.node.baton)
 	at := c.node.key.ipLen()
 	b := p.SetHead(at + tcp.TSHeaderLen)
 	s.ipBehind(b, &c.node.key, c.node.sum, protoTCP, c.tos, c.ipID, ipv4.FlagDF, tcp.TSHeaderLen)
@@ -88,8 +88,7 @@ func (c *TCPConn) sendAck(now time.Duration) {
 	if s.cfg.VerifyChecksums {
 		s.checksum(p, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
-		p.CsumStart, p.CsumOffset = uint16(at), tcpCsumOffset
-		p.Flags |= device.FlagCsumPartial
+		offload(p, at, tcpCsumOffset)
 	}
 	if res := c.s.nic.Transmit(now, p); res != device.TxOK && !c.refused(p, res) {
 		c.pending = p

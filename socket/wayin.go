@@ -19,6 +19,8 @@ import (
 // recognised by a few words and taken straight to its connection. What input does with any other packet it
 // does not need: nothing came from outside that must be checked, nothing is a fragment, no raw socket wants a copy.
 // TestPlain compares the two.
+//
+// This is the way of such a packet from the NIC to Read, in the order it travels, and why it lies in one file says wayout.go.
 
 const (
 	plainTCPLen  = tcp.MinHeaderLen + 12 // with timestamps

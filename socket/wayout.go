@@ -59,12 +59,10 @@ func (c *TCPConn) writeLone(p []byte) (now time.Duration, baton bool) {
 	s, q := c.s, int(c.node.queue)
 	now = c.at(s.now())
 	held := s.nic.Ring(q) // who has the baton sends more cheaply
-	var pk *device.Packet
+	pk := s.nic.NewPacket(q, held)
 	var spares *tcp.Spares
 	if held {
-		pk, spares = s.nic.NewPacketHeld(q), &s.receivers[q].spares
-	} else {
-		pk = s.pool.NewPacket()
+		spares = &s.receivers[q].spares
 	}
 	c.node.label(pk, tcp.CauseNewData, c.outside)
 	k := &c.node.key
@@ -91,8 +89,7 @@ func (c *TCPConn) writeLone(p []byte) (now time.Duration, baton bool) {
 	if s.cfg.VerifyChecksums {
 		s.checksum(pk, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
-		pk.CsumStart, pk.CsumOffset = uint16(at), tcpCsumOffset
-		pk.Flags |= device.FlagCsumPartial
+		offload(pk, at, tcpCsumOffset)
 	}
 	if res := s.nic.Transmit(now, pk); res != device.TxOK && !c.refused(pk, res) {
 		c.pending, c.steady = pk, false

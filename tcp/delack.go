@@ -75,15 +75,7 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 		t.rcv.lastSeg = 0
 		a.pushed()
 	} else {
-		if uint32(n) >= t.rcv.mss && t.wire() == nil { // as measureRcvMSS has it
-			t.rcv.lastSeg = 0
-			t.rcv.mss = max(min(uint32(n), uint32(t.rcv.adv)), 1)
-			if in.Flags&PSH != 0 {
-				a.pending |= ackPushed
-			}
-		} else {
-			t.measureRcvMSS(in)
-		}
+		t.measureRcvMSS(in)
 		t.measureRcvRTT(now, in)
 	}
 	least := t.env.cfg.DelackMin

@@ -31,16 +31,17 @@ func (t *TCB) takeInto(in *Segment) {
 	t.events |= EvReadable
 }
 
+// mayHold reports whether the text of in may be held, and fits. It is small enough to be part of the caller.
+func (t *TCB) mayHold(in *Segment) bool {
+	return in.Hold && in.Payload.N <= len(in.Into) && t.Readable() == 0 && t.wire() == nil
+}
+
 // holdText is takeInto and what follows, without an ACK, for text of which the user is told to have read it in a moment, by
-// HeldRead. It returns false when it may not be held, or does not fit.
-func (t *TCB) holdText(now time.Duration, in *Segment) bool {
-	if !in.Hold || in.Payload.N > len(in.Into) || t.Readable() > 0 || t.wire() != nil {
-		return false
-	}
+// HeldRead.
+func (t *TCB) holdText(now time.Duration, in *Segment) {
 	in.Held = true
 	t.takeInto(in)
 	t.dataReceived(now, in)
-	return true
 }
 
 // HeldRead tells that the user has read n bytes of text that came with segments that were Held. Call Output afterwards.

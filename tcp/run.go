@@ -69,13 +69,6 @@ func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 	if in.Seq.After(t.snd.wl1) {
 		t.snd.wl1 = in.Seq
 	}
-	if !in.Hold || int(n) > len(in.Into) || t.Readable() > 0 || t.wire() != nil { // see holdText
-		t.textFast(now, in)
-		return true
-	}
-	t.total.dataIn++
-	in.Held = true
-	t.takeInto(in)
-	t.dataReceived(now, in)
+	t.textFast(now, in)
 	return true
 }

@@ -165,7 +165,8 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 // textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
 func (t *TCB) textFast(now time.Duration, in *Segment) {
 	t.total.dataIn++
-	if t.holdText(now, in) {
+	if t.mayHold(in) {
+		t.holdText(now, in)
 		return
 	}
 	into := in.Payload.N <= min(len(in.Into), mostInto) && t.Readable() == 0 && t.wire() == nil // see takesInto

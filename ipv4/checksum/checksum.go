@@ -18,11 +18,16 @@ func Sum(b []byte, initial uint32) uint32 {
 // is true: each byte then counts in the other half of its word (RFC 1071 §2 B,
 // byte order independence).
 func SumAt(b []byte, odd bool, initial uint32) uint32 {
-	s := fold64(sumLittle(b))
+	return add32(initial, placed(sumLittle(b), odd))
+}
+
+// placed is the sum s of sumLittle, of bytes that begin at an odd offset or not, as a part of a running sum.
+func placed(s uint64, odd bool) uint32 {
+	f := fold64(s)
 	if !odd {
-		s = bits.ReverseBytes16(s)
+		f = bits.ReverseBytes16(f)
 	}
-	return add32(initial, uint32(s))
+	return uint32(f)
 }
 
 // SumPieces adds pieces that follow one another in the checksummed whole, of
@@ -34,11 +39,7 @@ func SumPieces(initial uint32, pieces ...[]byte) uint32 {
 		if len(p) == 0 {
 			continue
 		}
-		s := fold64(sumLittle(p)) // SumAt, in one piece
-		if !odd {
-			s = bits.ReverseBytes16(s)
-		}
-		initial = add32(initial, uint32(s))
+		initial = add32(initial, placed(sumLittle(p), odd))
 		odd = odd != (len(p)&1 != 0)
 	}
 	return initial
