@@ -42,9 +42,9 @@ const (
 	slowWait = 500 * time.Microsecond // waits that take longer on average are long
 )
 
-// begin is how the first waits begin, at about now.
-func (r *rest) begin(allowed bool, now time.Duration) {
-	*r = rest{allowed: allowed, rests: allowed && runtime.GOMAXPROCS(0) == 1, pause: 1, pauses: restPause, slows: 1, since: now}
+// begin is how the first waits begin, at about now. single says that there is only one processor.
+func (r *rest) begin(allowed, single bool, now time.Duration) {
+	*r = rest{allowed: allowed, rests: allowed && single, pause: 1, pauses: restPause, slows: 1, since: now}
 	r.next()
 }
 

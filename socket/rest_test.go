@@ -142,7 +142,7 @@ func TestRestTrials(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			OnProcessors(t, 2)
 			var r rest
-			r.begin(true, 0)
+			r.begin(true, false, 0)
 			var trials []int
 			now := 7 * time.Hour // the stack is old
 			for i := range 400 {

@@ -42,8 +42,10 @@ type Stack struct {
 	nic    *device.NIC
 	pool   device.Pool
 
-	receivers []receiver   // one for each queue, used by the holder of its baton
-	lastNow   atomic.Int64 // see recent
+	receivers []receiver    // one for each queue, used by the holder of its baton
+	lastNow   atomic.Int64  // see recent
+	looks     atomic.Uint32 // see oneProcessor
+	single    atomic.Bool   // the same
 	stalledMu sync.Mutex
 	stalled   []*TCPConn // wait for room on a TX ring
 	anyStall  atomic.Bool

@@ -201,7 +201,7 @@ func (w *waitq) wakeAll() {
 func (s *Stack) yield(woken *waiter) {
 	switch {
 	case s.parker != nil || s.clock != nil:
-	case woken != nil && runtime.GOMAXPROCS(0) > 1:
+	case woken != nil && !s.oneProcessor():
 		woken.letRun()
 	default:
 		runtime.Gosched()
@@ -214,8 +214,18 @@ func (s *Stack) yield(woken *waiter) {
 // ran reports whether one of those that the caller has woken by broadcast runs or ran.
 func (w *waiter) ran() bool {
 	w.own.L.Lock()
-	defer w.own.L.Unlock()
-	return !w.woken
+	woken := w.woken
+	w.own.L.Unlock()
+	return !woken
+}
+
+// oneProcessor reports whether goroutines share a single processor, as of one of the last 64 looks: to ask the runtime takes the
+// scheduler's lock.
+func (s *Stack) oneProcessor() bool {
+	if s.looks.Add(1)%64 == 1 {
+		s.single.Store(runtime.GOMAXPROCS(0) == 1)
+	}
+	return s.single.Load()
 }
 
 // letPeerClose lets the peer of a connection that has just been closed by who dialled
@@ -224,7 +234,7 @@ func (w *waiter) ran() bool {
 // (On each connection the first wait begins with a rest, so who waits lets them run without this.) Where there are more processors
 // they take up what is left lying, and waking one costs more than a connection.
 func (s *Stack) letPeerClose() {
-	if s.parker == nil && s.clock == nil && runtime.GOMAXPROCS(0) == 1 {
+	if s.parker == nil && s.clock == nil && s.oneProcessor() {
 		runtime.Gosched()
 	}
 }
@@ -238,7 +248,7 @@ func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	w.own.L = l
 	w.cond = &w.own
 	w.direct = !s.cfg.Staged
-	w.rest.begin(s.clock == nil && !s.cfg.Staged, s.recent()+recentGrain)
+	w.rest.begin(s.clock == nil && !s.cfg.Staged, s.oneProcessor(), s.recent()+recentGrain)
 	return w
 }
 
