@@ -106,10 +106,13 @@ func (n *NIC) lone(r *rings, qu *queue) *Packet {
 		return nil
 	}
 	p := r.packet(d)
-	if p.Flags&(FlagOutside|FlagLent) != 0 || p.pool != r.pool {
+	if p.Flags&FlagOutside != 0 || p.pool != r.pool {
 		return nil
 	}
 	r.tx.takeLast()
+	if p.Flags&FlagLent != 0 {
+		r.lent--
+	}
 	qu.both.add(1, uint64(p.Len()))
 	return p
 }

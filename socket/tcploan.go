@@ -1,7 +1,12 @@
 package socket
 
 import (
+	"encoding/binary"
 	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
+	"example.com/loopback/tcp"
 )
 
 // A Write of much text, for which nobody but its reader need ever copy: while the writer waits, the packets refer to
@@ -16,20 +21,29 @@ const leastLoan = 16 << 10
 // The lock is held.
 func (c *TCPConn) mayLend(now time.Duration) bool {
 	s := c.s
-	return s.parker == nil && s.clock == nil && c.pending == nil && !c.closed && !c.wshut && !c.detached && c.soErr == 0 &&
+	return s.parker == nil && s.clock == nil && !s.cfg.Staged && c.pending == nil && !c.closed && !c.wshut && !c.detached && c.soErr == 0 &&
 		now < c.writeDue() && !c.outside
 }
 
 // writeLent is tryWrite and deliverBurst of text for which there is no reason not to lend it. The caller has the baton,
 // which is given back, and the lock, which he has again afterwards. A reader who was woken by it goes on first:
 // when he is back, the next loan is for him.
-func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) int {
+func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	now = c.at(now)
-	n := c.tcb.Lend(now, p, more)
-	c.s.receivers[c.node.queue].lender = c
-	c.burst += int32(n)
+	r := &c.s.receivers[c.node.queue]
+	c.tcb.Lend(now, p, more, &r.spares)
+	r.lender = c
+	c.burst += int32(len(p))
 	full := c.burst >= writeBurst
-	woken := c.deliverHeld(now, true)
+	var woken *waiter
+	if c.tcb.LoneRun() {
+		w := c.sendRun(now, r, p)
+		c.mu.Unlock()
+		w.run()
+		woken = c.s.run(r.queue, now, false)
+	} else {
+		woken = c.deliverHeld(now, true)
+	}
 	yield := full || woken != nil
 	if yield {
 		c.s.yield(woken)
@@ -38,7 +52,64 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) int {
 	if yield {
 		c.burst = 0
 	}
-	return n
+}
+
+// sendRun sends p, which is lent, where LoneRun says that it may leave. It is settle without the questions whose answers are
+// known, and moves each packet but the last before it makes the next, which will lie where this one did. The lock is given up for
+// that; what somebody else does with the connection meanwhile may leave the rest to settle.
+func (c *TCPConn) sendRun(now time.Duration, r *receiver, p []byte) (w wakes) {
+	s := c.s
+	r.now, r.coarse = now, false
+	for {
+		n, ok := c.sendOfRun(now, r, p)
+		if p = p[n:]; !ok {
+			break
+		}
+		if len(p) == 0 {
+			c.tcb.RunSent(now)
+			break
+		}
+		c.mu.Unlock()
+		s.nic.Poll(r.queue, now, pollBatch, r.handle)
+		c.lock()
+		if !c.tcb.RunGoesOn(len(p)) {
+			c.node.baton = true
+			w = c.settle(now)
+			c.node.baton = false
+			return w
+		}
+	}
+	if !c.armed() {
+		c.rearm()
+	}
+	return wakes{}
+}
+
+// sendOfRun sends the next segment of p and returns how many bytes it carries; ok is false if the ring is full, and the rest
+// has to wait for room.
+func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ok bool) {
+	s, k := c.s, &c.node.key
+	at := k.ipLen()
+	pk := s.nic.NewPacket(r.queue, true)
+	c.node.label(pk, tcp.CauseNewData, false)
+	b := pk.SetHead(at + tcp.TSHeaderLen)
+	n = c.tcb.SendRun(now, (*[tcp.TSHeaderLen]byte)(b[at:]), &r.spares)
+	pk.Frags[0].B = p[:n:n]
+	pk.Flags |= device.FlagLent
+	length := tcp.TSHeaderLen + n
+	s.ipBehind(b, k, c.node.sum, protoTCP, c.tos, c.ipID, ipv4.FlagDF, length)
+	c.ipID++
+	if s.cfg.VerifyChecksums {
+		s.checksum(pk, c.node.sum, protoTCP, at, tcpCsumOffset)
+	} else {
+		binary.BigEndian.PutUint16(b[at+tcpCsumOffset:], pseudoSum(c.node.sum, protoTCP, length))
+		offload(pk, at, tcpCsumOffset)
+	}
+	if res := s.nic.Transmit(now, pk); res != device.TxOK && !c.refused(pk, res) {
+		c.pending = pk
+		return n, false
+	}
+	return n, true
 }
 
 // settleLoans is called after a poll: what was held is read, and what was lent and has arrived is given back, but not before
@@ -62,12 +133,20 @@ func (r *receiver) readHeld() {
 	now := c.at(r.now)
 	c.tcb.HeldRead(now, n)
 	c.node.baton = int(c.node.queue) == r.queue
-	w := c.settle(now)
-	c.node.baton = false
-	c.mu.Unlock()
-	if w.rd != nil {
-		r.woken = w.rd
+	var w wakes
+	if c.node.baton && c.pending == nil && c.tcb.LoneAck() { // as mostly: settle would do the same
+		c.sendAck(now)
+	} else {
+		w = c.settle(now)
 	}
+	c.node.baton = false
+	if reader := c.rd.waiters(); reader != nil {
+		r.woken = reader
+		if reader.rest.parked { // else he need only be told
+			w.rd = reader
+		}
+	}
+	c.mu.Unlock()
 	w.run()
 }
 

@@ -285,7 +285,7 @@ func TestLoanWithoutBaton(t *testing.T) {
 			c.mu.Lock()
 			now := c.at(s.now())
 			require.True(t, c.tcb.MayLend(len(text)))
-			require.Equal(t, len(text), c.tcb.Lend(now, text, false))
+			c.tcb.Lend(now, text, false, nil)
 			c.node.baton = baton
 			c.settle(now)
 			c.node.baton = false
@@ -305,4 +305,89 @@ func TestLoanWithoutBaton(t *testing.T) {
 			require.NoError(t, s.Close())
 		})
 	}
+}
+
+// TestRunMeetsFullRing: a run for which the ring has no room goes on when there is some, and what waits is no longer lent.
+func TestRunMeetsFullRing(t *testing.T) {
+	s := New(Config{RingSize: 2, Queues: 1})
+	c, a := ends(t, s, "127.0.0.1:80")
+	warm(t, c, a)
+	text := bytes.Repeat([]byte("0123456789abcdef"), 3<<10) // three segments
+	want := bytes.Clone(text)
+	require.True(t, s.nic.Ring(0))
+	for range 2 {
+		s.send(0, s.nic.NewPacket(0, true)) // nobody's
+	}
+	c.mu.Lock()
+	for i := 0; !c.tcb.MayLend(len(text)); i++ {
+		require.Less(t, i, 20, "shy no longer")
+	}
+	now := c.at(s.now())
+	c.tcb.Lend(now, text, false, nil)
+	require.True(t, c.tcb.LoneRun())
+	c.sendRun(now, &s.receivers[0], text)
+	require.NotNil(t, c.pending)
+	require.Zero(t, c.pending.Flags&device.FlagLent)
+	require.True(t, c.timer.set)
+	c.tcb.EndLoan()
+	c.mu.Unlock()
+	clear(text)
+	s.run(0, now, false)
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(a, got)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, got))
+	require.NoError(t, s.Close())
+}
+
+// warm has c and a carry so much that the windows are wide, and loans are given.
+func warm(t *testing.T, c, a *TCPConn) {
+	t.Helper()
+	const n = 64 << 10
+	done := make(chan error)
+	go func() {
+		_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(a, 40*n), make([]byte, n))
+		done <- err
+	}()
+	for range 40 {
+		_, err := c.Write(make([]byte, n))
+		require.NoError(t, err)
+	}
+	require.NoError(t, <-done)
+}
+
+// TestLostRun: a run that is lost is sent again when its timer expires.
+func TestLostRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{})
+		c, a := ends(t, s, "127.0.0.1:80")
+		require.NoError(t, c.SetKeepAlive(false))
+		warm(t, c, a)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, never, c.tcb.Deadline())
+		lost := 0
+		s.nic.SetFilter(func(b []byte) int {
+			if len(b) < 1000 || lost == 3 {
+				return 1
+			}
+			lost++
+			return 0
+		})
+		text := bytes.Repeat([]byte("0123456789abcdef"), 3<<10)
+		c.lock()
+		for i := 0; !c.tcb.MayLend(len(text)); i++ {
+			require.Less(t, i, 20, "shy no longer")
+		}
+		c.mu.Unlock()
+		start := time.Now()
+		go func() { _, _ = c.Write(text) }()
+		got := make([]byte, len(text))
+		_, err := io.ReadFull(a, got)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(text, got))
+		require.Equal(t, 3, lost)
+		require.Less(t, time.Since(start), time.Second)
+		require.NoError(t, s.Close())
+	})
 }

@@ -122,8 +122,8 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 	for {
 		piece := p[n:min(n+writePiece, len(p))]
 		if len(piece) >= leastLoan && c.mayLend(now) && c.tcb.MayLend(len(piece)) && c.s.nic.Ring(int(c.node.queue)) {
-			k := c.writeLent(now, piece, n+len(piece) < len(p))
-			if n += k; n == len(p) {
+			c.writeLent(now, piece, n+len(piece) < len(p))
+			if n += len(piece); n == len(p) {
 				c.writing = false
 				w := wakes{wr: c.wr.waiters()} // other writers
 				c.mu.Unlock()

@@ -194,9 +194,11 @@ func (r *receiver) names() *flowKey {
 // receive runs the TCB on a segment and sends what it answers.
 func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey) {
 	c.mu.Lock()
+	if p.Flags&device.FlagLent != 0 && c.hold(r, p, seg) {
+		return
+	}
 	refused := false
 	seg.Taken, seg.Steady = 0, c.steady
-	seg.Hold, seg.Held = p.Flags&device.FlagLent != 0 && (r.held == nil || r.held == c), false
 	if !c.steady && (c.detached || c.ln != nil) {
 		var done bool
 		if refused, done = c.receiveOdd(r, p, seg, flow); done {
@@ -222,9 +224,6 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		if !c.armed() {
 			c.rearm()
 		}
-	case seg.Held: // it counts as read when more has come, see settleLoans
-		r.held = c
-		r.heldN += seg.Taken
 	default:
 		c.answer(r, p, now)
 		return
@@ -239,6 +238,23 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	if parked {
 		reader.broadcast()
 	}
+}
+
+// hold is receive of text that is lent, if somebody waits for it: it is copied straight to him, but counts as read only when
+// more has come, see settleLoans. It gives up the lock if it returns true.
+func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
+	if r.held != nil && r.held != c || c.detached || c.ln != nil || !c.tcb.InputHeld(c.at(r.time()), seg, c.rd.into()) {
+		return false
+	}
+	n := seg.Payload.N
+	c.rd.filled(n)
+	c.steady = false
+	r.held = c
+	r.heldN += n
+	c.mu.Unlock()
+	r.deliver()
+	r.s.nic.ReleaseHeld(r.queue, p)
+	return true
 }
 
 // Read reads received data, waiting until there is some, the peer has closed

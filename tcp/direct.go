@@ -8,7 +8,7 @@ import "time"
 
 // mostInto is the most text that goes straight to the user and counts as read at once. Of large transfers it would make
 // every second segment be acknowledged, because all before it has been read; as it is, they wait for the user, and one ACK
-// does for many. More than that goes to the user if it must be copied anyway, because it is lent, and is held.
+// does for many. More than that goes to the user if it must be copied anyway, because it is lent; see InputHeld.
 const mostInto = 4 << 10
 
 // takesInto reports whether the user's buffer takes all text of in, which is the next in order: nothing waits before it,
@@ -29,29 +29,6 @@ func (t *TCB) takeInto(in *Segment) {
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(in.Taken))
 	t.total.bytesReceived += uint64(in.Taken)
 	t.events |= EvReadable
-}
-
-// mayHold reports whether the text of in may be held, and fits. It is small enough to be part of the caller.
-func (t *TCB) mayHold(in *Segment) bool {
-	return in.Hold && in.Payload.N <= len(in.Into) && t.Readable() == 0 && t.wire() == nil
-}
-
-// holdText is takeInto and what follows, without an ACK, for text of which the user is told to have read it in a moment, by
-// HeldRead.
-func (t *TCB) holdText(now time.Duration, in *Segment) {
-	in.Held = true
-	t.takeInto(in)
-	t.dataReceived(now, in)
-}
-
-// HeldRead tells that the user has read n bytes of text that came with segments that were Held. Call Output afterwards.
-func (t *TCB) HeldRead(now time.Duration, n int) {
-	t.rcv.read = t.rcv.read.Add(uint32(n))
-	if t.state.in(synchronized) && t.state != StateTimeWait {
-		t.checkAck(now)
-		t.adjustRcvSpace(now)
-		t.afterRead(n)
-	}
 }
 
 // readInto is what follows from the user having read the text of in.

@@ -220,6 +220,20 @@ func (l *live) act(s *script) {
 			l.gave(0, &out)
 			break
 		}
+		if len(text) > 0 && l.tcb.MayLend(len(text)) {
+			l.note("write %d", len(text))
+			l.tcb.Lend(l.now, text, false, nil)
+			if l.tcb.LoneRun() {
+				for i, out := range sendRun(l.t, l.now, &l.tcb, text) {
+					l.gave(i, &out)
+				}
+			} else {
+				l.drain()
+			}
+			l.tcb.EndLoan()
+			l.tcb.snd.shy = 0
+			break
+		}
 		l.note("write %d", l.tcb.Write(l.now, text))
 	case op < 190:
 		l.tcb.WriteMore(l.now, make([]byte, int(s.byte())))

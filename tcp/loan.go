@@ -23,9 +23,24 @@ func (t *TCB) MayLend(n int) bool {
 	return true
 }
 
-// Lend is Write, or WriteMore if more is true, without a copy: p must not change before EndLoan was called. Until then
-// the Payload of segments that Output gives may be Lent, and what it refers to is p.
-func (t *TCB) Lend(now time.Duration, p []byte, more bool) int { return t.write(now, p, more, true) }
+// Lend is Write, or WriteMore if more is true, of all of p without a copy, where MayLend has just said that it is worth a try:
+// p must not change before EndLoan was called. Until then the Payload of segments that Output gives, and what SendRun
+// returns, may be Lent, and what it refers to is p. spares is the caller's, nil if he has none.
+func (t *TCB) Lend(now time.Duration, p []byte, more bool, spares *Spares) {
+	s, goal := &t.needX(spares).snd, t.sizeGoal()
+	t.restartAfterIdle(now)
+	for n := 0; n < len(p); {
+		left := s.left(t.snd.nxt, t.snd.end, goal)
+		k := min(len(p)-n, left)
+		s.lend(t.snd.end, p[n:n+k])
+		n += k
+		t.snd.end = t.snd.end.Add(uint32(k))
+		if k == left {
+			t.pushRun(n == len(p) && !more)
+		}
+	}
+	t.written(more)
+}
 
 // EndLoan makes all that was lent and is not acknowledged TCP's own. No segment may refer to what was lent any more.
 func (t *TCB) EndLoan() {

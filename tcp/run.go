@@ -1,6 +1,9 @@
 package tcp
 
-import "time"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // The segments of a run (see startRun) differ in little: where they begin, and what they carry. What segmentation
 // offload is to a kernel, this is here: the window, the options and the decisions of the first serve them all.
@@ -51,24 +54,154 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 	return true
 }
 
+// LoneRun reports whether all that Lend has just queued would leave at once, in segments without options but timestamps:
+// whether SendRun may be called.
+func (t *TCB) LoneRun() bool {
+	n, mss := int(t.snd.end.Sub(t.snd.nxt)), int(t.mss)
+	return t.snd.una == t.snd.nxt && n <= int(t.snd.wnd) && n <= int(t.cong.Cwnd)*mss &&
+		t.mood()&(moodGrave|moodCork|moodForce) == atRest && t.plain(unquiet) && t.ack.pending&ackNow == 0 &&
+		(t.nonagle&nagleMore == 0 || n%mss == 0)
+}
+
+// SendRun is a call of Output where LoneRun has said yes, or RunGoesOn. It writes the header of the segment, without a checksum,
+// to b. Its text are the next n bytes of what Lend was given. spares is the caller's, nil if he has none. When there is no more
+// RunSent is to be called; without it Output goes on.
+func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, spares *Spares) (n int) {
+	seq, mss, x := t.snd.nxt, int(t.mss), t.x
+	left := int(t.snd.end.Sub(seq))
+	n = min(left, mss)
+	if t.flags&fRun != 0 && seq.Before(t.snd.run) {
+		n = min(n, int(t.snd.run.Sub(seq)))
+	} else if t.flags &^= fRun; left > mss {
+		t.startRun(left, int(t.snd.una.Add(t.snd.wnd).Sub(seq)), mss, int(t.cong.Cwnd)-x.rtx.len())
+	}
+	end, flags, marks := seq.Add(uint32(n)), ACK, txMarks(0)
+	if x.snd.pushed(end) || end == t.snd.psh {
+		flags, marks = PSH|ACK, markPSH
+	}
+	if t.flags&fRun != 0 && end == t.snd.run {
+		flags, marks = PSH|ACK, marks|markRun
+	}
+	if n < mss {
+		t.snd.sml = end
+	}
+	wnd := uint16(t.rcv.wnd >> (t.rcv.scale & 15))
+	if x.rtx.len() == 0 { // the first
+		wnd = t.selectWindow()
+		t.ackSent()
+		if t.extra != nil {
+			t.mayRestart(now)
+		}
+		t.armXmit(TimerRetransmit, now+t.rto)
+	}
+	binary.BigEndian.PutUint64(b[offSrcPort:], uint64(t.localPort)<<48|uint64(t.remotePort)<<32|uint64(seq))
+	binary.BigEndian.PutUint64(b[offAck:], uint64(t.rcv.nxt)<<32|tsHeaderLen<<26|uint64(flags)<<16|uint64(wnd))
+	binary.BigEndian.PutUint64(b[ChecksumOffset:], wordNopNopTS)
+	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
+	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
+	t.answers(now)
+	t.total.dataOut++
+	t.countOut(spares)
+	x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: end, marks: marks})
+	t.snd.nxt = end
+	t.flags |= fSentNew
+	return n
+}
+
+// RunGoesOn reports whether SendRun may be called for the n > 0 bytes that it has not sent yet, although others had the TCB
+// since. They may have sent them.
+func (t *TCB) RunGoesOn(n int) bool {
+	return n == int(t.snd.end.Sub(t.snd.nxt)) && t.snd.una != t.snd.nxt && int(t.snd.end.Sub(t.snd.una)) <= int(t.snd.wnd) &&
+		n <= (int(t.cong.Cwnd)-t.x.rtx.len())*int(t.mss) && t.ack.pending == 0 &&
+		t.mood()&(moodGrave|moodCork|moodForce) == atRest && t.plain(unquiet&^(fRun|fSentNew))
+}
+
+// RunSent is the call of Output that finds no more to send, after the last SendRun.
+func (t *TCB) RunSent(now time.Duration) {
+	t.flags &^= fRun | fSentNew
+	n := t.x.rtx.len()
+	kind, wait := TimerRetransmit, t.rto
+	if t.env.cfg.EarlyRetrans >= 3 {
+		kind, wait = TimerLossProbe, min(t.probeTimeout(n), t.rto)
+	}
+	t.armXmit(kind, now+wait)
+	if t.cong.runOut(now, t.rto, t.snd.nxt, uint32(n)) && t.env.cfg.SlowStartAfterIdle == On {
+		t.cong.shrink(now)
+	}
+}
+
 // minRun is the least text of a segment that is looked at as part of a run, in bytes.
 const minRun = 1 << 10
 
-// inputRun is Input for one more segment of a run: the last one was taken in at the same instant, and this one
-// follows it and says nothing new but its text. It returns false when that is not so.
-func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
-	n := uint32(in.Payload.N)
-	if n < minRun || t.lastRecv != now || in.Seq != t.rcv.nxt || in.Flags&^PSH != ACK || in.Ack != t.snd.una ||
-		t.snd.nxt != t.snd.end || t.snd.wl2 != in.Ack || uint32(in.Wnd)<<t.snd.scale != t.snd.wnd ||
-		!in.Opts.HasTS || in.Opts.TSVal != t.ts.recent || t.ts.recent == 0 || t.ts.recentAt != now || in.Opts.NSACK != 0 ||
-		n > t.receiveWindow() || !t.calm() || t.ack.lastData != now || t.rackFlags&rackTLP != 0 || t.nonagle&nagleMore != 0 ||
-		t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
-		return false
-	}
+// nextOfRun reports whether in is one more segment of a run: it follows what came before and says nothing new but its text.
+func (t *TCB) nextOfRun(now time.Duration, in *Segment) bool {
+	return in.Seq == t.rcv.nxt && in.Flags&^PSH == ACK && in.Ack == t.snd.una && t.snd.nxt == t.snd.end &&
+		(t.snd.una == t.snd.nxt || t.lastRecv == now) && // else RACK has a look at the time
+		t.snd.wl2 == in.Ack && uint32(in.Wnd)<<(t.snd.scale&15) == t.snd.wnd && t.total.dataIn > 0 &&
+		in.Opts.HasTS && in.Opts.NSACK == 0 && t.ts.recent != 0 && int32(in.Opts.TSVal-t.ts.recent) >= 0 &&
+		uint32(in.Payload.N) <= t.receiveWindow() && t.mood()&(moodGrave|moodMore|moodProbe) == atRest && t.plain(0)
+}
+
+// takeRun notes what the header of such a segment says.
+func (t *TCB) takeRun(now time.Duration, in *Segment) {
 	t.countIn(in)
+	if !in.Seq.After(t.rcv.wup) {
+		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
+	}
 	if in.Seq.After(t.snd.wl1) {
 		t.snd.wl1 = in.Seq
 	}
+	t.lastRecv = now
+	t.total.dataIn++
+}
+
+// inputRun is Input for one more segment of a run. It returns false when in is not that.
+func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
+	if in.Payload.N < minRun || !t.nextOfRun(now, in) || t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
+		return false
+	}
+	t.takeRun(now, in)
 	t.textFast(now, in)
 	return true
+}
+
+// InputHeld is Input for one more segment of a run for which the user waits with a buffer: the text goes to into, and the user
+// is told to have read it in a moment, by HeldRead. Not before then does it need an ACK, so that one does for many segments. It
+// returns false, and has done nothing, when in is not such a segment.
+func (t *TCB) InputHeld(now time.Duration, in *Segment, into []byte) bool {
+	b := in.Payload.Pieces[0].B
+	if len(b) != in.Payload.N || len(b) > len(into) || !t.nextOfRun(now, in) || t.Readable() > 0 || t.wire() != nil {
+		return false
+	}
+	t.takeRun(now, in)
+	t.rcv.nxt = t.rcv.nxt.Add(uint32(len(b)))
+	t.total.bytesReceived += uint64(len(b))
+	copy(into, b)
+	a, least := &t.ack, t.env.cfg.DelackMin
+	age := t.tsNow(now) - in.Opts.TSEcr
+	if uint32(len(b)) != t.rcv.mss || t.rcv.mss > uint32(t.rcv.adv) || a.ato == 0 || now-a.lastData > least/2 || t.rcv.ssthresh < t.rcv.clamp ||
+		in.Opts.TSEcr == 0 || int32(age) < 0 {
+		t.dataReceived(now, in)
+		return true
+	}
+	// What dataReceived does for one more full segment.
+	t.rcv.lastSeg = 0
+	a.pending |= ackSched
+	if in.Flags&PSH != 0 {
+		a.pending |= ackPushed
+	}
+	t.drs.sample(time.Duration(max(age, 1))*time.Millisecond, false)
+	a.ato = a.ato/2 + least/2
+	a.lastData = now
+	return true
+}
+
+// HeldRead tells that the user has read n bytes of text that InputHeld took. Call Output afterwards.
+func (t *TCB) HeldRead(now time.Duration, n int) {
+	t.rcv.read = t.rcv.read.Add(uint32(n))
+	if t.state.in(synchronized) && t.state != StateTimeWait {
+		t.checkAck(now)
+		t.adjustRcvSpace(now)
+		t.afterRead(n)
+	}
 }

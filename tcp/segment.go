@@ -22,9 +22,6 @@ type Segment struct {
 	// The caller may set it for the next one if meanwhile he called nothing but SendLone: then what cannot have changed
 	// is not asked again. No events but EvReadable and EvSent come of it. The same goes for Lone, in the place of which LoneSteady may be asked.
 	Steady bool
-	// Hold is for the caller of Input to set who calls HeldRead soon if that sets Held: not before then does what went to
-	// Into count as read, and need an ACK, so that one does for many segments. Input never clears Held.
-	Hold, Held bool
 	// Spares is for the caller of Input, Output or Passive to set who has some.
 	Spares *Spares
 }

@@ -68,9 +68,16 @@ func (s *sendBuf) write(alloc Allocator, at Seq, p []byte, goal, backlog int) (n
 }
 
 // lend is write for memory that stays the user's: all of p is a chunk of its own.
-func (s *sendBuf) lend(at Seq, p []byte) int {
+func (s *sendBuf) lend(at Seq, p []byte) {
 	s.chunks.push(chunk{b: p[:len(p):len(p)], start: at, loan: true})
-	return len(p)
+}
+
+// pushed reports whether the end of a pushed chunk is among the bytes up to seq, which follow those of the call before.
+func (s *sendBuf) pushed(seq Seq) (push bool) {
+	for cs := s.chunks.all(); int(s.cur) < len(cs) && !cs[s.cur].end().After(seq); s.cur++ {
+		push = push || cs[s.cur].push
+	}
+	return push
 }
 
 // endLoan copies what is lent and not acknowledged before una to memory of alloc, and returns how many bytes.

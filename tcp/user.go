@@ -6,11 +6,11 @@ import "time"
 // were accepted; less than len(p) when the queue is full, 0 when the connection cannot send. Data written
 // before the connection is established is queued. Every call ends with an implied PUSH (RFC 9293 §3.9.1.2,
 // MUST-61). Call Output afterwards.
-func (t *TCB) Write(now time.Duration, p []byte) int { return t.write(now, p, false, false) }
+func (t *TCB) Write(now time.Duration, p []byte) int { return t.write(now, p, false) }
 
 // WriteMore is Write for a caller that will write more at once (MSG_MORE): a segment that is not full
 // waits for it.
-func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p, true, false) }
+func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p, true) }
 
 // Flush ends what WriteMore began: what it held back is sent as if the last write had been Write.
 func (t *TCB) Flush() {
@@ -20,7 +20,7 @@ func (t *TCB) Flush() {
 	}
 }
 
-func (t *TCB) write(now time.Duration, p []byte, more, loan bool) int {
+func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 	if !t.state.in(canSend|1<<StateSynSent|1<<StateSynReceived) || t.has(fFinQueued) || len(p) == 0 {
 		return 0
 	}
@@ -40,20 +40,11 @@ func (t *TCB) write(now time.Duration, p []byte, more, loan bool) int {
 		}
 		room := (int(t.sndLimit) - queued + mss - 1) / mss * mss // the last segment may be full
 		left := x.snd.left(t.snd.nxt, t.snd.end, goal)
-		k := 0
-		if part := p[n:min(len(p), n+room, n+left)]; loan {
-			k = x.snd.lend(t.snd.end, part)
-		} else {
-			k = x.snd.write(t.env.alloc, t.snd.end, part, goal, int(t.snd.end.Sub(t.snd.nxt)))
-		}
+		k := x.snd.write(t.env.alloc, t.snd.end, p[n:min(len(p), n+room, n+left)], goal, int(t.snd.end.Sub(t.snd.nxt)))
 		n += k
 		t.snd.end = t.snd.end.Add(uint32(k))
-		if k == left && uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
-			// "forced push": the receiver should not wait for the end of a large write.
-			x.snd.pushLast()
-			t.snd.shov = t.snd.end
-		} else if k == left && n == len(p) && !more {
-			x.snd.pushLast() // whatever is written next begins another run
+		if k == left {
+			t.pushRun(n == len(p) && !more)
 		}
 	}
 	if n < len(p) {
@@ -62,14 +53,30 @@ func (t *TCB) write(now time.Duration, p []byte, more, loan bool) int {
 		more = false
 	}
 	if n > 0 {
-		t.nonagle &^= nagleMore
-		if more {
-			t.nonagle |= nagleMore
-		} else {
-			t.snd.psh, t.snd.shov = t.snd.end, t.snd.end
-		}
+		t.written(more)
 	}
 	return n
+}
+
+// pushRun is called when what was written has filled a run of the send queue; last says that there is no more.
+func (t *TCB) pushRun(last bool) {
+	if uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
+		// "forced push": the receiver should not wait for the end of a large write.
+		t.x.snd.pushLast()
+		t.snd.shov = t.snd.end
+	} else if last {
+		t.x.snd.pushLast() // whatever is written next begins another run
+	}
+}
+
+// written is called at the end of a write.
+func (t *TCB) written(more bool) {
+	t.nonagle &^= nagleMore
+	if more {
+		t.nonagle |= nagleMore
+	} else {
+		t.snd.psh, t.snd.shov = t.snd.end, t.snd.end
+	}
 }
 
 // EndRecord keeps what is written later out of the segments of what was written so far (MSG_EOR).

@@ -73,6 +73,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 		t.ackProbe(now)
 	}
 	if n > 0 && !t.dialogue(now, in, steady) {
+		t.total.dataIn++
 		t.textFast(now, in)
 	}
 	return true
@@ -164,11 +165,6 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 
 // textFast is inputText for text that is the next in order and fits, and what follows when the user has it at once.
 func (t *TCB) textFast(now time.Duration, in *Segment) {
-	t.total.dataIn++
-	if t.mayHold(in) {
-		t.holdText(now, in)
-		return
-	}
 	into := in.Payload.N <= min(len(in.Into), mostInto) && t.Readable() == 0 && t.wire() == nil // see takesInto
 	if into {
 		t.takeInto(in)

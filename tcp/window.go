@@ -128,6 +128,18 @@ func (w *Window) loneOut(now, rto time.Duration, nxt Seq) bool {
 	return w.Cwnd <= 1 || now-w.stamp >= rto
 }
 
+// runOut is Validate for n segments that are all there is outstanding, the last of which ends at nxt. If it returns true shrink has
+// to follow, if that is wanted.
+func (w *Window) runOut(now, rto time.Duration, nxt Seq, n uint32) bool {
+	w.limited, w.maxOut, w.usageEnd = n >= w.Cwnd, n, nxt
+	if w.IsLimited() {
+		w.used, w.stamp = 0, now
+		return false
+	}
+	w.used = max(w.used, n)
+	return now-w.stamp >= rto
+}
+
 // loneOdd is what is left of Validate for a window that is full with one segment, or goes unused.
 func (w *Window) loneOdd(now time.Duration, shrink bool) {
 	if w.Cwnd <= 1 {

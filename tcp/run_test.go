@@ -1,0 +1,289 @@
+package tcp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// newRun returns the ends of a connection that has carried something, and on which nothing is going on.
+func newRun(t *testing.T) *pipe {
+	p := newPipe(t)
+	p.mtu = 16436
+	p.connect()
+	p.read = make([]byte, 1<<20)
+	for range 4 { // so that the windows are wide
+		p.write(false, make([]byte, 200<<10))
+		p.run(func() bool { return p.a.Unacked() == 0 })
+	}
+	p.write(true, make([]byte, 50))
+	p.until(p.now + 5*time.Second)
+	p.read = nil
+	return p
+}
+
+// TestLoneRun: what is out of the ordinary goes the long way.
+func TestLoneRun(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		n    int // segments
+		more bool
+		do   func(p *pipe) // with the text lent
+		want bool
+	}{
+		{name: "the ordinary", n: 4, want: true},
+		{name: "more is to come, and all segments are full", n: 4, more: true, want: true},
+		{name: "more than the peer's window", n: 4, do: func(p *pipe) { p.a.snd.wnd = uint32(4*p.a.SendMSS() - 1) }},
+		{name: "as much as the peer's window", n: 4, do: func(p *pipe) { p.a.snd.wnd = uint32(4 * p.a.SendMSS()) }, want: true},
+		{name: "more than the congestion window", n: 4, do: func(p *pipe) { p.a.cong.Cwnd = 3 }},
+		{name: "as much as the congestion window", n: 4, do: func(p *pipe) { p.a.cong.Cwnd = 4 }, want: true},
+		{name: "corked", n: 4, do: func(p *pipe) { p.a.SetCork(true) }},
+		{name: "a FIN waits", n: 4, do: func(p *pipe) { _ = p.a.CloseWrite(p.now) }},
+		{name: "no short cuts", n: 4, do: func(p *pipe) { p.a.env.full = true }},
+		{name: "the user wants something else", n: 4, do: func(p *pipe) { p.a.needOpt() }},
+		{name: "an ACK is due", n: 4, do: func(p *pipe) { p.a.ack.now(CauseAck) }},
+		{name: "an ACK is owed", n: 4, do: func(p *pipe) { p.a.ack.schedule() }, want: true},
+		{name: "something is outstanding", n: 4, do: func(p *pipe) { p.a.Output(p.now, new(Segment)) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newRun(t)
+			text := make([]byte, tt.n*p.a.SendMSS())
+			require.True(t, p.a.MayLend(len(text)))
+			p.a.Lend(p.now, text, tt.more, nil)
+			if tt.do != nil {
+				tt.do(p)
+			}
+			require.Equal(t, tt.want, p.a.LoneRun())
+		})
+	}
+	p := newRun(t)
+	text := make([]byte, 4*p.a.SendMSS()-1)
+	require.True(t, p.a.MayLend(len(text)))
+	p.a.Lend(p.now, text, true, nil)
+	require.False(t, p.a.LoneRun(), "more is to come, and the last segment waits for it")
+}
+
+// TestRunLeavesTheSame: the segments that SendRun gives, and what it leaves in the TCB, are those of Output.
+func TestRunLeavesTheSame(t *testing.T) {
+	full := newRun(t).a.SendMSS()
+	lazy := *(*Config)(nil).Defaults()
+	lazy.SlowStartAfterIdle = Off
+	for _, tt := range []struct {
+		name  string
+		cfg   *Config
+		late  time.Duration
+		tight bool // the windows are just as large as they must be
+	}{
+		{name: "at once"},
+		{name: "tight", tight: true},
+		{name: "after long", late: 100 * time.Second},
+		{name: "after long, tight", late: 100 * time.Second, tight: true},
+		{name: "after long, without slow start", late: 100 * time.Second, cfg: &lazy},
+	} {
+		for _, n := range []int{2 * full, 2*full + 1, 3*full - 1, 3 * full, 4 * full, 4*full + 100, 64 << 10, 7 * full, 150_000} {
+			for _, more := range []bool{false, n%full == 0} {
+				send := func(long bool) (segs []Segment, state string) {
+					p := newRun(t)
+					if tt.cfg != nil {
+						p.a.env.cfg = tt.cfg
+					}
+					a := &p.a
+					alg := &Cubic{begun: true, start: 1}
+					a.needExtra().alg = alg
+					p.now += tt.late
+					text := make([]byte, n)
+					if require.True(t, a.MayLend(n)); tt.tight {
+						a.snd.max = uint32(4 * full) // much is pushed
+					}
+					if a.Lend(p.now, text, more, nil); tt.tight {
+						a.snd.wnd, a.cong.Cwnd = uint32(n), uint32((n+full-1)/full)
+					}
+					if a.ack.schedule(); !long {
+						require.True(t, a.LoneRun())
+						segs = sendRun(t, p.now, a, text)
+					} else {
+						var s Segment
+						for a.Output(p.now, &s) {
+							segs = append(segs, s)
+						}
+					}
+					return segs, fmt.Sprintf("%+v", []any{a.flags, a.force, a.events, a.snd, a.rcv, a.ack, a.timers, a.cong, a.total, a.lastSend, a.txq(),
+						a.x.snd.run, a.nonagle, *alg})
+				}
+				segs, want := send(true)
+				got, have := send(false)
+				require.Equal(t, want, have, "%s: %d bytes, more %v", tt.name, n, more)
+				require.Equal(t, segs, got, "%s: %d bytes, more %v", tt.name, n, more)
+			}
+		}
+	}
+}
+
+// TestRunInterrupted: SendRun does not go on when others had the TCB and something came of it.
+func TestRunInterrupted(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(p *pipe)
+		want bool
+	}{
+		{name: "nothing", want: true},
+		{name: "time passes", do: func(p *pipe) { p.now += time.Millisecond }, want: true},
+		{name: "others have sent the rest", do: func(p *pipe) { p.drain() }},
+		{name: "others have sent some of it", do: func(p *pipe) { p.a.Output(p.now, new(Segment)) }},
+		{name: "all of what was sent was acknowledged", do: func(p *pipe) { p.a.snd.una = p.a.snd.nxt }},
+		{name: "the peer's window has shrunk", do: func(p *pipe) { p.a.snd.wnd = uint32(4*p.a.SendMSS() - 1) }},
+		{name: "the congestion window has shrunk", do: func(p *pipe) { p.a.cong.Cwnd = 3 }},
+		{name: "as much as the windows allow", do: func(p *pipe) { p.a.snd.wnd, p.a.cong.Cwnd = uint32(4*p.a.SendMSS()), 4 }, want: true},
+		{name: "a FIN waits", do: func(p *pipe) { _ = p.a.CloseWrite(p.now) }},
+		{name: "an ACK is owed", do: func(p *pipe) { p.a.ack.schedule() }},
+		{name: "corked", do: func(p *pipe) { p.a.SetCork(true) }},
+		{name: "reset", do: func(p *pipe) { p.a.Abort(p.now) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newRun(t)
+			text := make([]byte, 4*p.a.SendMSS())
+			require.True(t, p.a.MayLend(len(text)))
+			p.a.Lend(p.now, text, false, nil)
+			require.True(t, p.a.LoneRun())
+			n := p.a.SendRun(p.now, new([TSHeaderLen]byte), nil)
+			require.Equal(t, p.a.SendMSS(), n)
+			require.NotZero(t, p.a.timer(TimerRetransmit), "whatever comes now")
+			if tt.do != nil {
+				tt.do(p)
+			}
+			require.Equal(t, tt.want, p.a.RunGoesOn(len(text)-n))
+		})
+	}
+}
+
+// TestInputHeldIsInput: what InputHeld learns from a segment is what Input does; when to acknowledge is left for later.
+func TestInputHeldIsInput(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(b *TCB)
+	}{
+		{"the ordinary", func(b *TCB) {}},
+		{"the peer's segments seemed smaller", func(b *TCB) { b.rcv.mss = 1000 }},
+		{"and larger", func(b *TCB) { b.rcv.mss = 20_000 }},
+		{"an odd one came before", func(b *TCB) { b.rcv.lastSeg = 1000 }},
+		{"the window still grows", func(b *TCB) { b.rcv.ssthresh = b.rcv.clamp / 2 }},
+		{"no delay is known", func(b *TCB) { b.ack.ato = 0 }},
+		{"text comes seldom", func(b *TCB) { b.ack.lastData -= 30 * time.Millisecond }},
+		{"a round trip is known", func(b *TCB) { b.drs.rtt = 80_000 }},
+		{"an answer was sent", func(b *TCB) { b.ack.pingpong = 3 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			state := func(held bool) (all []string) {
+				p := newRun(t)
+				a, b := &p.a, &p.b
+				params := p.params(hostB, hostA, p.cfgB, 0)
+				params.Stats = new(Stats)
+				b.env = newEnv(params) // a's does not change
+				b.env.full = !held
+				b.flags |= fRcvLocked // so that its buffer stays as large as it is
+				b.rcv.ssthresh = b.rcv.clamp
+				tt.do(b)
+				for round := range 4 {
+					p.now += 3 * time.Millisecond
+					text := make([]byte, 5*a.SendMSS()-500*round)
+					require.True(t, a.MayLend(len(text)))
+					a.Lend(p.now, text, false, nil)
+					require.True(t, a.LoneRun())
+					into := make([]byte, len(text))
+					got := 0
+					for _, s := range sendRun(t, p.now, a, text) {
+						if held {
+							require.True(t, b.InputHeld(p.now, &s, into[got:]), "round %d, at %d", round, got)
+							got += s.Payload.N
+							continue
+						}
+						b.Input(p.now, &s)
+						b.ack.pending &^= ackNow
+						b.timers.left[slotAck] = 0
+						got += b.x.rcv.read(into[got:]) // and the window knows nothing of it
+						b.idleX(nil)
+					}
+					require.Equal(t, len(text), got)
+					b.ack.cause, b.events = CauseNone, 0
+					b.HeldRead(p.now, got)
+					if b.rcv.ssthresh < b.rcv.clamp { // what is in the queue for an instant leaves less room to grow
+						require.Greater(t, b.rcv.ssthresh, b.rcv.clamp/2)
+						b.rcv.ssthresh, b.ack.quick = b.rcv.clamp/2, 0
+					}
+					all = append(all, fmt.Sprintf("%+v", []any{b.flags, b.force, b.events, b.snd, b.rcv, b.ack, b.timers.left, b.cong, b.total, b.lastRecv, b.drs, b.ts}))
+					p.drain()
+					p.run(func() bool { return a.Unacked() == 0 })
+					a.EndLoan()
+					a.snd.shy = 0
+				}
+				return all
+			}
+			require.Equal(t, state(false), state(true))
+		})
+	}
+}
+
+// TestNotHeld: what InputHeld leaves to Input.
+func TestNotHeld(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(p *pipe, s *Segment)
+		want bool
+	}{
+		{name: "the ordinary", want: true},
+		{name: "pushed", do: func(_ *pipe, s *Segment) { s.Flags |= PSH }, want: true},
+		{name: "a FIN", do: func(_ *pipe, s *Segment) { s.Flags |= FIN }},
+		{name: "not the next", do: func(_ *pipe, s *Segment) { s.Seq++ }},
+		{name: "a repetition", do: func(_ *pipe, s *Segment) { s.Seq-- }},
+		{name: "without timestamps", do: func(_ *pipe, s *Segment) { s.Opts.HasTS = false }},
+		{name: "an older timestamp", do: func(_ *pipe, s *Segment) { s.Opts.TSVal -= 10_000 }},
+		{name: "with SACK", do: func(_ *pipe, s *Segment) { s.Opts.NSACK = 1 }},
+		{name: "another window", do: func(_ *pipe, s *Segment) { s.Wnd-- }},
+		{name: "more than was offered", do: func(p *pipe, s *Segment) { p.b.rcv.wnd = uint32(s.Payload.N - 1) }},
+		{name: "all that was offered", do: func(p *pipe, s *Segment) { p.b.rcv.wnd = uint32(s.Payload.N) }, want: true},
+		{name: "something is in the queue", do: func(p *pipe, _ *Segment) {
+			p.b.needX(nil).rcv.append(p.b.env.alloc, &Payload{Pieces: [2]Piece{{B: []byte{1}}}, N: 1, Lent: true})
+		}},
+		{name: "it acknowledges something", do: func(p *pipe, s *Segment) {
+			p.b.Write(p.now, make([]byte, 100))
+			p.b.Output(p.now, new(Segment))
+			s.Ack = p.b.snd.nxt
+		}},
+		{name: "something is outstanding", do: func(p *pipe, _ *Segment) {
+			p.b.Write(p.now, make([]byte, 100))
+			p.b.Output(p.now, new(Segment))
+		}},
+		{name: "something is outstanding, but another segment came at the same time", do: func(p *pipe, _ *Segment) {
+			p.b.Write(p.now, make([]byte, 100))
+			p.b.Output(p.now, new(Segment))
+			p.b.lastRecv = p.now
+		}, want: true},
+		{name: "something waits to be sent", do: func(p *pipe, _ *Segment) { p.b.Write(p.now, make([]byte, 100)) }},
+		{name: "no short cuts", do: func(p *pipe, _ *Segment) { p.b.env.full = true }},
+		{name: "the first text", do: func(p *pipe, _ *Segment) { p.b.total.dataIn = 0 }},
+		{name: "the user wants something else", do: func(p *pipe, _ *Segment) { p.b.needOpt() }},
+		{name: "the user has closed", do: func(p *pipe, _ *Segment) { p.b.Close(p.now) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newRun(t)
+			p.now += time.Millisecond
+			text := make([]byte, 3*p.a.SendMSS())
+			require.True(t, p.a.MayLend(len(text)))
+			p.a.Lend(p.now, text, false, nil)
+			s := sendRun(t, p.now, &p.a, text)[0]
+			if tt.do != nil {
+				tt.do(p, &s)
+			}
+			into := make([]byte, s.Payload.N)
+			require.False(t, p.b.InputHeld(p.now, &s, into[1:]), "no room")
+			nxt, in := p.b.rcv.nxt, p.b.total.segsIn
+			require.Equal(t, tt.want, p.b.InputHeld(p.now, &s, into))
+			if !tt.want {
+				require.Equal(t, nxt, p.b.rcv.nxt)
+				require.Equal(t, in, p.b.total.segsIn)
+			}
+		})
+	}
+}
