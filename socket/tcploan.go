@@ -112,6 +112,23 @@ func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ok
 	return n, true
 }
 
+// hold is receive of text that is lent, if somebody waits for it: it is copied straight to him, but counts as read only when
+// more has come, see settleLoans. It gives up the lock if it returns true.
+func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
+	if r.held != nil && r.held != c || c.detached || c.ln != nil || !c.tcb.InputHeld(c.at(r.time()), seg, c.rd.into()) {
+		return false
+	}
+	n := seg.Payload.N
+	c.rd.filled(n)
+	c.steady = false
+	r.held = c
+	r.heldN += n
+	c.mu.Unlock()
+	r.deliver()
+	r.s.nic.ReleaseHeld(r.queue, p)
+	return true
+}
+
 // settleLoans is called after a poll: what was held is read, and what was lent and has arrived is given back, but not before
 // its ACK had the chance to arrive, too.
 func (r *receiver) settleLoans() {

@@ -391,3 +391,38 @@ func TestLostRun(t *testing.T) {
 		require.NoError(t, s.Close())
 	})
 }
+
+// TestForgedAckEndsNoLoan: a loan is not over before its packets have arrived, whatever anybody acknowledges.
+func TestForgedAckEndsNoLoan(t *testing.T) {
+	s := New(Config{Queues: 1})
+	c, a := ends(t, s, "127.0.0.1:80")
+	warm(t, c, a)
+	text := make([]byte, 48<<10)
+	r := &s.receivers[0]
+	require.True(t, s.nic.Ring(0))
+	c.mu.Lock()
+	require.True(t, c.tcb.MayLend(len(text)))
+	now := c.at(s.now())
+	c.tcb.Lend(now, text, false, nil)
+	r.lender, c.node.baton = c, true
+	c.settle(now)
+	c.node.baton = false
+	r.now = now
+	require.True(t, s.nic.Lent(0))
+	a.mu.Lock()
+	ack := tcp.Segment{Flags: tcp.ACK, Wnd: 1000, Opts: tcp.Options{HasTS: true}}
+	b := (*[tcp.TSHeaderLen]byte)(make([]byte, tcp.TSHeaderLen))
+	a.tcb.SendAck(now, b, 0, nil) // for what the header says
+	_, why := tcp.ParseHeader(b[:], &ack)
+	require.Equal(t, tcp.ReasonOK, why)
+	a.mu.Unlock()
+	ack.Ack = ack.Ack.Add(uint32(len(text)))
+	require.EqualValues(t, len(text), c.tcb.Unacked())
+	c.mu.Unlock()
+	c.receive(r, s.nic.NewPacket(0, true), &ack, &c.node.key)
+	require.Zero(t, c.tcb.Unacked())
+	require.Same(t, c, r.lender)
+	s.run(0, now, false)
+	require.Nil(t, r.lender)
+	require.NoError(t, s.Close())
+}

@@ -224,6 +224,8 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		if !c.armed() {
 			c.rearm()
 		}
+	case c == r.lender && !c.wr.busy() && !r.s.nic.Lent(r.queue) && c.tcb.LoanOver():
+		r.lender = nil
 	default:
 		c.answer(r, p, now)
 		return
@@ -238,23 +240,6 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 	if parked {
 		reader.broadcast()
 	}
-}
-
-// hold is receive of text that is lent, if somebody waits for it: it is copied straight to him, but counts as read only when
-// more has come, see settleLoans. It gives up the lock if it returns true.
-func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
-	if r.held != nil && r.held != c || c.detached || c.ln != nil || !c.tcb.InputHeld(c.at(r.time()), seg, c.rd.into()) {
-		return false
-	}
-	n := seg.Payload.N
-	c.rd.filled(n)
-	c.steady = false
-	r.held = c
-	r.heldN += n
-	c.mu.Unlock()
-	r.deliver()
-	r.s.nic.ReleaseHeld(r.queue, p)
-	return true
 }
 
 // Read reads received data, waiting until there is some, the peer has closed

@@ -54,6 +54,16 @@ func (t *TCB) EndLoan() {
 	}
 }
 
+// LoanOver is EndLoan and TakeEvents if all that was lent has been acknowledged, and nothing else has come of that. It returns
+// false, and has done nothing, when that is not so.
+func (t *TCB) LoanOver() bool {
+	if t.snd.una != t.snd.end || t.events&^EvSent != 0 || !t.Quiet() {
+		return false
+	}
+	t.snd.shy, t.events = 0, 0
+	return true
+}
+
 func (t *TCB) dropLoan() int {
 	if t.x == nil {
 		return 0

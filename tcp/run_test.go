@@ -287,3 +287,41 @@ func TestNotHeld(t *testing.T) {
 		})
 	}
 }
+
+// TestLoanIsForgotten: of what was lent nothing is kept when all of it is acknowledged, and that more was announced is
+// over, too (MSG_MORE).
+func TestLoanIsForgotten(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		p := newRun(t)
+		p.a.env.full = false
+		text := make([]byte, 7*p.a.SendMSS())
+		require.True(t, p.a.MayLend(len(text)))
+		p.a.Lend(p.now, text, true, nil)
+		chunks := &p.a.x.snd.chunks
+		require.Len(t, chunks.all(), 2)
+		for _, s := range sendRun(t, p.now, &p.a, text) {
+			require.True(t, p.b.InputHeld(p.now, &s, text))
+		}
+		p.b.HeldRead(p.now, len(text))
+		p.a.env.full = full // the long way
+		require.False(t, p.a.LoanOver())
+		ack := sendAck(t, p.now, &p.b)
+		if !full {
+			require.True(t, p.a.inputFast(p.now, &ack, false))
+		} else {
+			p.a.Input(p.now, &ack)
+		}
+		require.Zero(t, p.a.nonagle)
+		p.a.snd.shy = 1
+		p.a.events |= EvReadable
+		require.False(t, p.a.LoanOver(), "something else happened")
+		p.a.events &^= EvReadable
+		require.True(t, p.a.LoanOver())
+		require.Zero(t, p.a.events)
+		require.Zero(t, p.a.snd.shy)
+		require.Empty(t, chunks.all())
+		for _, c := range chunks.items[:cap(chunks.items)] {
+			require.Zero(t, c)
+		}
+	}
+}

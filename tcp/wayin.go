@@ -29,7 +29,7 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	n, una := uint32(in.Payload.N), t.snd.una
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
-	if !steady && (t.mood()&(moodGrave|moodMore|moodProbe) != atRest || !t.plain(0)) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
+	if !steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0)) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
 		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
 		!in.Ack.Between(una, t.snd.nxt) {
 		return false
@@ -108,6 +108,7 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.total.bytesAcked += uint64(uint32(seq - t.snd.una))
 	t.total.delivered += uint32(n)
 	t.snd.una = seq
+	t.nonagle &^= nagleMore // as processAck has it
 	x, q := t.x, &t.x.rtx
 	last := &q.items[q.head+n-1]
 	rtt, syn := now-last.sent, last.is(markSYN)
