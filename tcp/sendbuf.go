@@ -108,22 +108,31 @@ func (s *sendBuf) pushLast() {
 	}
 }
 
-// ackLent is ack when all there is is acknowledged and has no owner: a chunk that is lent, which needs no clearing since it
-// lies where the next one will, or what is on loan. It returns false when that is not the case.
+// ackLent is ack when all there is is a chunk that is lent, which has no owner and needs no clearing: it lies where
+// the next one will. It returns false when that is not the case.
 func (s *sendBuf) ackLent(una Seq) bool {
 	q := &s.chunks
-	last := len(q.items) - 1
-	if last < q.head {
+	if q.head != len(q.items)-1 {
 		return false
 	}
-	c := &q.items[last]
-	if !c.loan && (!c.lent || last != q.head) || c.end() != una {
+	if c := &q.items[q.head]; !c.lent || c.end() != una {
 		return false
-	}
-	if c.loan { // and so are those before it, see MayLend
-		clear(q.items)
 	}
 	q.items, q.head, s.cur = q.items[:0], 0, 0
+	return true
+}
+
+// ackLoan is ack when all there is is on loan, and acknowledged. It returns false when that is not the case.
+func (s *sendBuf) ackLoan(una Seq) bool {
+	cs := s.chunks.all()
+	if len(cs) == 0 {
+		return false
+	}
+	if c := &cs[len(cs)-1]; !c.loan || c.end() != una { // those before the last are what it is, see MayLend
+		return false
+	}
+	s.chunks.clear()
+	s.cur = 0
 	return true
 }
 

@@ -122,7 +122,7 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 		t.rack.sent, t.rack.nth, t.rack.end = last.sent, last.nth, last.end
 	}
 	q.drop(n)
-	if !x.snd.ackLent(seq) {
+	if !x.snd.ackLent(seq) && !x.snd.ackLoan(seq) {
 		x.snd.ack(seq)
 	}
 	if t.has(fNoSpace) {
