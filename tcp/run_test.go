@@ -307,7 +307,7 @@ func TestLoanIsForgotten(t *testing.T) {
 		require.False(t, p.a.LoanOver())
 		ack := sendAck(t, p.now, &p.b)
 		if !full {
-			require.True(t, p.a.inputFast(p.now, &ack, false))
+			require.True(t, p.a.inputFast(p.now, &ack))
 		} else {
 			p.a.Input(p.now, &ack)
 		}

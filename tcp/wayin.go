@@ -14,7 +14,7 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 	if in.Payload.N >= minRun && t.inputRun(now, in) {
 		return
 	}
-	if t.inputFast(now, in, steady) {
+	if t.dialogue(now, in, steady) || t.inputFast(now, in) {
 		t.idleX(in.Spares)
 		return
 	}
@@ -25,11 +25,59 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 	t.input(now, in)
 }
 
-// inputFast is Input for the common case. It returns false when in is not that. steady is what the caller of Input says.
-func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
+// dialogue is Input for a question or an answer: little text, pushed, the first in a while, for which the user
+// waits, and to which he is used to answer, with the ACK of all that is outstanding, one segment. The answer will carry the ACK,
+// and the window is as good as open. It returns false when that is not so. steady is what the caller of Input says.
+func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
+	if t.packetsOut() != 1 {
+		return false
+	}
+	a, cfg, b := &t.ack, t.env.cfg, in.Payload.Pieces[0].B
+	out, n := &t.txq()[0], uint32(len(b))
+	owed := uint32(t.rcv.nxt-t.rcv.wup) + n
+	if in.Flags != PSH|ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || in.Seq != t.rcv.nxt || in.Ack != out.end || out.marks&^(markPSH|markRun) != 0 ||
+		t.ts.recent == 0 || int32(in.Opts.TSVal-t.ts.recent) < 0 ||
+		n == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || a.pending != 0 ||
+		!steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || t.Readable() > 0 || t.wire() != nil || !t.inPingpong() ||
+			t.timers.left[slotAck] != 0 || t.drs.rtt >= 8) ||
+		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
+		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
+		return false
+	}
+	t.countIn(in)
+	if !in.Seq.After(t.rcv.wup) {
+		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
+	}
+	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
+	t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
+	if wnd > t.snd.max {
+		t.snd.max = wnd
+		t.syncMSS()
+	}
+	t.lastRecv = now
+	t.softErr, t.probesOut = 0, 0
+	t.ackFast(now, in.Ack, 1)
+	t.rcv.nxt = t.rcv.nxt.Add(n)
+	t.rcv.read = t.rcv.read.Add(n)
+	t.rcv.lastSeg = 0
+	t.total.dataIn++
+	t.total.bytesReceived += uint64(n)
+	t.events |= EvReadable
+	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
+	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, cfg.DelackMax), tick), TimerDelayedAck
+	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
+		t.growWindow(int(n))
+	}
+	in.Taken = copy(in.Into, b)
+	in.Steady = steady || t.steady()
+	return true
+}
+
+// inputFast is Input for the common case. It returns false when in is not that.
+func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	n, una := uint32(in.Payload.N), t.snd.una
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
-	if !steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0)) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
+	if t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
 		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
 		!in.Ack.Between(una, t.snd.nxt) {
 		return false
@@ -42,7 +90,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	} else if n == 0 {
 		return false
 	}
-	if !steady && n > 0 && t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
+	if n > 0 && t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
 		return false
 	}
 	t.countIn(in)
@@ -72,7 +120,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment, steady bool) bool {
 	} else if looked {
 		t.ackProbe(now)
 	}
-	if n > 0 && !t.dialogue(now, in, steady) {
+	if n > 0 {
 		t.total.dataIn++
 		t.textFast(now, in)
 	}
@@ -177,35 +225,6 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 	if into {
 		t.readInto(now, in)
 	}
-}
-
-// dialogue is textFast for a question or an answer: little text, pushed, the first in a while, for which the user
-// waits, and to which he is used to answer. The answer will carry the ACK, and the window is as good as open. It
-// returns false when that is not so.
-func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
-	a, cfg, b := &t.ack, t.env.cfg, in.Payload.Pieces[0].B
-	n := uint32(len(b))
-	owed := uint32(t.rcv.nxt-t.rcv.wup) + n
-	if in.Flags&PSH == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || a.pending != 0 ||
-		!steady && (t.Readable() > 0 || t.wire() != nil || !t.inPingpong() || t.timers.left[slotAck] != 0 || t.drs.rtt >= 8) ||
-		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > t.rcv.mss || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
-		return false
-	}
-	t.rcv.nxt = t.rcv.nxt.Add(n)
-	t.rcv.read = t.rcv.read.Add(n)
-	t.rcv.lastSeg = 0
-	t.total.dataIn++
-	t.total.bytesReceived += uint64(n)
-	t.events |= EvReadable
-	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
-	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, cfg.DelackMax), tick), TimerDelayedAck
-	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
-		t.growWindow(int(n))
-	}
-	in.Taken = copy(in.Into, b)
-	in.Steady = steady || t.steady()
-	return true
 }
 
 // idleX gives t.x back if nothing is in it, to spare if that is not nil and has room.
