@@ -35,6 +35,8 @@ type receiver struct {
 	lender   *TCPConn // its Write has lent its buffer to packets of the queue
 	held     *TCPConn // has text for its reader that is not read yet; see settleLoans
 	heldN    int      // how much
+	looks    uint8    // see oneProcessor
+	single   bool     // the same
 	rules4   ipv4.AddrRules
 	rules6   ipv6.AddrRules
 	addrs    uint64 // of a plain IPv4 packet: source and destination

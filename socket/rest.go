@@ -1,9 +1,6 @@
 package socket
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 // A rest is a wait's beginning: the caller lets the others run before he parks. He who will answer is often among them, and
 // when he has answered nobody need be parked and woken, which costs as much as all of TCP. The caller does not lose his
@@ -63,7 +60,7 @@ func (r *rest) blockOver(now time.Duration) {
 	case r.slow > 0:
 		r.slow--
 		r.rests = false
-	case runtime.GOMAXPROCS(0) == 1:
+	case oneProcessor():
 		r.rests, r.trial = true, false
 	case r.trial:
 		r.trial = false

@@ -42,10 +42,8 @@ type Stack struct {
 	nic    *device.NIC
 	pool   device.Pool
 
-	receivers []receiver    // one for each queue, used by the holder of its baton
-	lastNow   atomic.Int64  // see recent
-	looks     atomic.Uint32 // see oneProcessor
-	single    atomic.Bool   // the same
+	receivers []receiver   // one for each queue, used by the holder of its baton
+	lastNow   atomic.Int64 // see recent
 	stalledMu sync.Mutex
 	stalled   []*TCPConn // wait for room on a TX ring
 	anyStall  atomic.Bool

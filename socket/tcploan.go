@@ -34,7 +34,7 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	c.tcb.Lend(now, p, more, &r.spares)
 	r.lender = c
 	c.burst += int32(len(p))
-	full := c.burst >= writeBurst
+	full, single := c.burst >= writeBurst, r.oneProcessor()
 	var woken *waiter
 	if c.tcb.LoneRun() {
 		w := c.sendRun(now, r, p)
@@ -46,7 +46,7 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	}
 	yield := full || woken != nil
 	if yield {
-		c.s.yield(woken)
+		c.s.yield(woken, single)
 	}
 	c.lock()
 	if yield {

@@ -172,7 +172,7 @@ func (c *TCPConn) deliverBurst(now time.Duration, n int) {
 		c.burst = 0
 	}
 	if woken := c.deliver(now); full {
-		c.s.yield(woken)
+		c.s.yield(woken, oneProcessor())
 	}
 }
 

@@ -197,11 +197,11 @@ func (w *waitq) wakeAll() {
 }
 
 // yield lets the woken run, or others if there is none, where that is for the scheduler of the real computer to
-// arrange. A simulation decides itself who runs when.
-func (s *Stack) yield(woken *waiter) {
+// arrange. A simulation decides itself who runs when. single says that there is one processor.
+func (s *Stack) yield(woken *waiter, single bool) {
 	switch {
 	case s.parker != nil || s.clock != nil:
-	case woken != nil && !s.oneProcessor():
+	case woken != nil && !single:
 		woken.letRun()
 	default:
 		runtime.Gosched()
@@ -219,13 +219,16 @@ func (w *waiter) ran() bool {
 	return !woken
 }
 
-// oneProcessor reports whether goroutines share a single processor, as of one of the last 64 looks: to ask the runtime takes the
-// scheduler's lock.
-func (s *Stack) oneProcessor() bool {
-	if s.looks.Add(1)%64 == 1 {
-		s.single.Store(runtime.GOMAXPROCS(0) == 1)
+// oneProcessor reports whether goroutines share a single processor.
+func oneProcessor() bool { return runtime.GOMAXPROCS(0) == 1 }
+
+// oneProcessor is the same as of one of the last 64 looks: to ask the runtime takes the scheduler's lock. The caller has the baton.
+func (r *receiver) oneProcessor() bool {
+	if r.looks%64 == 0 {
+		r.single = oneProcessor()
 	}
-	return s.single.Load()
+	r.looks++
+	return r.single
 }
 
 // letPeerClose lets the peer of a connection that has just been closed by who dialled
@@ -234,7 +237,7 @@ func (s *Stack) oneProcessor() bool {
 // (On each connection the first wait begins with a rest, so who waits lets them run without this.) Where there are more processors
 // they take up what is left lying, and waking one costs more than a connection.
 func (s *Stack) letPeerClose() {
-	if s.parker == nil && s.clock == nil && s.oneProcessor() {
+	if s.parker == nil && s.clock == nil && oneProcessor() {
 		runtime.Gosched()
 	}
 }
@@ -248,7 +251,7 @@ func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	w.own.L = l
 	w.cond = &w.own
 	w.direct = !s.cfg.Staged
-	w.rest.begin(s.clock == nil && !s.cfg.Staged, s.oneProcessor(), s.recent()+recentGrain)
+	w.rest.begin(s.clock == nil && !s.cfg.Staged, oneProcessor(), s.recent()+recentGrain)
 	return w
 }
 
