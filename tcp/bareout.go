@@ -1,9 +1,6 @@
 package tcp
 
-import (
-	"encoding/binary"
-	"time"
-)
+import "time"
 
 // Segments without text that every connection sends, in one piece: what output.go and outdata.go do for them, which say
 // why, without the questions whose answers are known. FuzzTCB compares the two.
@@ -25,11 +22,7 @@ func (t *TCB) SendAck(now time.Duration, b *[TSHeaderLen]byte, sum uint16, spare
 	t.ack.cause = CauseNone
 	t.force = 0
 	seq, wnd := t.acceptableSeq(), t.selectWindow()
-	binary.BigEndian.PutUint64(b[offSrcPort:], uint64(t.localPort)<<48|uint64(t.remotePort)<<32|uint64(seq))
-	binary.BigEndian.PutUint64(b[offAck:], uint64(t.rcv.nxt)<<32|tsHeaderLen<<26|uint64(ACK)<<16|uint64(wnd))
-	binary.BigEndian.PutUint64(b[ChecksumOffset:], uint64(sum)<<48|wordNopNopTS) // and no urgent pointer
-	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
-	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
+	t.putHeader(now, b, seq, ACK, wnd, sum)
 	t.ackSent()
 	t.countOut(spares)
 	return why

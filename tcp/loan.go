@@ -24,8 +24,8 @@ func (t *TCB) MayLend(n int) bool {
 }
 
 // Lend is Write, or WriteMore if more is true, of all of p without a copy, where MayLend has just said that it is worth a try:
-// p must not change before EndLoan was called. Until then the Payload of segments that Output gives, and what SendRun
-// returns, may be Lent, and what it refers to is p. spares is the caller's, nil if he has none.
+// p must not change before EndLoan was called. Until then the Payload of segments that Output gives may be
+// Lent, and what it refers to is p. spares is the caller's, nil if he has none.
 func (t *TCB) Lend(now time.Duration, p []byte, more bool, spares *Spares) {
 	s, goal := &t.needX(spares).snd, t.sizeGoal()
 	t.restartAfterIdle(now)

@@ -1,9 +1,6 @@
 package tcp
 
-import (
-	"encoding/binary"
-	"time"
-)
+import "time"
 
 // The segments of a run (see startRun) differ in little: where they begin, and what they carry. What segmentation
 // offload is to a kernel, this is here: the window, the options and the decisions of the first serve them all.
@@ -55,12 +52,10 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 }
 
 // LoneRun reports whether all that Lend has just queued would leave at once, in segments without options but timestamps:
-// whether SendRun may be called.
+// whether SendRun may be called. Call it right after Lend: it asks what MayLend has not.
 func (t *TCB) LoneRun() bool {
 	n, mss := int(t.snd.end.Sub(t.snd.nxt)), int(t.mss)
-	return t.snd.una == t.snd.nxt && n <= int(t.snd.wnd) && n <= int(t.cong.Cwnd)*mss &&
-		t.mood()&(moodGrave|moodCork|moodForce) == atRest && t.plain(unquiet) && t.ack.pending&ackNow == 0 &&
-		(t.nonagle&nagleMore == 0 || n%mss == 0)
+	return n <= int(t.cong.Cwnd)*mss && t.flags&unquiet == 0 && t.ack.pending&ackNow == 0 && (t.nonagle&nagleMore == 0 || n%mss == 0)
 }
 
 // SendRun is a call of Output where LoneRun has said yes, or RunGoesOn. It writes the header of the segment, without a checksum,
@@ -94,11 +89,7 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, spares *Spares) (
 		}
 		t.armXmit(TimerRetransmit, now+t.rto)
 	}
-	binary.BigEndian.PutUint64(b[offSrcPort:], uint64(t.localPort)<<48|uint64(t.remotePort)<<32|uint64(seq))
-	binary.BigEndian.PutUint64(b[offAck:], uint64(t.rcv.nxt)<<32|tsHeaderLen<<26|uint64(flags)<<16|uint64(wnd))
-	binary.BigEndian.PutUint64(b[ChecksumOffset:], wordNopNopTS)
-	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
-	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
+	t.putHeader(now, b, seq, flags, wnd, 0)
 	t.answers(now)
 	t.total.dataOut++
 	t.countOut(spares)

@@ -30,7 +30,7 @@ func TestLoneRun(t *testing.T) {
 		name string
 		n    int // segments
 		more bool
-		do   func(p *pipe) // with the text lent
+		do   func(p *pipe)
 		want bool
 	}{
 		{name: "the ordinary", n: 4, want: true},
@@ -45,17 +45,24 @@ func TestLoneRun(t *testing.T) {
 		{name: "the user wants something else", n: 4, do: func(p *pipe) { p.a.needOpt() }},
 		{name: "an ACK is due", n: 4, do: func(p *pipe) { p.a.ack.now(CauseAck) }},
 		{name: "an ACK is owed", n: 4, do: func(p *pipe) { p.a.ack.schedule() }, want: true},
-		{name: "something is outstanding", n: 4, do: func(p *pipe) { p.a.Output(p.now, new(Segment)) }},
+		{name: "something is outstanding", n: 4, do: func(p *pipe) {
+			p.a.Write(p.now, make([]byte, 100))
+			p.a.Output(p.now, new(Segment))
+		}},
+		{name: "a write did not fit", n: 4, do: func(p *pipe) { p.a.flags |= fNoSpace }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newRun(t)
 			text := make([]byte, tt.n*p.a.SendMSS())
-			require.True(t, p.a.MayLend(len(text)))
-			p.a.Lend(p.now, text, tt.more, nil)
 			if tt.do != nil {
 				tt.do(p)
 			}
-			require.Equal(t, tt.want, p.a.LoneRun())
+			lone := p.a.MayLend(len(text))
+			if lone {
+				p.a.Lend(p.now, text, tt.more, nil)
+				lone = p.a.LoneRun()
+			}
+			require.Equal(t, tt.want, lone)
 		})
 	}
 	p := newRun(t)

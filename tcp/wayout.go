@@ -40,11 +40,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	seq := t.snd.nxt
 	end := seq.Add(uint32(len(p)))
 	wnd := t.selectWindow()
-	binary.BigEndian.PutUint64(b[offSrcPort:], uint64(t.localPort)<<48|uint64(t.remotePort)<<32|uint64(seq))
-	binary.BigEndian.PutUint64(b[offAck:], uint64(t.rcv.nxt)<<32|tsHeaderLen<<26|uint64(PSH|ACK)<<16|uint64(wnd))
-	binary.BigEndian.PutUint64(b[ChecksumOffset:], uint64(sum)<<48|wordNopNopTS) // and no urgent pointer
-	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
-	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
+	t.putHeader(now, b, seq, PSH|ACK, wnd, sum)
 	t.ackSent()
 	t.total.segsOut++
 	x := t.x
@@ -77,6 +73,15 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	t.answers(now)
 	t.total.dataOut++
 	return t.loneOut(now, end, markPSH)
+}
+
+// putHeader writes a header with timestamps and no other option. It is small enough to be part of the caller.
+func (t *TCB) putHeader(now time.Duration, b *[TSHeaderLen]byte, seq Seq, flags Flags, wnd, sum uint16) {
+	binary.BigEndian.PutUint64(b[offSrcPort:], uint64(t.localPort)<<48|uint64(t.remotePort)<<32|uint64(seq))
+	binary.BigEndian.PutUint64(b[offAck:], uint64(t.rcv.nxt)<<32|tsHeaderLen<<26|uint64(flags)<<16|uint64(wnd))
+	binary.BigEndian.PutUint64(b[ChecksumOffset:], uint64(sum)<<48|wordNopNopTS) // and no urgent pointer
+	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
+	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
 }
 
 // selectWindow decides on the window of the segment being sent and returns its window field. "The total of
