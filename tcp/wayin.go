@@ -14,7 +14,7 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 	if in.Payload.N >= minRun && t.inputRun(now, in) {
 		return
 	}
-	if t.dialogue(now, in, steady) || t.inputFast(now, in) {
+	if in.Payload.N > 0 && t.dialogue(now, in, steady) || t.inputFast(now, in) {
 		t.idleX(in.Spares)
 		return
 	}

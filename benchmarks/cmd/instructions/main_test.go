@@ -55,9 +55,12 @@ func TestBudget(t *testing.T) {
 	} {
 		t.Run(tt.workload, func(t *testing.T) {
 			o := options{workload: tt.workload, peer: "loopback", ops: tt.ops}
-			n := count(stepped(t, o), o.ops)
-			t.Logf("%.0f instructions in %.1f calls on %d cache lines of code, %.1f locked, %.1f clock readings",
-				n.instructions, n.calls, n.lines, n.costly[locked], n.costly[clock])
+			var n tally
+			for try := 0; try < 3 && (try == 0 || n.instructions > tt.most); try++ { // on a busy machine others of the child's threads may get in between
+				n = count(stepped(t, o), o.ops)
+				t.Logf("%.0f instructions in %.1f calls on %d cache lines of code, %.1f locked, %.1f clock readings",
+					n.instructions, n.calls, n.lines, n.costly[locked], n.costly[clock])
+			}
 			require.LessOrEqual(t, n.instructions, tt.most)
 			require.LessOrEqual(t, n.calls, tt.calls)
 			require.LessOrEqual(t, n.costly[locked], tt.locks)
