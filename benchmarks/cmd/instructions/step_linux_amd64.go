@@ -59,7 +59,7 @@ func attempt(o options) ([]executed, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	t := &tracee{pid: cmd.Process.Pid, kinds: map[uintptr]kind{}}
+	t := &tracee{pid: cmd.Process.Pid, kinds: map[uintptr]kind{}, patience: patience}
 	defer func() {
 		cmd.Process.Kill()
 		t.bury()
@@ -83,6 +83,7 @@ type tracee struct {
 	pid, running int
 	threads      []int
 	kinds        map[uintptr]kind // of the instructions that were met
+	patience     time.Duration    // for some thousand steps
 }
 
 // bury takes note of the end of the threads, which none of them comes to before who traces it has.
@@ -100,37 +101,51 @@ func (t *tracee) bury() {
 	}
 }
 
-// seize stops all threads and finds the one that was not waiting for anything.
+// seize stops all threads, those too that were begun meanwhile, and finds the one that was not waiting for anything.
 func (t *tracee) seize() error {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", t.pid))
-	if err != nil {
-		return err
-	}
-	for _, task := range tasks {
-		tid, err := strconv.Atoi(filepath.Base(task))
+	for known := -1; known < len(t.threads); {
+		known = len(t.threads)
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", t.pid))
 		if err != nil {
 			return err
 		}
-		if err := unix.PtraceSeize(tid); err != nil {
-			return fmt.Errorf("ptrace: %w", err)
-		}
-		t.threads = append(t.threads, tid)
-		if err := unix.PtraceInterrupt(tid); err != nil {
-			return fmt.Errorf("ptrace: %w", err)
-		}
-		if _, err := unix.Wait4(tid, nil, unix.WALL, nil); err != nil {
-			return fmt.Errorf("wait: %w", err)
-		}
-		var regs unix.PtraceRegs
-		if err := unix.PtraceGetRegs(tid, &regs); err != nil {
-			return fmt.Errorf("ptrace: %w", err)
-		}
-		if int64(regs.Orig_rax) < 0 || regs.Orig_rax == unix.SYS_WRITE { // in no system call, or just telling us
-			t.running = tid
+		for _, task := range tasks {
+			tid, err := strconv.Atoi(filepath.Base(task))
+			if err != nil {
+				return err
+			}
+			if slices.Contains(t.threads, tid) {
+				continue
+			}
+			if err := t.stop(tid); err != nil && !errors.Is(err, unix.ESRCH) { // has ended
+				return err
+			}
 		}
 	}
 	if t.running == 0 {
 		return errUnlucky
+	}
+	return nil
+}
+
+// stop stops one thread, and sees whether it was running.
+func (t *tracee) stop(tid int) error {
+	if err := unix.PtraceSeize(tid); err != nil {
+		return fmt.Errorf("ptrace: %w", err)
+	}
+	t.threads = append(t.threads, tid)
+	if err := unix.PtraceInterrupt(tid); err != nil {
+		return fmt.Errorf("ptrace: %w", err)
+	}
+	if _, err := unix.Wait4(tid, nil, unix.WALL, nil); err != nil {
+		return fmt.Errorf("wait: %w", err)
+	}
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(tid, &regs); err != nil {
+		return fmt.Errorf("ptrace: %w", err)
+	}
+	if int64(regs.Orig_rax) < 0 || regs.Orig_rax == unix.SYS_WRITE { // in no system call, or just telling us
+		t.running = tid
 	}
 	return nil
 }
@@ -192,11 +207,13 @@ func (t *tracee) clockGettime() (uintptr, error) {
 
 // follow steps from one call of the function at mark to the next, and returns what was executed between.
 func (t *tracee) follow(mark uintptr) (steps []executed, err error) {
-	// If it waits for a thread that stands still it waits for ever.
+	// If it waits for a thread that stands still it waits for ever. It may be the first thread, which ends after all
+	// others have been buried.
 	var stuck atomic.Bool
-	watch := time.AfterFunc(patience, func() {
+	watch := time.AfterFunc(t.patience, func() {
 		stuck.Store(true)
 		unix.Kill(t.pid, unix.SIGKILL)
+		t.bury()
 	})
 	defer func() {
 		watch.Stop()
@@ -207,7 +224,7 @@ func (t *tracee) follow(mark uintptr) (steps []executed, err error) {
 	seen := false
 	for n := range maxSteps {
 		if n%4096 == 0 {
-			watch.Reset(patience)
+			watch.Reset(t.patience)
 		}
 		if err := unix.PtraceSingleStep(t.running); err != nil {
 			return nil, fmt.Errorf("ptrace: %w", err)
