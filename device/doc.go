@@ -49,7 +49,7 @@
 // # Limits
 //
 // There is no link layer: packets are bare IP packets, as on Linux's lo where the Ethernet header has only
-// zeros. There is no queueing discipline before the TX ring, and no segmentation offload: whoever sends
-// keeps to the MTU, and the NIC does not check. A filter judges arriving packets only. The
-// loopback wire loses nothing.
+// zeros. There is no queueing discipline before the TX ring. Whoever sends keeps to the MTU, and the NIC does not check.
+// Segmentation offload (Packet.Segs) is for those who pass a packet on themselves, to a receiver who takes it as it is (Pass): the
+// NIC cannot take one apart. A filter judges arriving packets only. The loopback wire loses nothing.
 package device

@@ -71,6 +71,9 @@ type Packet struct {
 	// Cause says why the packet was sent, in numbers of its protocol (a tcp.Cause); 0 is not said. It is
 	// for taps: no protocol depends on it.
 	Cause uint8
+	// Segs is how many segments of equal length the packet stands for, if more than one: segmentation offload. Such a
+	// packet is for NIC.Pass: a poll would take it for a single one, longer than the MTU, and so would taps and links.
+	Segs uint8
 
 	// state is the packet's number plus one, 0 if it has none, and liveBit, which in audit mode is set while
 	// the packet is out of its pool and changed by atomic operations.
@@ -165,6 +168,7 @@ func (p *Packet) clear() {
 	p.Flags = 0
 	p.Queue = 0
 	p.Cause = 0
+	p.Segs = 0
 }
 
 // giveUp gives up what p holds.

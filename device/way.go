@@ -117,6 +117,32 @@ func (n *NIC) lone(r *rings, qu *queue) *Packet {
 	return p
 }
 
+// Quiet reports whether a packet that is put on queue q now would be taken off by Pass, if nobody else puts one there. Only
+// the holder of the baton may call it.
+func (n *NIC) Quiet(q int) bool {
+	r := n.queues[q].rings.Load()
+	return n.plain.Load() && r != nil && !r.busy()
+}
+
+// Pass is the poll of the packet that Transmit has just put on queue q, with what its handler does left to the caller, who holds
+// the baton: it returns the packet if that is all there is on the rings, and nothing is between TX and RX. If not it returns
+// nil, the packet is on the ring, and if its owner changes it before he polls he changes what will be received.
+//
+// What stands for several segments is counted as that many packets, each with the headers of it.
+func (n *NIC) Pass(q int) *Packet {
+	qu := &n.queues[q]
+	r := qu.rings.Load()
+	if r == nil {
+		return nil
+	}
+	p := n.lone(r, qu)
+	if p != nil && p.Segs > 1 {
+		more := uint64(p.Segs - 1)
+		qu.both.add(more, more*uint64(len(p.Head)))
+	}
+	return p
+}
+
 // Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
 // left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
 func (n *NIC) Rest(q int) bool {

@@ -32,9 +32,11 @@ type receiver struct {
 	legal    legalEnds
 	spares   tcp.Spares
 	woken    *waiter  // the latest reader of a connection that was woken since run looked
+	apart    int      // for so many packets segments are not joined, see offload.go
 	lender   *TCPConn // its Write has lent its buffer to packets of the queue
 	held     *TCPConn // has text for its reader that is not read yet; see settleLoans
 	heldN    int      // how much
+	heldRoom int      // how much he had room for
 	looks    uint8    // see oneProcessor
 	single   bool     // the same
 	rules4   ipv4.AddrRules

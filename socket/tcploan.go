@@ -34,10 +34,13 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	c.tcb.Lend(now, p, more, &r.spares)
 	r.lender = c
 	c.burst += int32(len(p))
-	full, single := c.burst >= writeBurst, r.oneProcessor()
+	full, single, room := c.burst >= writeBurst, r.oneProcessor(), 0
 	var woken *waiter
 	if c.tcb.LoneRun() {
 		w := c.sendRun(now, r, p)
+		if r.heldN+c.tcb.SendMSS() >= len(p) { // the last segment may be on the ring yet
+			room = r.heldRoom
+		}
 		c.mu.Unlock()
 		w.run()
 		woken = c.s.run(r.queue, now, false)
@@ -52,6 +55,7 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	if yield {
 		c.burst = 0
 	}
+	c.tcb.LoanTaken(len(p), room, writePiece, writeBurst)
 }
 
 // sendRun sends p, which is lent, where LoneRun says that it may leave. It is settle without the questions whose answers are
@@ -61,17 +65,23 @@ func (c *TCPConn) sendRun(now time.Duration, r *receiver, p []byte) (w wakes) {
 	s := c.s
 	r.now, r.coarse = now, false
 	for {
-		n, ok := c.sendOfRun(now, r, p)
-		if p = p[n:]; !ok {
-			break
-		}
-		if len(p) == 0 {
+		n, pk, ok := c.sendOfRun(now, r, p)
+		if p = p[n:]; ok && len(p) == 0 {
 			c.tcb.RunSent(now)
+		}
+		if !ok || len(p) == 0 && pk == nil {
 			break
 		}
 		c.mu.Unlock()
-		s.nic.Poll(r.queue, now, pollBatch, r.handle)
+		if pk != nil {
+			r.handle(pk)
+		} else {
+			s.nic.Poll(r.queue, now, pollBatch, r.handle)
+		}
 		c.lock()
+		if len(p) == 0 {
+			break
+		}
 		if !c.tcb.RunGoesOn(len(p)) {
 			c.node.baton = true
 			w = c.settle(now)
@@ -85,46 +95,62 @@ func (c *TCPConn) sendRun(now time.Duration, r *receiver, p []byte) (w wakes) {
 	return wakes{}
 }
 
-// sendOfRun sends the next segment of p and returns how many bytes it carries; ok is false if the ring is full, and the rest
-// has to wait for room.
-func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ok bool) {
+// sendOfRun sends what comes next of p, a segment or several in one packet, and returns how many bytes that is; ok is false if the
+// ring is full, and the rest has to wait for room. A packet that has several is returned, or has been taken apart.
+func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, many *device.Packet, ok bool) {
 	s, k := c.s, &c.node.key
 	at := k.ipLen()
 	pk := s.nic.NewPacket(r.queue, true)
 	c.node.label(pk, tcp.CauseNewData, false)
 	b := pk.SetHead(at + tcp.TSHeaderLen)
-	n = c.tcb.SendRun(now, (*[tcp.TSHeaderLen]byte)(b[at:]), &r.spares)
+	n, segs := c.tcb.SendRun(now, (*[tcp.TSHeaderLen]byte)(b[at:]), r.roomToJoin(len(b)), &r.spares)
 	pk.Frags[0].B = p[:n:n]
 	pk.Flags |= device.FlagLent
 	length := tcp.TSHeaderLen + n
 	s.ipBehind(b, k, c.node.sum, protoTCP, c.tos, c.ipID, ipv4.FlagDF, length)
-	c.ipID++
+	c.ipID += uint16(segs)
 	if s.cfg.VerifyChecksums {
 		s.checksum(pk, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		binary.BigEndian.PutUint16(b[at+tcpCsumOffset:], pseudoSum(c.node.sum, protoTCP, length))
 		offload(pk, at, tcpCsumOffset)
 	}
+	if segs > 1 {
+		pk.Segs = uint8(segs)
+		return n, c.transmitJoined(now, r, pk), true
+	}
 	if res := s.nic.Transmit(now, pk); res != device.TxOK && !c.refused(pk, res) {
 		c.pending = pk
-		return n, false
+		return n, nil, false
 	}
-	return n, true
+	return n, nil, true
 }
 
 // hold is receive of text that is lent, if somebody waits for it: it is copied straight to him, but counts as read only when
-// more has come, see settleLoans. It gives up the lock if it returns true.
+// more has come, see settleLoans. If p stands for several segments and nobody waits for them all they come one by one. It gives up
+// the lock if it returns true.
 func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
-	if r.held != nil && r.held != c || c.detached || c.ln != nil || !c.tcb.InputHeld(c.at(r.time()), seg, c.rd.into()) {
-		return false
+	into := c.rd.into()
+	if r.held != nil && r.held != c || c.detached || c.ln != nil || !c.tcb.InputHeld(c.at(r.time()), seg, max(int(p.Segs), 1), into) {
+		if p.Segs <= 1 {
+			return false
+		}
+		if len(into) > 0 && len(into) < seg.Payload.N {
+			r.apart = apartFor
+		}
+		c.mu.Unlock()
+		r.takeApart(p)
+		return true
 	}
 	n := seg.Payload.N
 	c.rd.filled(n)
 	c.steady = false
-	r.held = c
+	if r.held == nil {
+		r.held, r.heldRoom = c, len(into)
+	}
 	r.heldN += n
 	c.mu.Unlock()
-	r.deliver()
+	r.delivered.n += max(uint64(p.Segs), 1)
 	r.s.nic.ReleaseHeld(r.queue, p)
 	return true
 }

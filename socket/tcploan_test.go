@@ -340,6 +340,73 @@ func TestRunMeetsFullRing(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestLoansGrow: who writes much to one who takes it in place lends more at a time, which needs fewer ACKs; not if he
+// takes less, or does not wait.
+func TestLoansGrow(t *testing.T) {
+	OnProcessors(t, 1) // so that the reader is back when the next loan is given
+	const n = 1 << 20
+	for _, tt := range []struct {
+		name string
+		room int // of the reader
+		loan int // how much is lent at a time in the end
+		acks int // how many there are for a MiB then; 0: as many as for text that waits in the queue
+	}{
+		{"as much as is written", n, writeBurst, n / writeBurst},
+		{"a burst", writeBurst, writeBurst, n / writeBurst},
+		{"a piece", writePiece, writePiece, n / writePiece},
+		{"a little more", writePiece + 1, writePiece, n / writePiece},
+		{"less", 40_000, writePiece, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJoiner(t, "127.0.0.1:80", 2) // with wide windows
+				require.True(t, j.s.nic.Rest(0))
+				text := make([]byte, n)
+				rand.NewChaCha8([32]byte{2}).Read(text)
+				var acks int
+				for range 8 {
+					got := make(chan []byte)
+					go func() {
+						buf, all := make([]byte, tt.room), []byte{}
+						for len(all) < n {
+							k, err := j.a.Read(buf)
+							if err != nil {
+								break
+							}
+							all = append(all, buf[:k]...)
+						}
+						got <- all
+					}()
+					synctest.Wait()
+					before := j.s.nic.Counters().TX.Packets
+					_, err := j.c.Write(text)
+					require.NoError(t, err)
+					require.True(t, bytes.Equal(text, <-got))
+					synctest.Wait()
+					acks = int(j.s.nic.Counters().TX.Packets-before) - n/j.c.tcb.SendMSS()
+					time.Sleep(time.Millisecond)
+				}
+				require.Equal(t, tt.loan, j.c.tcb.LoanSize(writePiece))
+				if tt.acks != 0 {
+					require.Equal(t, tt.acks, acks)
+				}
+				j.c.lock()
+				j.c.tcb.EndLoan()
+				for range 2 { // loans that are for nothing, and so none for a while
+					j.c.tcb.Lend(j.c.at(j.s.now()), text[:64<<10], false, nil)
+					j.c.tcb.EndLoan()
+				}
+				j.c.mu.Unlock()
+				go func() { _, _ = io.Copy(io.Discard, j.a) }()
+				_, err := j.c.Write(text)
+				require.NoError(t, err)
+				require.Equal(t, writePiece, j.c.tcb.LoanSize(writePiece))
+				require.NoError(t, j.s.Close())
+			})
+		})
+	}
+}
+
 // warm has c and a carry so much that the windows are wide, and loans are given.
 func warm(t *testing.T, c, a *TCPConn) {
 	t.Helper()

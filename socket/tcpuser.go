@@ -120,7 +120,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 	c.writing = true
 	now := c.s.now()
 	for {
-		piece := p[n:min(n+writePiece, len(p))]
+		piece := p[n:min(n+c.tcb.LoanSize(writePiece), len(p))]
 		if len(piece) >= leastLoan && c.mayLend(now) && c.tcb.MayLend(len(piece)) && c.s.nic.Ring(int(c.node.queue)) {
 			c.writeLent(now, piece, n+len(piece) < len(p))
 			if n += len(piece); n == len(p) {
@@ -132,6 +132,10 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 			}
 			now = c.recent()
 			continue
+		}
+		if len(piece) > writePiece {
+			piece = piece[:writePiece]
+			c.tcb.LoanTaken(len(piece), 0, writePiece, writeBurst)
 		}
 		k, err := c.tryWrite(now, piece, n+len(piece) < len(p))
 		n += k
@@ -158,7 +162,8 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 // A writer who could fill buffers of megabytes before its reader gets to run
 // would push all of it out of the processor's cache, where the reader could
 // have had it. So long writes are delivered by the piece, and after a burst the
-// writer lets others run.
+// writer lets others run. A reader who takes in place all that is lent (tcploan.go) gets
+// twice as much the next time, as far as the windows go.
 const (
 	writePiece = 64 << 10  // bytes
 	writeBurst = 256 << 10 // bytes

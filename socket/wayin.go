@@ -59,6 +59,10 @@ func (r *receiver) handler() func(*device.Packet) {
 				}
 			}
 		}
+		if p.Segs > 1 {
+			r.takeApart(p)
+			return
+		}
 		r.input(p)
 	}
 }

@@ -224,7 +224,7 @@ func (l *live) act(s *script) {
 			l.note("write %d", len(text))
 			l.tcb.Lend(l.now, text, false, nil)
 			if l.tcb.LoneRun() {
-				for i, out := range sendRun(l.t, l.now, &l.tcb, text) {
+				for i, out := range sendRun(l.t, l.now, &l.tcb, text, int(op&1)*most) {
 					l.gave(i, &out)
 				}
 			} else {

@@ -163,26 +163,6 @@ func sendLoneWith(t testing.TB, now time.Duration, e *TCB, text []byte, room int
 	return s
 }
 
-// sendRun returns the segments that SendRun gives of text, which has just been lent.
-func sendRun(t testing.TB, now time.Duration, e *TCB, text []byte) (segs []Segment) {
-	t.Helper()
-	for len(text) > 0 {
-		require.True(t, len(segs) == 0 || e.RunGoesOn(len(text)))
-		b := (*[TSHeaderLen]byte)(bytes.Repeat([]byte{0xa5}, TSHeaderLen))
-		k := e.SendRun(now, b, nil)
-		var s Segment
-		n, why := ParseHeader(b[:], &s)
-		require.Equal(t, ReasonOK, why)
-		require.Equal(t, TSHeaderLen, n)
-		s.Cause = CauseNewData
-		s.Payload = Payload{Pieces: [2]Piece{{B: text[:k:k]}}, N: k, Lent: true}
-		segs, text = append(segs, s), text[k:]
-	}
-	e.RunSent(now)
-	require.True(t, e.Quiet())
-	return segs
-}
-
 // sendAck returns the segment that SendAck gives.
 func sendAck(t testing.TB, now time.Duration, e *TCB) (s Segment) {
 	t.Helper()

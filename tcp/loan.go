@@ -23,6 +23,21 @@ func (t *TCB) MayLend(n int) bool {
 	return true
 }
 
+// LoanSize returns how large the next loan should be at most, in bytes: unit, doubled as often as LoanTaken said.
+func (t *TCB) LoanSize(unit int) int { return unit << t.snd.grown }
+
+// LoanTaken tells how many bytes the peer's user had room for when a loan of n bytes came that he has taken in one piece; 0 if he
+// has not. The next loan may be twice as large if this one was as large as it should be, the user has room for as much, and
+// it may leave at once and is not more than most. If it was not taken the next is of unit bytes.
+func (t *TCB) LoanTaken(n, room, unit, most int) {
+	switch {
+	case room < n:
+		t.snd.grown = 0
+	case n == t.LoanSize(unit) && 2*n <= min(most, room, int(t.snd.wnd), int(t.sndLimit), int(t.cong.Cwnd)*int(t.mss)):
+		t.snd.grown++
+	}
+}
+
 // Lend is Write, or WriteMore if more is true, of all of p without a copy, where MayLend has just said that it is worth a try:
 // p must not change before EndLoan was called. Until then the Payload of segments that Output gives may be
 // Lent, and what it refers to is p. spares is the caller's, nil if he has none.

@@ -35,7 +35,7 @@ func transfers(t *testing.T, seed uint64, drop float64, lend bool) (seen []strin
 				p.a.Lend(p.now, rest, false, nil)
 				if p.a.LoneRun() {
 					runs++
-					for _, s := range sendRun(t, p.now, &p.a, rest) {
+					for _, s := range sendRun(t, p.now, &p.a, rest, runs%2*most) {
 						p.transmit(true, s)
 					}
 				}
@@ -120,7 +120,7 @@ func TestHeld(t *testing.T) {
 			for i := range segs {
 				s := &segs[i]
 				require.True(t, s.Payload.Lent)
-				if tt.hold && p.b.InputHeld(p.now, s, into[taken:]) {
+				if tt.hold && p.b.InputHeld(p.now, s, 1, into[taken:]) {
 					held++
 					taken += s.Payload.N
 					continue
@@ -196,4 +196,37 @@ func TestLoanAcrossChunks(t *testing.T) {
 	require.False(t, out.Lent)
 	clear(text)
 	require.Equal(t, "34567", string(out.Pieces[0].B))
+}
+
+// TestLoanSize: loans grow while they are taken in one piece, as far as the windows go.
+func TestLoanSize(t *testing.T) {
+	const unit = 64 << 10
+	for _, tt := range []struct {
+		name string
+		do   func(a *TCB)
+		room int
+		want []int // of loans that are taken
+	}{
+		{"wide windows", func(a *TCB) {}, 4 * unit, []int{unit, 2 * unit, 4 * unit, 4 * unit}},
+		{"the peer's window", func(a *TCB) { a.snd.wnd = 4*unit - 1 }, 9 * unit, []int{unit, 2 * unit, 2 * unit}},
+		{"just enough", func(a *TCB) { a.snd.wnd = 4 * unit }, 9 * unit, []int{unit, 2 * unit, 4 * unit}},
+		{"the congestion window", func(a *TCB) { a.cong.Cwnd = 8 }, 9 * unit, []int{unit, 2 * unit, 2 * unit}},
+		{"the send buffer", func(a *TCB) { a.sndLimit = 2*unit - 1 }, 9 * unit, []int{unit, unit}},
+		{"the user's room", func(a *TCB) {}, 2*unit - 1, []int{unit, unit}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newRun(t)
+			a := &p.a
+			a.snd.wnd, a.cong.Cwnd, a.sndLimit = 100*unit, 1000, 100*unit
+			tt.do(a)
+			for _, want := range tt.want {
+				require.Equal(t, want, a.LoanSize(unit))
+				a.LoanTaken(want-1, tt.room, unit, 4*unit) // the end of a write
+				require.Equal(t, want, a.LoanSize(unit))
+				a.LoanTaken(want, tt.room, unit, 4*unit)
+			}
+			a.LoanTaken(1, 0, unit, 4*unit)
+			require.Equal(t, unit, a.LoanSize(unit))
+		})
+	}
 }

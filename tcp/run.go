@@ -58,10 +58,12 @@ func (t *TCB) LoneRun() bool {
 	return n <= int(t.cong.Cwnd)*mss && t.flags&unquiet == 0 && t.ack.pending&ackNow == 0 && (t.nonagle&nagleMore == 0 || n%mss == 0)
 }
 
-// SendRun is a call of Output where LoneRun has said yes, or RunGoesOn. It writes the header of the segment, without a checksum,
-// to b. Its text are the next n bytes of what Lend was given. spares is the caller's, nil if he has none. When there is no more
-// RunSent is to be called; without it Output goes on.
-func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, spares *Spares) (n int) {
+// SendRun is a call of Output where LoneRun has said yes, or RunGoesOn; or so many calls, segs, if segments that follow each other
+// are of one run, full, and differ in nothing but where they begin, and the last perhaps in PSH, and have no more than room bytes of
+// text. It writes the header of a segment with the text of them all, without a checksum, to b: what segmentation offload
+// is given in place of them. Their text are the next n bytes of what Lend was given. spares is the caller's, nil if he
+// has none. When there is no more RunSent is to be called; without it Output goes on.
+func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, room int, spares *Spares) (n, segs int) {
 	seq, mss, x := t.snd.nxt, int(t.mss), t.x
 	left := int(t.snd.end.Sub(seq))
 	n = min(left, mss)
@@ -69,16 +71,6 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, spares *Spares) (
 		n = min(n, int(t.snd.run.Sub(seq)))
 	} else if t.flags &^= fRun; left > mss {
 		t.startRun(left, int(t.snd.una.Add(t.snd.wnd).Sub(seq)), mss, int(t.cong.Cwnd)-x.rtx.len())
-	}
-	end, flags, marks := seq.Add(uint32(n)), ACK, txMarks(0)
-	if x.snd.pushed(end) || end == t.snd.psh {
-		flags, marks = PSH|ACK, markPSH
-	}
-	if t.flags&fRun != 0 && end == t.snd.run {
-		flags, marks = PSH|ACK, marks|markRun
-	}
-	if n < mss {
-		t.snd.sml = end
 	}
 	wnd := uint16(t.rcv.wnd >> (t.rcv.scale & 15))
 	if x.rtx.len() == 0 { // the first
@@ -89,14 +81,29 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, spares *Spares) (
 		}
 		t.armXmit(TimerRetransmit, now+t.rto)
 	}
-	t.putHeader(now, b, seq, flags, wnd, 0)
-	t.answers(now)
-	t.total.dataOut++
-	t.countOut(spares)
-	x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: end, marks: marks})
-	t.snd.nxt = end
-	t.flags |= fSentNew
-	return n
+	if n < mss {
+		t.snd.sml = seq.Add(uint32(n))
+	}
+	for at, flags := seq, ACK; ; {
+		end, marks := at.Add(uint32(n)), txMarks(0)
+		if x.snd.pushed(end) || end == t.snd.psh {
+			flags, marks = PSH|ACK, markPSH
+		}
+		if t.flags&fRun != 0 && end == t.snd.run {
+			flags, marks = PSH|ACK, marks|markRun
+		}
+		t.answers(now)
+		t.total.dataOut++
+		t.countOut(spares)
+		x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: at, end: end, marks: marks})
+		t.snd.nxt = end
+		if segs++; int(end.Sub(seq))+mss > room || flags&PSH != 0 || t.flags&fRun == 0 || int(t.snd.run.Sub(end)) < mss {
+			t.putHeader(now, b, seq, flags, wnd, 0)
+			t.flags |= fSentNew
+			return int(end.Sub(seq)), segs
+		}
+		at = end
+	}
 }
 
 // RunGoesOn reports whether SendRun may be called for the n > 0 bytes that it has not sent yet, although others had the TCB
@@ -133,17 +140,19 @@ func (t *TCB) nextOfRun(now time.Duration, in *Segment) bool {
 		uint32(in.Payload.N) <= t.receiveWindow() && t.mood()&(moodGrave|moodMore|moodProbe) == atRest && t.plain(0)
 }
 
-// takeRun notes what the header of such a segment says.
-func (t *TCB) takeRun(now time.Duration, in *Segment) {
-	t.countIn(in)
+// takeRun notes what the header of so many such segments says.
+func (t *TCB) takeRun(now time.Duration, in *Segment, segs int) {
+	for range segs {
+		t.countIn(in)
+	}
 	if !in.Seq.After(t.rcv.wup) {
 		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
 	}
-	if in.Seq.After(t.snd.wl1) {
-		t.snd.wl1 = in.Seq
+	if last := in.Seq.Add(uint32(segs-1) * t.rcv.mss); last.After(t.snd.wl1) {
+		t.snd.wl1 = last
 	}
 	t.lastRecv = now
-	t.total.dataIn++
+	t.total.dataIn += uint32(segs)
 }
 
 // inputRun is Input for one more segment of a run. It returns false when in is not that.
@@ -151,27 +160,32 @@ func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 	if in.Payload.N < minRun || !t.nextOfRun(now, in) || t.Readable() > 0 && t.charge() > int(t.rcvLimit) {
 		return false
 	}
-	t.takeRun(now, in)
+	t.takeRun(now, in, 1)
 	t.textFast(now, in)
 	return true
 }
 
 // InputHeld is Input for one more segment of a run for which the user waits with a buffer: the text goes to into, and the user
 // is told to have read it in a moment, by HeldRead. Not before then does it need an ACK, so that one does for many segments. It
-// returns false, and has done nothing, when in is not such a segment.
-func (t *TCB) InputHeld(now time.Duration, in *Segment, into []byte) bool {
+// returns false, and has done nothing, when in is not such a segment. If segs is more than one, in stands for so many, all
+// of one length; they may have to come one by one, then.
+func (t *TCB) InputHeld(now time.Duration, in *Segment, segs int, into []byte) bool {
 	b := in.Payload.Pieces[0].B
 	if len(b) != in.Payload.N || len(b) > len(into) || !t.nextOfRun(now, in) || t.Readable() > 0 || t.wire() != nil {
 		return false
 	}
-	t.takeRun(now, in)
+	a, least := &t.ack, t.env.cfg.DelackMin
+	age := t.tsNow(now) - in.Opts.TSEcr
+	odd := len(b) != segs*int(t.rcv.mss) || t.rcv.mss > uint32(t.rcv.adv) || a.ato == 0 || now-a.lastData > least/2 || t.rcv.ssthresh < t.rcv.clamp ||
+		in.Opts.TSEcr == 0 || int32(age) < 0
+	if odd && segs > 1 {
+		return false
+	}
+	t.takeRun(now, in, segs)
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(len(b)))
 	t.total.bytesReceived += uint64(len(b))
 	copy(into, b)
-	a, least := &t.ack, t.env.cfg.DelackMin
-	age := t.tsNow(now) - in.Opts.TSEcr
-	if uint32(len(b)) != t.rcv.mss || t.rcv.mss > uint32(t.rcv.adv) || a.ato == 0 || now-a.lastData > least/2 || t.rcv.ssthresh < t.rcv.clamp ||
-		in.Opts.TSEcr == 0 || int32(age) < 0 {
+	if odd {
 		t.dataReceived(now, in)
 		return true
 	}
@@ -181,8 +195,10 @@ func (t *TCB) InputHeld(now time.Duration, in *Segment, into []byte) bool {
 	if in.Flags&PSH != 0 {
 		a.pending |= ackPushed
 	}
-	t.drs.sample(time.Duration(max(age, 1))*time.Millisecond, false)
-	a.ato = a.ato/2 + least/2
+	for range segs {
+		t.drs.sample(time.Duration(max(age, 1))*time.Millisecond, false)
+		a.ato = a.ato/2 + least/2
+	}
 	a.lastData = now
 	return true
 }

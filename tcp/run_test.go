@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -23,6 +24,61 @@ func newRun(t *testing.T) *pipe {
 	p.read = nil
 	return p
 }
+
+// joined is a segment that SendRun gave for so many.
+type joined struct {
+	Segment
+	segs int
+}
+
+// sendJoined returns what SendRun gives of text, which has just been lent, when several segments may have so much together.
+func sendJoined(t testing.TB, now time.Duration, e *TCB, text []byte, room int) (all []joined) {
+	t.Helper()
+	for len(text) > 0 {
+		require.True(t, len(all) == 0 || e.RunGoesOn(len(text)))
+		b := (*[TSHeaderLen]byte)(bytes.Repeat([]byte{0xa5}, TSHeaderLen))
+		k, segs := e.SendRun(now, b, room, nil)
+		require.True(t, segs == 1 || k <= room && k%segs == 0)
+		s := joined{segs: segs}
+		n, why := ParseHeader(b[:], &s.Segment)
+		require.Equal(t, ReasonOK, why)
+		require.Equal(t, TSHeaderLen, n)
+		s.Cause = CauseNewData
+		s.Payload = Payload{Pieces: [2]Piece{{B: text[:k:k]}}, N: k, Lent: true}
+		all, text = append(all, s), text[k:]
+	}
+	e.RunSent(now)
+	require.True(t, e.Quiet())
+	return all
+}
+
+// apart returns the segments that s stands for.
+func (s *joined) apart() (segs []Segment) {
+	text := s.Payload.Pieces[0].B
+	n := len(text) / s.segs
+	for i := range s.segs {
+		one := s.Segment
+		one.Seq = s.Seq.Add(uint32(i * n))
+		if i < s.segs-1 {
+			one.Flags &^= PSH
+		}
+		one.Payload.Pieces[0].B, one.Payload.N = text[i*n:(i+1)*n:(i+1)*n], n
+		segs = append(segs, one)
+	}
+	return segs
+}
+
+// sendRun is sendJoined taken apart. If room is not given none are joined.
+func sendRun(t testing.TB, now time.Duration, e *TCB, text []byte, room ...int) (segs []Segment) {
+	t.Helper()
+	for _, s := range sendJoined(t, now, e, text, append(room, 0)[0]) {
+		segs = append(segs, s.apart()...)
+	}
+	return segs
+}
+
+// most is the most text that an IP packet has room for.
+const most = 65535 - 20 - TSHeaderLen
 
 // TestLoneRun: what is out of the ordinary goes the long way.
 func TestLoneRun(t *testing.T) {
@@ -72,7 +128,7 @@ func TestLoneRun(t *testing.T) {
 	require.False(t, p.a.LoneRun(), "more is to come, and the last segment waits for it")
 }
 
-// TestRunLeavesTheSame: the segments that SendRun gives, and what it leaves in the TCB, are those of Output.
+// TestRunLeavesTheSame: the segments that SendRun gives, joined or not, and what it leaves in the TCB, are those of Output.
 func TestRunLeavesTheSame(t *testing.T) {
 	full := newRun(t).a.SendMSS()
 	lazy := *(*Config)(nil).Defaults()
@@ -82,16 +138,18 @@ func TestRunLeavesTheSame(t *testing.T) {
 		cfg   *Config
 		late  time.Duration
 		tight bool // the windows are just as large as they must be
+		fast  bool // three segments are a run, two are pushed
 	}{
 		{name: "at once"},
 		{name: "tight", tight: true},
+		{name: "fast", fast: true},
 		{name: "after long", late: 100 * time.Second},
 		{name: "after long, tight", late: 100 * time.Second, tight: true},
 		{name: "after long, without slow start", late: 100 * time.Second, cfg: &lazy},
 	} {
 		for _, n := range []int{2 * full, 2*full + 1, 3*full - 1, 3 * full, 4 * full, 4*full + 100, 64 << 10, 7 * full, 150_000} {
 			for _, more := range []bool{false, n%full == 0} {
-				send := func(long bool) (segs []Segment, state string) {
+				send := func(long bool, room int) (segs []Segment, state string) {
 					p := newRun(t)
 					if tt.cfg != nil {
 						p.a.env.cfg = tt.cfg
@@ -101,15 +159,17 @@ func TestRunLeavesTheSame(t *testing.T) {
 					a.needExtra().alg = alg
 					p.now += tt.late
 					text := make([]byte, n)
-					if require.True(t, a.MayLend(n)); tt.tight {
+					if require.True(t, a.MayLend(n)); tt.tight || tt.fast {
 						a.snd.max = uint32(4 * full) // much is pushed
 					}
 					if a.Lend(p.now, text, more, nil); tt.tight {
 						a.snd.wnd, a.cong.Cwnd = uint32(n), uint32((n+full-1)/full)
+					} else if tt.fast {
+						a.cong.Cwnd = 1000
 					}
 					if a.ack.schedule(); !long {
 						require.True(t, a.LoneRun())
-						segs = sendRun(t, p.now, a, text)
+						segs = sendRun(t, p.now, a, text, room)
 					} else {
 						var s Segment
 						for a.Output(p.now, &s) {
@@ -119,10 +179,12 @@ func TestRunLeavesTheSame(t *testing.T) {
 					return segs, fmt.Sprintf("%+v", []any{a.flags, a.force, a.events, a.snd, a.rcv, a.ack, a.timers, a.cong, a.total, a.lastSend, a.txq(),
 						a.x.snd.run, a.nonagle, *alg})
 				}
-				segs, want := send(true)
-				got, have := send(false)
-				require.Equal(t, want, have, "%s: %d bytes, more %v", tt.name, n, more)
-				require.Equal(t, segs, got, "%s: %d bytes, more %v", tt.name, n, more)
+				segs, want := send(true, 0)
+				for _, room := range []int{0, 2 * full, 3*full - 1, most} {
+					got, have := send(false, room)
+					require.Equal(t, want, have, "%s: %d bytes, more %v, joined %d", tt.name, n, more, room)
+					require.Equal(t, segs, got, "%s: %d bytes, more %v, joined %d", tt.name, n, more, room)
+				}
 			}
 		}
 	}
@@ -154,8 +216,9 @@ func TestRunInterrupted(t *testing.T) {
 			require.True(t, p.a.MayLend(len(text)))
 			p.a.Lend(p.now, text, false, nil)
 			require.True(t, p.a.LoneRun())
-			n := p.a.SendRun(p.now, new([TSHeaderLen]byte), nil)
+			n, segs := p.a.SendRun(p.now, new([TSHeaderLen]byte), 0, nil)
 			require.Equal(t, p.a.SendMSS(), n)
+			require.Equal(t, 1, segs)
 			require.NotZero(t, p.a.timer(TimerRetransmit), "whatever comes now")
 			if tt.do != nil {
 				tt.do(p)
@@ -165,7 +228,38 @@ func TestRunInterrupted(t *testing.T) {
 	}
 }
 
-// TestInputHeldIsInput: what InputHeld learns from a segment is what Input does; when to acknowledge is left for later.
+// TestRunsJoined: the segments of a run are joined as far as there is room, but not those of two runs, and none that is not full.
+func TestRunsJoined(t *testing.T) {
+	full := newRun(t).a.SendMSS()
+	for _, tt := range []struct {
+		n, room int
+		want    []int
+	}{
+		{4 * full, most, []int{3, 1}},
+		{6 * full, most, []int{3, 3}},
+		{5 * full, most, []int{3, 2}},
+		{3 * full, 3 * full, []int{3}},
+		{3 * full, 3*full - 1, []int{2, 1}},
+		{2 * full, 2*full - 1, []int{1, 1}},
+		{5*full - 1, most, []int{3, 1, 1}},
+		{3*full - 1, most, []int{2, 1}},
+		{7 * full, 0, []int{1, 1, 1, 1, 1, 1, 1}},
+	} {
+		p := newRun(t)
+		text := make([]byte, tt.n)
+		require.True(t, p.a.MayLend(tt.n))
+		p.a.Lend(p.now, text, false, nil)
+		p.a.cong.Cwnd = 1000 // much may leave at once
+		require.True(t, p.a.LoneRun())
+		var segs []int
+		for _, s := range sendJoined(t, p.now, &p.a, text, tt.room) {
+			segs = append(segs, s.segs)
+		}
+		require.Equal(t, tt.want, segs, "%d bytes in %d", tt.n, tt.room)
+	}
+}
+
+// TestInputHeldIsInput: what InputHeld learns from a segment, or from several in one, is what Input does; when to acknowledge is left for later.
 func TestInputHeldIsInput(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -182,7 +276,8 @@ func TestInputHeldIsInput(t *testing.T) {
 		{"an answer was sent", func(b *TCB) { b.ack.pingpong = 3 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			state := func(held bool) (all []string) {
+			taken := 0
+			state := func(held bool, room int) (all []string) {
 				p := newRun(t)
 				a, b := &p.a, &p.b
 				params := p.params(hostB, hostA, p.cfgB, 0)
@@ -200,17 +295,24 @@ func TestInputHeldIsInput(t *testing.T) {
 					require.True(t, a.LoneRun())
 					into := make([]byte, len(text))
 					got := 0
-					for _, s := range sendRun(t, p.now, a, text) {
-						if held {
-							require.True(t, b.InputHeld(p.now, &s, into[got:]), "round %d, at %d", round, got)
-							got += s.Payload.N
+					for _, j := range sendJoined(t, p.now, a, text, room) {
+						if j.segs > 1 && b.InputHeld(p.now, &j.Segment, j.segs, into[got:]) {
+							got += j.Payload.N
+							taken++
 							continue
 						}
-						b.Input(p.now, &s)
-						b.ack.pending &^= ackNow
-						b.timers.left[slotAck] = 0
-						got += b.x.rcv.read(into[got:]) // and the window knows nothing of it
-						b.idleX(nil)
+						for _, s := range j.apart() {
+							if held {
+								require.True(t, b.InputHeld(p.now, &s, 1, into[got:]), "round %d, at %d", round, got)
+								got += s.Payload.N
+								continue
+							}
+							b.Input(p.now, &s)
+							b.ack.pending &^= ackNow
+							b.timers.left[slotAck] = 0
+							got += b.x.rcv.read(into[got:]) // and the window knows nothing of it
+							b.idleX(nil)
+						}
 					}
 					require.Equal(t, len(text), got)
 					b.ack.cause, b.events = CauseNone, 0
@@ -227,7 +329,13 @@ func TestInputHeldIsInput(t *testing.T) {
 				}
 				return all
 			}
-			require.Equal(t, state(false), state(true))
+			want := state(false, 0)
+			require.Equal(t, want, state(true, 0))
+			require.Zero(t, taken)
+			require.Equal(t, want, state(true, most))
+			if tt.name != "the window still grows" {
+				require.Greater(t, taken, 5)
+			}
 		})
 	}
 }
@@ -284,12 +392,69 @@ func TestNotHeld(t *testing.T) {
 				tt.do(p, &s)
 			}
 			into := make([]byte, s.Payload.N)
-			require.False(t, p.b.InputHeld(p.now, &s, into[1:]), "no room")
+			require.False(t, p.b.InputHeld(p.now, &s, 1, into[1:]), "no room")
+			require.False(t, p.b.InputHeld(p.now, &s, 2, into), "halves that are not full")
 			nxt, in := p.b.rcv.nxt, p.b.total.segsIn
-			require.Equal(t, tt.want, p.b.InputHeld(p.now, &s, into))
+			require.Equal(t, tt.want, p.b.InputHeld(p.now, &s, 1, into))
 			if !tt.want {
 				require.Equal(t, nxt, p.b.rcv.nxt)
 				require.Equal(t, in, p.b.total.segsIn)
+			}
+		})
+	}
+}
+
+// TestJoinedNotHeld: where segments that came one by one would teach the receiver more than that there was one more, they have to.
+func TestJoinedNotHeld(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(b *TCB, s *Segment)
+		want bool
+	}{
+		{name: "the ordinary", want: true},
+		{name: "the peer's segments seemed smaller", do: func(b *TCB, _ *Segment) { b.rcv.mss-- }},
+		{name: "and larger", do: func(b *TCB, _ *Segment) { b.rcv.mss++ }},
+		{name: "larger than they may be", do: func(b *TCB, _ *Segment) { b.rcv.adv-- }},
+		{name: "the window still grows", do: func(b *TCB, _ *Segment) { b.rcv.ssthresh = b.rcv.clamp - 1 }},
+		{name: "no delay is known", do: func(b *TCB, _ *Segment) { b.ack.ato = 0 }},
+		{name: "text comes seldom", do: func(b *TCB, _ *Segment) { b.ack.lastData -= 30 * time.Millisecond }},
+		{name: "no echo", do: func(_ *TCB, s *Segment) { s.Opts.TSEcr = 0 }},
+		{name: "an echo of what comes", do: func(_ *TCB, s *Segment) { s.Opts.TSEcr += 10_000 }},
+		{name: "less window", do: func(b *TCB, s *Segment) { b.rcv.wnd = uint32(s.Payload.N - 1) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newRun(t)
+			p.b.flags |= fRcvLocked
+			p.b.rcv.ssthresh = p.b.rcv.clamp
+			into := make([]byte, 2*p.a.SendMSS())
+			give := func() *joined {
+				p.now += time.Millisecond
+				require.True(t, p.a.MayLend(len(into)))
+				p.a.Lend(p.now, make([]byte, len(into)), false, nil)
+				all := sendJoined(t, p.now, &p.a, into, most)
+				require.Len(t, all, 1)
+				return &all[0]
+			}
+			for _, s := range give().apart() { // that are seen to be full
+				require.True(t, p.b.InputHeld(p.now, &s, 1, into))
+			}
+			p.b.HeldRead(p.now, len(into))
+			p.drain()
+			p.run(func() bool { return p.a.Unacked() == 0 })
+			p.a.EndLoan()
+			p.a.snd.shy = 0
+
+			s := give()
+			if tt.do != nil {
+				tt.do(&p.b, &s.Segment)
+			}
+			require.False(t, p.b.InputHeld(p.now, &s.Segment, 2, into[1:]), "no room")
+			state := func() string { return fmt.Sprintf("%+v", p.b) }
+			before := state()
+			require.Equal(t, tt.want, p.b.InputHeld(p.now, &s.Segment, 2, into))
+			require.Equal(t, tt.want, state() != before)
+			if tt.want {
+				require.Equal(t, s.Seq.Add(uint32(s.Payload.N/2)), p.b.snd.wl1, "the second is the last that spoke of the window")
 			}
 		})
 	}
@@ -307,7 +472,7 @@ func TestLoanIsForgotten(t *testing.T) {
 		chunks := &p.a.x.snd.chunks
 		require.Len(t, chunks.all(), 2)
 		for _, s := range sendRun(t, p.now, &p.a, text) {
-			require.True(t, p.b.InputHeld(p.now, &s, text))
+			require.True(t, p.b.InputHeld(p.now, &s, 1, text))
 		}
 		p.b.HeldRead(p.now, len(text))
 		p.a.env.full = full // the long way

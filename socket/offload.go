@@ -1,0 +1,125 @@
+package socket
+
+import (
+	"encoding/binary"
+	"time"
+
+	"example.com/loopback/device"
+	"example.com/loopback/ipv4"
+	"example.com/loopback/ipv4/checksum"
+	"example.com/loopback/ipv6"
+	"example.com/loopback/tcp"
+)
+
+// Segmentation offload, as lo has it on Linux: the segments of a run, which TCP has accounted for one by one, travel in one
+// packet, with one header, and one who waits for them takes them in one piece. That is how many packets? As many as there are
+// segments: the counters say so, taps and links see nothing else, and whoever is not the one it was made for gets them
+// one by one. So such a packet is made only by one who has the baton, and passes it on himself (device.NIC.Pass).
+
+// apartFor is for how many packets segments are not joined after a reader had no room for as much at once.
+const apartFor = 64
+
+// roomToJoin returns how many bytes of text several segments may have that are sent in one packet now, behind headers of so
+// many bytes. An IP packet has no more than 65,535 bytes, and each segment has a checksum of its own, which somebody
+// would have to compute.
+func (r *receiver) roomToJoin(head int) int {
+	if r.s.cfg.VerifyChecksums || !r.s.nic.Quiet(r.queue) {
+		return 0
+	}
+	if r.apart > 0 {
+		r.apart--
+		return 0
+	}
+	return device.MaxPacket - head
+}
+
+// transmitJoined transmits p, which stands for several segments, and returns it for the caller to hand to the receiver. If it is
+// not alone on the ring it is taken apart there, and nil returned. What the ring has no room for is lost, as in a full
+// queue: only if others fill it in the same instant is there none.
+func (c *TCPConn) transmitJoined(now time.Duration, r *receiver, p *device.Packet) *device.Packet {
+	nic := c.s.nic
+	lost := uint64(0)
+	if nic.Transmit(now, p) == device.TxOK {
+		if own := nic.Pass(r.queue); own != nil {
+			return own
+		}
+		p = r.behind(p) // nobody else takes it off
+	}
+	for p != nil {
+		rest := r.behind(p)
+		if nic.Transmit(now, p) != device.TxOK {
+			p.Release()
+			lost++
+		}
+		p = rest
+	}
+	if lost > 0 {
+		c.s.count.outDiscards.Add(lost)
+	}
+	return nil
+}
+
+// takeApart hands the segments of p, which has several, to their receivers one by one.
+func (r *receiver) takeApart(p *device.Packet) {
+	for p != nil {
+		rest := r.behind(p)
+		r.handle(p)
+		p = rest
+	}
+}
+
+// behind leaves the first segment in p and returns a packet with the others, nil if there is none: with the length, the identification
+// and the sequence number of each, and PSH on the last.
+func (r *receiver) behind(p *device.Packet) *device.Packet {
+	if p.Segs <= 1 {
+		return nil
+	}
+	rest := r.s.nic.NewPacket(r.queue, true)
+	at := int(p.CsumStart)
+	first, second := p.Head, rest.SetHead(len(p.Head))
+	copy(second, first)
+	rest.Hash, rest.Queue, rest.Cause, rest.Flags = p.Hash, p.Queue, p.Cause, p.Flags
+	rest.CsumStart, rest.CsumOffset = p.CsumStart, p.CsumOffset
+	text := p.Frags[0].B
+	n := len(text) / int(p.Segs)
+	p.Frags[0].B, rest.Frags[0].B = text[:n:n], text[n:]
+	p.Segs, rest.Segs = 0, p.Segs-1
+	if rest.Segs == 1 {
+		rest.Segs = 0
+	}
+	first[at+tcpFlags] &^= byte(tcp.PSH)
+	seq := second[at+tcpSeq:]
+	binary.BigEndian.PutUint32(seq, binary.BigEndian.Uint32(seq)+uint32(n))
+	setLength(first, at, n)
+	if second[0]>>4 == 4 {
+		id := second[ipv4ID:]
+		binary.BigEndian.PutUint16(id, binary.BigEndian.Uint16(id)+1)
+	}
+	setLength(second, at, len(text)-n)
+	return rest
+}
+
+// Offsets of fields in the headers of TCP and IP.
+const (
+	tcpSeq     = 4
+	tcpFlags   = 13
+	ipv4Len    = 2
+	ipv4ID     = 4
+	ipv4Sum    = 10
+	ipv6Length = 4
+)
+
+// setLength makes b the headers of a segment with n bytes of text, the TCP header at offset at, and does the sums: of
+// the IPv4 header, and of the pseudo-header.
+func setLength(b []byte, at, n int) {
+	length, addrs := len(b)-at+n, b[12:ipv4.MinHeaderLen]
+	if b[0]>>4 == 4 {
+		binary.BigEndian.PutUint16(b[ipv4Len:], uint16(at+length))
+		binary.BigEndian.PutUint16(b[ipv4Sum:], 0)
+		binary.BigEndian.PutUint16(b[ipv4Sum:], ^checksum.Fold(checksum.Sum(b[:at], 0)))
+	} else {
+		binary.BigEndian.PutUint16(b[ipv6Length:], uint16(length))
+		addrs = b[8:ipv6.HeaderLen]
+	}
+	binary.BigEndian.PutUint16(b[at+tcpCsumOffset:], checksum.Fold(checksum.Sum(addrs, uint32(protoTCP+length))))
+}
