@@ -12,9 +12,9 @@ import (
 )
 
 // Segmentation offload, as lo has it on Linux: the segments of a run, which TCP has accounted for one by one, travel in one
-// packet, with one header, and one who waits for them takes them in one piece. That is how many packets? As many as there are
-// segments: the counters say so, taps and links see nothing else, and whoever is not the one it was made for gets them
-// one by one. So such a packet is made only by one who has the baton, and passes it on himself (device.NIC.Pass).
+// packet, behind one header, and the reader who waits for them takes them in one piece. Nobody else sees such a packet: counters
+// count segments, taps and links see segments, and who is not that reader gets segments. So it is made only by one who has
+// the baton, and who passes it on himself (device.NIC.Pass); all others send what fits the MTU.
 
 // apartFor is for how many packets segments are not joined after a reader had no room for as much at once.
 const apartFor = 64
@@ -33,11 +33,11 @@ func (r *receiver) roomToJoin(head int) int {
 	return device.MaxPacket - head
 }
 
-// transmitJoined transmits p, which stands for several segments, and returns it for the caller to hand to the receiver. If it is
-// not alone on the ring it is taken apart there, and nil returned. What the ring has no room for is lost, as in a full
-// queue: only if others fill it in the same instant is there none.
-func (c *TCPConn) transmitJoined(now time.Duration, r *receiver, p *device.Packet) *device.Packet {
-	nic := c.s.nic
+// transmitJoined transmits p, which stands for several segments, and returns it for the caller to hand to its receiver. If it is
+// not alone on the ring, as it was to be a moment ago, it is taken apart there, and nil returned; what the ring has no room for
+// then is lost, as in a full queue.
+func (r *receiver) transmitJoined(now time.Duration, p *device.Packet) *device.Packet {
+	nic := r.s.nic
 	lost := uint64(0)
 	if nic.Transmit(now, p) == device.TxOK {
 		if own := nic.Pass(r.queue); own != nil {
@@ -54,7 +54,7 @@ func (c *TCPConn) transmitJoined(now time.Duration, r *receiver, p *device.Packe
 		p = rest
 	}
 	if lost > 0 {
-		c.s.count.outDiscards.Add(lost)
+		r.s.count.outDiscards.Add(lost)
 	}
 	return nil
 }

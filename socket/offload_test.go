@@ -199,7 +199,7 @@ func TestJoinedArrive(t *testing.T) {
 				if tt.late != nil {
 					tt.late(j)
 				}
-				if own := j.c.transmitJoined(j.now, j.r, p); own != nil {
+				if own := j.r.transmitJoined(j.now, p); own != nil {
 					require.Nil(t, tt.late)
 					j.c.mu.Unlock()
 					j.r.handle(own)

@@ -117,7 +117,7 @@ func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ma
 	}
 	if segs > 1 {
 		pk.Segs = uint8(segs)
-		return n, c.transmitJoined(now, r, pk), true
+		return n, r.transmitJoined(now, pk), true
 	}
 	if res := s.nic.Transmit(now, pk); res != device.TxOK && !c.refused(pk, res) {
 		c.pending = pk
@@ -131,16 +131,18 @@ func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ma
 // the lock if it returns true.
 func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
 	into := c.rd.into()
-	if r.held != nil && r.held != c || c.detached || c.ln != nil || !c.tcb.InputHeld(c.at(r.time()), seg, max(int(p.Segs), 1), into) {
-		if p.Segs <= 1 {
-			return false
-		}
+	taken := (r.held == nil || r.held == c) && !c.detached && c.ln == nil && c.tcb.InputHeld(c.at(r.time()), seg, max(int(p.Segs), 1), into)
+	switch {
+	case taken:
+	case p.Segs > 1:
 		if len(into) > 0 && len(into) < seg.Payload.N {
 			r.apart = apartFor
 		}
 		c.mu.Unlock()
 		r.takeApart(p)
 		return true
+	default:
+		return false
 	}
 	n := seg.Payload.N
 	c.rd.filled(n)

@@ -74,7 +74,7 @@ func stages() []stage {
 			module + "tcp.(*TCB).Lend", module + "tcp.(*TCB).MayLend", module + "tcp.(*TCB).Run", module + "tcp.(*Segment)"}},
 		{"TCP: timers", []string{module + "tcp.(*TCB).Timeout", module + "tcp.(*TCB).Deadline"}},
 		{"TCP: write and read", []string{module + "tcp.(*TCB).Write", module + "tcp.(*TCB).Read", module + "tcp.(*TCB).HeldRead",
-			module + "tcp.(*TCB).EndLoan", module + "tcp.(*TCB).LoanOver"}},
+			module + "tcp.(*TCB).EndLoan", module + "tcp.(*TCB).Loan"}},
 		{"IP headers", []string{module + "ipv4.", module + "ipv6.", module + "socket.(*Stack).ipBehind",
 			module + "socket.(*Stack).plain4", module + "socket.(*Stack).plain6"}},
 		{"UDP headers", []string{module + "udp."}},
