@@ -38,20 +38,22 @@ func (r *receiver) roomToJoin(head int) int {
 // then is lost, as in a full queue.
 func (r *receiver) transmitJoined(now time.Duration, p *device.Packet) *device.Packet {
 	nic := r.s.nic
-	lost := uint64(0)
-	if nic.Transmit(now, p) == device.TxOK {
+	res, lost := nic.Transmit(now, p), uint64(0)
+	if res == device.TxOK {
 		if own := nic.Pass(r.queue); own != nil {
 			return own
 		}
-		p = r.behind(p) // nobody else takes it off
 	}
-	for p != nil {
-		rest := r.behind(p)
-		if nic.Transmit(now, p) != device.TxOK {
+	for {
+		rest := r.behind(p) // also on the ring p is ours until we poll
+		if res != device.TxOK {
 			p.Release()
 			lost++
 		}
-		p = rest
+		if p = rest; p == nil {
+			break
+		}
+		res = nic.Transmit(now, p)
 	}
 	if lost > 0 {
 		r.s.count.outDiscards.Add(lost)

@@ -144,10 +144,9 @@ func takenApart(t *testing.T, addr string) {
 func TestJoinedArrive(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		do   func(j *joiner)     // before
-		room bool                // whether they are still joined
-		late func(j *joiner)     // in the last instant
-		want func(j *joiner) int // how many packets go to the ring
+		do   func(j *joiner) // before
+		room bool            // whether they are still joined
+		late func(j *joiner) // in the last instant
 		lost uint64
 	}{
 		{name: "nothing", room: true},
@@ -199,6 +198,7 @@ func TestJoinedArrive(t *testing.T) {
 				if tt.late != nil {
 					tt.late(j)
 				}
+				tx := j.s.nic.Counters().TX
 				if own := j.r.transmitJoined(j.now, p); own != nil {
 					require.Nil(t, tt.late)
 					j.c.mu.Unlock()
@@ -206,6 +206,8 @@ func TestJoinedArrive(t *testing.T) {
 					j.c.lock()
 				}
 				require.Equal(t, tt.lost, j.s.count.outDiscards.Load())
+				after := j.s.nic.Counters().TX
+				require.Equal(t, tt.lost, after.Busy-tx.Busy+after.Carrier-tx.Carrier)
 				j.s.nic.SetUp(true)
 				j.arrives()
 			})
