@@ -14,8 +14,12 @@ import (
 // what was not acknowledged. If the reader waits at the other end they are copied straight into his buffer, as
 // by a pipe.
 
-// leastLoan is the least that is lent, in bytes: for less it is not worth the trouble.
-const leastLoan = 16 << 10
+// leastLoan is the least that is lent, in bytes: for less it is not worth the trouble. mostLoan is the most at a time: more, from
+// which two processors still gained, would not stay in the cache of one.
+const (
+	leastLoan = 16 << 10
+	mostLoan  = 512 << 10
+)
 
 // mayLend reports whether nothing about the socket is against lending what is written now; the TCB must be asked, too.
 // The lock is held.
@@ -55,7 +59,7 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	if yield {
 		c.burst = 0
 	}
-	c.tcb.LoanTaken(len(p), room, writePiece, writeBurst)
+	c.tcb.LoanTaken(len(p), room, writePiece, mostLoan)
 }
 
 // sendRun sends p, which is lent, where LoneRun says that it may leave. It is settle without the questions whose answers are

@@ -135,7 +135,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 		}
 		if len(piece) > writePiece {
 			piece = piece[:writePiece]
-			c.tcb.LoanTaken(len(piece), 0, writePiece, writeBurst)
+			c.tcb.LoanTaken(len(piece), 0, writePiece, mostLoan)
 		}
 		k, err := c.tryWrite(now, piece, n+len(piece) < len(p))
 		n += k
@@ -163,7 +163,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 // would push all of it out of the processor's cache, where the reader could
 // have had it. So long writes are delivered by the piece, and after a burst the
 // writer lets others run. A reader who takes in place all that is lent (tcploan.go) gets
-// twice as much the next time, as far as the windows go.
+// twice as much the next time, up to mostLoan, as far as the windows go.
 const (
 	writePiece = 64 << 10  // bytes
 	writeBurst = 256 << 10 // bytes
