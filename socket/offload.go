@@ -16,7 +16,8 @@ import (
 // count segments, taps and links see segments, and who is not that reader gets segments. So it is made only by one who has
 // the baton, and who passes it on himself (device.NIC.Pass); all others send what fits the MTU.
 
-// apartFor is for how many packets segments are not joined after a reader had no room for as much at once.
+// apartFor is for how many packets segments are not joined after some had to be taken apart though a reader waited: he has less
+// room, or the segments are looked at one by one for another reason, which will not be gone at once.
 const apartFor = 64
 
 // roomToJoin returns how many bytes of text several segments may have that are sent in one packet now, behind headers of so
@@ -80,7 +81,7 @@ func (r *receiver) behind(p *device.Packet) *device.Packet {
 	at := int(p.CsumStart)
 	first, second := p.Head, rest.SetHead(len(p.Head))
 	copy(second, first)
-	rest.Hash, rest.Queue, rest.Cause, rest.Flags = p.Hash, p.Queue, p.Cause, p.Flags
+	rest.Hash, rest.Queue, rest.Cause, rest.Flags, rest.At = p.Hash, p.Queue, p.Cause, p.Flags, p.At
 	rest.CsumStart, rest.CsumOffset = p.CsumStart, p.CsumOffset
 	text := p.Frags[0].B
 	n := len(text) / int(p.Segs)

@@ -63,18 +63,20 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 }
 
 // sendRun sends p, which is lent, where LoneRun says that it may leave. It is settle without the questions whose answers are
-// known, and moves each packet but the last before it makes the next, which will lie where this one did. The lock is given up for
+// known, and moves each packet, but the last if that is one segment, before it makes the next, which will lie where this one did. The lock is given up for
 // that; what somebody else does with the connection meanwhile may leave the rest to settle.
 func (c *TCPConn) sendRun(now time.Duration, r *receiver, p []byte) (w wakes) {
 	s := c.s
 	r.now, r.coarse = now, false
-	for {
+	for len(p) > 0 {
 		n, pk, ok := c.sendOfRun(now, r, p)
-		if p = p[n:]; ok && len(p) == 0 {
-			c.tcb.RunSent(now)
-		}
-		if !ok || len(p) == 0 && pk == nil {
+		if !ok {
 			break
+		}
+		if p = p[n:]; len(p) == 0 {
+			if c.tcb.RunSent(now); pk == nil {
+				break
+			}
 		}
 		c.mu.Unlock()
 		if pk != nil {
@@ -83,10 +85,7 @@ func (c *TCPConn) sendRun(now time.Duration, r *receiver, p []byte) (w wakes) {
 			s.nic.Poll(r.queue, now, pollBatch, r.handle)
 		}
 		c.lock()
-		if len(p) == 0 {
-			break
-		}
-		if !c.tcb.RunGoesOn(len(p)) {
+		if len(p) > 0 && !c.tcb.RunGoesOn(len(p)) {
 			c.node.baton = true
 			w = c.settle(now)
 			c.node.baton = false
@@ -139,7 +138,7 @@ func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
 	switch {
 	case taken:
 	case p.Segs > 1:
-		if len(into) > 0 && len(into) < seg.Payload.N {
+		if len(into) > 0 { // else he was only not back yet
 			r.apart = apartFor
 		}
 		c.mu.Unlock()

@@ -60,6 +60,7 @@ func (r *receiver) handler() func(*device.Packet) {
 			}
 		}
 		if p.Segs > 1 {
+			r.apart = apartFor
 			r.takeApart(p)
 			return
 		}
