@@ -217,6 +217,17 @@ func (r *Ring) Put(d Desc) bool {
 	}
 }
 
+// tryPut is Put if there surely is room and no other producer is in the way; link is d's. It is small enough to be part of the
+// caller.
+func (r *Ring) tryPut(d Desc, link *Desc) bool {
+	w := r.word.Load()
+	if tailOf(w)-r.seen.Load() >= r.size {
+		return false
+	}
+	*link = Desc(w & descMask)
+	return r.word.CompareAndSwap(w, tailOf(w)+onePosition+uint64(d))
+}
+
 // PutBatch puts the first of ds into the ring, as many as there is room for, as one run that no
 // other producer's descriptor divides. It returns how many.
 func (r *Ring) PutBatch(ds []Desc) int {

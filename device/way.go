@@ -143,6 +143,28 @@ func (n *NIC) Pass(q int) *Packet {
 	return p
 }
 
+// Exchange is Transmit and Pass in one, for the holder of the baton of the queue that p travels on: back is p if Pass would
+// return it.
+func (n *NIC) Exchange(now time.Duration, p *Packet) (back *Packet, res TxResult) {
+	q := n.steer(p)
+	qu := &n.queues[q]
+	r := qu.rings.Load()
+	d, ok := p.number(n.pool)
+	if !n.plain.Load() || r == nil || !ok || p.Flags&(FlagOutside|FlagLent) != 0 || p.Segs > 1 || r.busy() || !r.tx.tryPut(d, r.tx.links.of(d)) {
+		if res = n.Transmit(now, p); res == TxOK {
+			back = n.Pass(q)
+		}
+		return back, res
+	}
+	p.At = now
+	if _, waiting := r.tx.last(); waiting != 1 {
+		return nil, TxOK
+	}
+	r.tx.takeLast()
+	qu.both.add(1, uint64(p.Len()))
+	return p, TxOK
+}
+
 // Rest gives queue q's baton back, if the bell was not rung since the last Poll began and nothing is
 // left on the rings. Otherwise it returns false, and the caller, who still holds the baton, polls again.
 func (n *NIC) Rest(q int) bool {
