@@ -119,6 +119,11 @@ func (t *TCB) newX(spare *Spares) *transfer {
 	return t.env.transfers.Get().(*transfer)
 }
 
+// modest reports whether the queues may keep their room.
+func (x *transfer) modest() bool {
+	return cap(x.rtx.items)+cap(x.snd.chunks.items)+cap(x.rcv.pieces.items) <= queueKeep
+}
+
 // trim gives up what large queues there are.
 func (x *transfer) trim() {
 	x.rtx.keep(queueKeep, roomRtx)
@@ -147,6 +152,16 @@ func (s *Spares) take() *transfer {
 		s.n--
 	}
 	return x
+}
+
+// put keeps x, if there is room for it.
+func (s *Spares) put(x *transfer) bool {
+	if s.n >= maxSpares {
+		return false
+	}
+	x.next, s.first = s.first, x
+	s.n++
+	return true
 }
 
 // countOut counts a segment that is sent by who has spare, which may be nil.

@@ -30,6 +30,14 @@ func (t *TCB) steady() bool {
 		t.env.cfg.NotsentLowat == 0
 }
 
+// Dialogue reports whether what comes next may be an answer for TakeLone, though no Input has set Steady: the user is used to answer, and
+// nothing else is the matter. The latest Input sets Steady, then, if TakeLone takes it.
+func (t *TCB) Dialogue() bool {
+	a := &t.ack
+	return t.packetsOut() == 1 && t.txq()[0].marks&^(markPSH|markRun) == 0 && t.steady() && t.Readable() == 0 && t.wire() == nil && t.inPingpong() &&
+		a.pending == 0 && t.timers.left[slotAck] == 0 && t.drs.rtt < 8 && a.ato != 0 && a.ato <= t.env.cfg.DelackMin
+}
+
 // calm reports whether nothing is the matter with the connection.
 func (t *TCB) calm() bool {
 	return t.state == StateEstablished && t.caState == CAOpen && t.ecn == 0 && t.retransmits == 0 && t.plain(0)

@@ -77,6 +77,7 @@ type pipe struct {
 
 	steady map[*TCB]int // how often Input was told, while it can be told, and so was Lone
 	told   int
+	taken  int // by TakeLone
 
 	edge [2]Seq // right edge of the receive window seen by the peer
 	evA  Events
@@ -318,7 +319,11 @@ func (p *pipe) deliver(f *flight) {
 			f.seg.Into = p.read
 		}
 		f.seg.Steady = p.steady[e] > 0
-		e.Input(p.now, &f.seg)
+		if p.takeLone(e, &f.seg) {
+			f.seg.Steady = true
+		} else {
+			e.Input(p.now, &f.seg)
+		}
 		if f.seg.Steady {
 			p.steady[e]++
 			p.told = max(p.told, p.steady[e])

@@ -1,6 +1,9 @@
 package tcp
 
-import "time"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // The way in of a segment in the common case, in the order of its steps; see fast.go for what that is, wayout.go for the way
 // out, and socket/wayout.go for why each is in one file.
@@ -71,6 +74,82 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	in.Taken = copy(in.Into, b)
 	in.Steady = steady || t.steady()
 	return true
+}
+
+// TakeLone is Input for a segment that SendLone of the peer gave, with the header h and text behind it, if the latest Input set
+// Steady and nothing but TakeLone and SendLone was called since. It puts the text into into, where the user waits for it, and
+// returns how many bytes these were, all of them, and when the delayed ACK's timer expires, which it sets; that for what was
+// outstanding no longer runs. No events come of it but EvReadable and EvSent, which it does not set. It
+// returns 0, and has done nothing, when the segment is for Input.
+//
+// It is dialogue, ackFast and idleX in one. What is outstanding was sent by SendLone, alone; since then nothing arrived, and no
+// ACK is owed.
+func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byte, spares *Spares) (taken int, due time.Duration) {
+	x := t.x
+	if x == nil || x.rtx.len() != 1 {
+		return 0, 0
+	}
+	out, a, cfg := x.rtx.all()[0], &t.ack, t.env.cfg
+	n, seq, ack := uint32(len(text)), Seq(binary.BigEndian.Uint32(h[offSeq:])), Seq(binary.BigEndian.Uint32(h[offAck:]))
+	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
+	if seq != t.rcv.nxt || ack != out.end || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
+		len(text) > len(into) || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
+		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
+		return 0, 0
+	}
+	spares.In++
+	t.total.segsIn++
+	if !seq.After(t.rcv.wup) {
+		t.ts.recent, t.ts.recentAt = tsVal, now
+	}
+	wnd := uint32(binary.BigEndian.Uint16(h[offWnd:])) << (t.snd.scale & 15)
+	t.snd.wl1, t.snd.wl2, t.snd.wnd = seq, ack, wnd
+	if wnd > t.snd.max {
+		t.snd.max = wnd
+		t.syncMSS()
+	}
+	t.lastRecv = now
+	t.softErr, t.probesOut, t.backoff = 0, 0, 0
+
+	t.total.bytesAcked += uint64(uint32(ack - t.snd.una))
+	t.total.delivered++
+	t.snd.una = ack
+	x.rtx.items, x.rtx.head = x.rtx.items[:0], 0
+	if x.snd.ackLent(ack) && x.modest() && spares.put(x) {
+		t.x, x.rcv.private = nil, false
+	} else {
+		x.snd.ack(ack)
+		t.idleX(spares)
+	}
+	rtt := now - out.sent
+	t.rackFlags |= rackAdvanced
+	t.rack.rtt = rtt
+	if out.sent > t.rack.sent || sentAfter(out.sent, t.rack.sent, out.nth, t.rack.nth, out.end, t.rack.end) {
+		t.rack.sent, t.rack.nth, t.rack.end = out.sent, out.nth, out.end
+	}
+	t.minRTT.Sample(now, rtt, cfg.MinRTTWin)
+	t.rtt.sample(micros(rtt), ack, ack, t.env.rtoFloor)
+	t.rto = t.rtt.rto(cfg.RTOMax)
+	if t.env.observer != nil {
+		t.tellRTT(now, rtt)
+	}
+	t.disarmXmit()
+	if t.cong.Touch(now); t.extra != nil || t.cong.IsLimited() {
+		t.raise(now, rtt, 1)
+	}
+
+	t.rcv.nxt = t.rcv.nxt.Add(n)
+	t.rcv.read = t.rcv.read.Add(n)
+	t.rcv.lastSeg = 0
+	t.total.dataIn++
+	t.total.bytesReceived += uint64(n)
+	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
+	due = now + max(min(a.ato, cfg.DelackMax), tick)
+	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-due, TimerDelayedAck
+	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
+		t.growWindow(int(n))
+	}
+	return copy(into, text), due
 }
 
 // inputFast is Input for the common case. It returns false when in is not that.
@@ -235,13 +314,10 @@ func (t *TCB) idleX(spare *Spares) {
 	}
 	t.x = nil
 	x.snd.cur, x.rcv.private = 0, false
-	if cap(x.rtx.items)+cap(x.snd.chunks.items)+cap(x.rcv.pieces.items) > queueKeep {
+	if !x.modest() {
 		x.trim()
 	}
-	if spare != nil && spare.n < maxSpares {
-		x.next, spare.first = spare.first, x
-		spare.n++
-		return
+	if spare == nil || !spare.put(x) {
+		t.env.transfers.Put(x)
 	}
-	t.env.transfers.Put(x)
 }

@@ -37,18 +37,21 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	if now-t.lastSend > t.rto {
 		t.restartAfterIdle(now)
 	}
-	seq := t.snd.nxt
+	x, seq := t.x, t.snd.nxt
 	end := seq.Add(uint32(len(p)))
-	wnd := t.selectWindow()
-	t.putHeader(now, b, seq, PSH|ACK, wnd, sum)
+	wnd, ok := t.standingWindow()
+	if ok && t.roomy() {
+		t.rcv.wnd, t.rcv.wup = wnd<<(t.rcv.scale&15), t.rcv.nxt
+	} else {
+		wnd = uint32(t.selectWindow())
+	}
+	t.putHeader(now, b, seq, PSH|ACK, uint16(wnd), sum)
 	t.ackSent()
 	t.total.segsOut++
-	x := t.x
 	if spares != nil {
 		spares.Out++
 		if x == nil {
 			x = spares.take()
-			t.x = x
 		}
 	} else {
 		t.env.stats.OutSegs.add(t.localPort)
@@ -56,6 +59,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	if x == nil {
 		x = t.needX(nil)
 	}
+	t.x = x
 	x.snd.run = seq
 	c := x.snd.chunks.first()
 	c.owner, c.start, c.push, c.lent, c.loan = owner, seq, false, owner == nil, false
@@ -84,14 +88,20 @@ func (t *TCB) putHeader(now time.Duration, b *[TSHeaderLen]byte, seq Seq, flags 
 	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
 }
 
+// standingWindow returns the window field of what is left of the window, and whether that is more than would be offered now if the
+// buffer is roomy, since nothing keeps the offer from being ssthresh then. It is small enough to be part of the caller.
+func (t *TCB) standingWindow() (field uint32, ok bool) {
+	scale, left := t.rcv.scale&15, t.receiveWindow()
+	part := uint32(1)<<scale - 1
+	return (left + part) >> scale, left > 0 && left >= (t.rcv.ssthresh+part)&^part
+}
+
 // selectWindow decides on the window of the segment being sent and returns its window field. "The total of
 // RCV.NXT and RCV.WND should not be reduced" (RFC 9293 §3.10.7.4): an offer is not taken back (SHLD-14),
 // except that a segment for which there was no memory at all closes the window.
 func (t *TCB) selectWindow() uint16 {
 	scale, left := t.rcv.scale&15, t.receiveWindow()
-	if part := uint32(1)<<scale - 1; left > 0 && left >= (t.rcv.ssthresh+part)&^part && t.roomy() {
-		// More than would be offered, which nothing keeps from being ssthresh.
-		wnd := (left + part) >> scale
+	if wnd, ok := t.standingWindow(); ok && t.roomy() {
 		t.rcv.wnd, t.rcv.wup = wnd<<scale, t.rcv.nxt
 		return uint16(wnd)
 	}

@@ -1,0 +1,295 @@
+package tcp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// talk is a dialogue, a millisecond a question or an answer, without a wire between the two.
+type talk struct {
+	*pipe
+	take   bool // by TakeLone, where that is allowed
+	spares Spares
+	known  [2]bool // an Input or TakeLone has told that it is
+	taken  int
+	turn   int
+}
+
+// newTalk returns one that has gone on for a while.
+func newTalk(t *testing.T, take bool) *talk {
+	w := &talk{pipe: newPipe(t), take: take}
+	w.mtu = 16436
+	w.connect()
+	w.a.env.full = !take
+	for range 12 {
+		w.say(50)
+	}
+	return w
+}
+
+// ends are who writes next, and who reads then.
+func (w *talk) ends() (from, to *TCB) { return w.end(w.turn%2 == 1), w.end(w.turn%2 == 0) }
+
+// lone returns n bytes from who writes next.
+func (w *talk) lone(n int) (h [TSHeaderLen]byte, s Segment) {
+	from, _ := w.ends()
+	if !w.take {
+		require.Equal(w.t, n, from.Write(w.now, make([]byte, n)))
+		require.True(w.t, from.Output(w.now, &s))
+		require.False(w.t, from.Output(w.now, new(Segment)))
+	} else {
+		require.True(w.t, from.Lone(n))
+		s = sendLone(w.t, w.now, from, make([]byte, n), smallText)
+	}
+	s.Payload = s.Payload.copied(&w.alloc)
+	s.MarshalHeader(h[:])
+	return h, s
+}
+
+// say sends n bytes to a user who waits for them.
+func (w *talk) say(n int) {
+	w.now += time.Millisecond
+	h, s := w.lone(n)
+	from, to := w.ends()
+	w.turn++
+	known := &w.known[w.turn%2]
+	defer s.Payload.Release()
+	into := make([]byte, n)
+	if w.take && (*known || to.Dialogue()) {
+		got, _ := to.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares)
+		require.Equal(w.t, n, got)
+		*known = true
+		w.taken++
+		return
+	}
+	s.Into = into
+	to.Input(w.now, &s)
+	require.Equal(w.t, n, s.Taken)
+	for ack := new(Segment); to.Output(w.now, ack); {
+		require.Zero(w.t, ack.Payload.N)
+		from.Input(w.now, ack)
+	}
+	to.TakeEvents()
+	from.TakeEvents()
+	*known = false
+}
+
+// state is all of e but where it lies, and who counts its segments.
+func state(e *TCB) string {
+	keep := *e
+	keep.env, keep.x, keep.extra, keep.keep = nil, nil, nil, nil
+	return fmt.Sprintf("%+v queue %+v %v", keep, e.txq(), e.x == nil)
+}
+
+// TestTakeLoneIsInput: what TakeLone learns from an answer is what Input does, without short cuts.
+func TestTakeLoneIsInput(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		n    int
+		do   func(e *TCB)
+	}{
+		{"the ordinary", 50, nil},
+		{"longer", smallText + 1, nil},
+		{"the longest", surelyShort - 1, nil},
+		{"there were errors", 50, func(e *TCB) { e.softErr, e.probesOut, e.backoff = ErrTimeout, 3, 2 }},
+		{"the window was never as large", 50, func(e *TCB) { e.snd.wnd, e.snd.max = 10_000, 10_000 }},
+		{"the window is the limit", 50, func(e *TCB) { e.cong.Cwnd = 1 }},
+		{"congestion control is at work", 50, func(e *TCB) { e.algorithm() }},
+		{"an odd one came before", 50, func(e *TCB) { e.rcv.lastSeg = 700 }},
+		{"our window still grows", 200, func(e *TCB) { e.rcv.ssthresh = e.rcv.clamp * 3 / 4 }},
+		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }},
+		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }},
+		{"sent earlier than another", 50, func(e *TCB) { e.rack.sent = time.Hour }},
+		{"sent with another", 50, func(e *TCB) { e.rack.sent, e.rack.nth = e.lastSend, e.total.segsIn }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			follow := func(take bool) (all []string) {
+				w := newTalk(t, take)
+				var log eventLog
+				w.a.env.observer = &log
+				for range 6 {
+					from, to := w.ends()
+					if tt.do != nil {
+						tt.do(to)
+					}
+					taken := w.taken
+					w.say(tt.n)
+					if take {
+						require.Equal(t, taken+1, w.taken)
+					}
+					all = append(all, state(to), state(from))
+					if to.alg() != nil {
+						all = append(all, fmt.Sprintf("%+v", to.alg()))
+					}
+				}
+				for _, e := range log.events {
+					if e.Kind == EventRTT {
+						all = append(all, fmt.Sprintf("%+v", e))
+					}
+				}
+				return all
+			}
+			want, got := follow(false), follow(true)
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+// TestTakenTransfer: what a question needed is there for the next, unless it has grown large.
+func TestTakenTransfer(t *testing.T) {
+	for _, large := range []bool{false, true} {
+		w := newTalk(t, true)
+		w.now += time.Millisecond
+		h, s := w.lone(50)
+		_, e := w.ends()
+		x := e.x
+		x.rcv.private = true
+		if large {
+			x.rcv.pieces.grow(queueKeep + 1)
+		}
+		w.spares = Spares{}
+		n, _ := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, make([]byte, 50), &w.spares)
+		require.Equal(t, 50, n)
+		require.Nil(t, e.x)
+		require.Same(t, x, w.spares.first)
+		require.False(t, x.rcv.private)
+		require.Zero(t, x.rtx.len()+x.snd.chunks.len()+x.rcv.pieces.len())
+		require.True(t, x.modest())
+	}
+}
+
+// TestNotTaken: what TakeLone leaves to Input, untouched.
+func TestNotTaken(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		room int // 0: enough
+		do   func(w *talk, e *TCB, s *Segment)
+		want bool
+	}{
+		{name: "the ordinary", want: true},
+		{name: "not the next", do: func(_ *talk, _ *TCB, s *Segment) { s.Seq++ }},
+		{name: "a repetition", do: func(_ *talk, _ *TCB, s *Segment) { s.Seq-- }},
+		{name: "an older timestamp", do: func(_ *talk, _ *TCB, s *Segment) { s.Opts.TSVal -= 10_000 }},
+		{name: "no timestamp to compare with", do: func(_ *talk, e *TCB, _ *Segment) { e.ts.recent = 0 }},
+		{name: "it acknowledges less", do: func(_ *talk, _ *TCB, s *Segment) { s.Ack-- }},
+		{name: "nothing is outstanding", do: func(w *talk, e *TCB, s *Segment) {
+			ack := Segment{Flags: ACK, Seq: s.Seq, Ack: s.Ack, Wnd: s.Wnd, Opts: s.Opts}
+			e.Input(w.now, &ack)
+		}},
+		{name: "more is outstanding", do: func(w *talk, e *TCB, _ *Segment) {
+			e.SetNoDelay(true)
+			e.Write(w.now, make([]byte, 10))
+			require.True(w.t, e.Output(w.now, new(Segment)))
+		}},
+		{name: "just enough room", room: 50, want: true},
+		{name: "little room", room: 49},
+		{name: "small segments are full", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.mss = 50 }},
+		{name: "almost full", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.mss = 51 }, want: true},
+		{name: "after a while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.ack.lastData + e.env.cfg.DelackMin/2 }, want: true},
+		{name: "after a long while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.ack.lastData + e.env.cfg.DelackMin/2 + 1 }},
+		{name: "more than a segment is owed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wup = e.rcv.nxt - Seq(e.rcv.mss-49) }},
+		{name: "a segment is owed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wup = e.rcv.nxt - Seq(e.rcv.mss-50) }, want: true},
+		{name: "more than the window", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wnd, e.rcv.clamp = 49, 0 }},
+		{name: "the window is half closed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2 * (e.rcv.wnd - 50) }},
+		{name: "almost", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2*(e.rcv.wnd-50) - 1 }, want: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newTalk(t, true)
+			w.now += time.Millisecond
+			_, s := w.lone(50)
+			_, e := w.ends()
+			require.True(t, e.Dialogue())
+			if tt.do != nil {
+				tt.do(w, e, &s)
+			}
+			var h [TSHeaderLen]byte
+			s.MarshalHeader(h[:])
+			into := make([]byte, 100)
+			if tt.room > 0 {
+				into = into[:tt.room]
+			}
+			before := state(e)
+			n, due := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares)
+			if tt.want {
+				require.Equal(t, 50, n)
+				require.Equal(t, e.Deadline(), due)
+				return
+			}
+			require.Zero(t, n)
+			require.Zero(t, due)
+			require.Equal(t, before, state(e))
+		})
+	}
+}
+
+// TestDialogue: what is not one, though nobody has said so.
+func TestDialogue(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(w *talk, e *TCB)
+		want bool
+	}{
+		{name: "the ordinary", want: true},
+		{name: "nothing is outstanding", do: func(w *talk, e *TCB) { e.flushSend() }},
+		{name: "more is outstanding", do: func(w *talk, e *TCB) {
+			e.SetNoDelay(true)
+			e.Write(w.now, make([]byte, 10))
+			require.True(w.t, e.Output(w.now, new(Segment)))
+		}},
+		{name: "it was sent again", do: func(_ *talk, e *TCB) { e.txq()[0].marks |= markRetrans }},
+		{name: "more is to be sent", do: func(w *talk, e *TCB) { e.Write(w.now, make([]byte, 10)) }},
+		{name: "corked", do: func(_ *talk, e *TCB) { e.SetCork(true) }},
+		{name: "the user has not read all", do: func(_ *talk, e *TCB) {
+			e.x.rcv.append(e.env.alloc, &Payload{Pieces: [2]Piece{{B: []byte{1}}}, N: 1, Lent: true})
+		}},
+		{name: "memory is accounted for", do: func(_ *talk, e *TCB) { e.needExtra().wire = new(wireBufs) }},
+		{name: "the user is not used to answer", do: func(_ *talk, e *TCB) { e.ack.pingpong = uint8(e.env.cfg.PingpongThr) - 1 }},
+		{name: "just used to it", do: func(_ *talk, e *TCB) { e.ack.pingpong = uint8(e.env.cfg.PingpongThr) }, want: true},
+		{name: "an ACK is owed", do: func(_ *talk, e *TCB) { e.ack.schedule() }},
+		{name: "an ACK waits", do: func(w *talk, e *TCB) { e.timers.left[slotAck] = Never - w.now }},
+		{name: "the receive buffer is tuned", do: func(_ *talk, e *TCB) { e.drs.rtt = 8 }},
+		{name: "no delay is known", do: func(_ *talk, e *TCB) { e.ack.ato = 0 }},
+		{name: "the delay is long", do: func(_ *talk, e *TCB) { e.ack.ato = e.env.cfg.DelackMin + 1 }},
+		{name: "no short cuts", do: func(_ *talk, e *TCB) { e.env.full = true }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newTalk(t, true)
+			w.now += time.Millisecond
+			w.lone(50)
+			_, e := w.ends()
+			if tt.do != nil {
+				tt.do(w, e)
+			}
+			require.Equal(t, tt.want, e.Dialogue())
+		})
+	}
+}
+
+// takeLone is what an owner does who sees that s was made by SendLone; every third time he does not.
+func (p *pipe) takeLone(e *TCB, s *Segment) bool {
+	text := s.Payload.Pieces[0].B
+	if !p.into || p.steps%3 == 0 || s.Flags != PSH|ACK || !s.TSOnly() || s.Payload.N == 0 || len(text) != s.Payload.N || p.steady[e] == 0 && !e.Dialogue() {
+		return false
+	}
+	var b [TSHeaderLen]byte
+	require.Equal(p.t, TSHeaderLen, s.MarshalHeader(b[:]))
+	before, spares := fmt.Sprintf("%+v", *e), Spares{}
+	n, due := e.TakeLone(p.now, &b, text, p.read, &spares)
+	if n == 0 {
+		require.Equal(p.t, before, fmt.Sprintf("%+v", *e), p.log())
+		require.Zero(p.t, spares.In+spares.Out+uint64(due))
+		return false
+	}
+	require.Equal(p.t, text, p.read[:n])
+	require.Equal(p.t, Spares{In: 1, first: spares.first, n: 1}, spares)
+	require.NotNil(p.t, spares.first)
+	require.GreaterOrEqual(p.t, due, e.Deadline(), p.log())
+	require.Equal(p.t, due, Never-e.timers.left[slotAck])
+	e.env.stats.InSegs.add(e.localPort)
+	s.Taken = n
+	p.taken++
+	return true
+}
