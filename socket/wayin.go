@@ -68,9 +68,78 @@ func (r *receiver) handler() func(*device.Packet) {
 	}
 }
 
-// acquaintances are some of the connections that plain IPv4 packets came for lately. One that has gone meanwhile says so
-// when it is to receive.
-type acquaintances [8]acquaintance
+// pass takes p in, which the holder of the baton has made by writeLone of from, sent and received: what it says need not be
+// read from it. If that is all there is to do it gives the baton back and returns true; if not run must follow.
+func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
+	at := int(p.CsumStart)
+	if at == 0 || r.s.raw.n.Load() > 0 {
+		r.handle(p)
+		return false
+	}
+	h := (*[tcp.TSHeaderLen]byte)(p.Head[at:])
+	addrs, ports := binary.BigEndian.Uint64(p.Head[12:]), binary.BigEndian.Uint32(h[:])
+	if at != ipv4.MinHeaderLen {
+		addrs = 0
+	}
+	c := r.met.conn(addrs, ports, p.Hash)
+	if c == nil {
+		if c = r.peer(&from.node.key, p.Hash); c == nil {
+			r.handle(p)
+			return false
+		}
+		r.met.note(addrs, ports, p.Hash, c)
+	}
+	c.mu.Lock()
+	n, due := 0, never
+	if c.steady || c.unhindered(0) && !c.detached && c.ln == nil && c.tcb.Dialogue() {
+		text := p.Frags[0].B
+		if len(text) == 0 {
+			text = p.Head[at+tcp.TSHeaderLen:]
+		}
+		n, due = c.tcb.TakeLone(c.at(r.now), h, text, c.rd.into(), &r.spares)
+	}
+	if n == 0 {
+		c.mu.Unlock()
+		r.handle(p)
+		return false
+	}
+	c.steady = true
+	c.rd.filled(n)
+	reader := c.rd.waiters()
+	if !c.timer.set || c.timer.due > due {
+		c.rearm()
+	}
+	parked := reader.rest.parked
+	c.mu.Unlock()
+	r.s.nic.ReleaseHeld(r.queue, p)
+	if parked {
+		reader.broadcast()
+	}
+	in, out := r.spares.In, r.spares.Out
+	r.spares.In, r.spares.Out = 0, 0
+	r.segments.add(in, out)
+	if r.now-r.s.recent() >= recentGrain {
+		r.s.lastNow.Store(int64(r.now))
+	}
+	return r.held == nil && r.lender == nil && !r.s.anyStall.Load() && r.s.nic.Rest(r.queue)
+}
+
+// peer returns the connection for packets of k's, whose hash is given, nil if it is not one of ours.
+func (r *receiver) peer(k *flowKey, hash uint32) *TCPConn {
+	r.flow = flowKey{local: k.remote, remote: k.local, lport: k.rport, rport: k.lport}
+	if node := r.s.tcp.look(&r.flow, hash); node != nil {
+		c, _ := node.val.(*TCPConn)
+		return c
+	}
+	return nil
+}
+
+// acquaintances are some of the connections that plain IPv4 packets came for lately: a few at first, more when that many are
+// at work at the same time. One that has gone meanwhile says so when it is to receive.
+type acquaintances struct {
+	slots []acquaintance // a power of two, or none
+	lost  int            // how many had to make room though they were not gone
+}
 
 type acquaintance struct {
 	addrs uint64
@@ -78,33 +147,59 @@ type acquaintance struct {
 	c     *TCPConn
 }
 
+const (
+	fewAcquaintances  = 8
+	mostAcquaintances = 256
+)
+
 // place is where the connection is, if it is there. Both ends of one have the same hash; what they differ in is which port
 // comes first.
-func (a *acquaintances) place(ports, hash uint32) *acquaintance {
-	return &a[(hash<<1&6|(ports-bits.RotateLeft32(ports, 16))>>31)%uint32(len(a))]
+func (a *acquaintances) place(ports, hash uint32) uint32 {
+	return (hash<<1 | (ports-bits.RotateLeft32(ports, 16))>>31) & uint32(len(a.slots)-1)
 }
 
 // conn returns the connection for packets with those addresses and ports, nil if it is not there.
 func (a *acquaintances) conn(addrs uint64, ports, hash uint32) *TCPConn {
-	if e := a.place(ports, hash); e.addrs == addrs && e.ports == ports {
-		return e.c
+	if i := a.place(ports, hash); int(i) < len(a.slots) {
+		if e := &a.slots[i]; e.addrs == addrs && e.ports == ports {
+			return e.c
+		}
 	}
 	return nil
 }
 
+// note remembers c, which no lock is held of.
 func (a *acquaintances) note(addrs uint64, ports, hash uint32, c *TCPConn) {
-	if addrs != 0 {
-		*a.place(ports, hash) = acquaintance{addrs, ports, c}
+	if addrs == 0 {
+		return
 	}
+	if len(a.slots) == 0 {
+		a.slots = make([]acquaintance, fewAcquaintances)
+	}
+	e := &a.slots[a.place(ports, hash)]
+	if e.c != nil && len(a.slots) < mostAcquaintances && !e.c.gone() {
+		if a.lost++; a.lost > 4*len(a.slots) {
+			*a = acquaintances{slots: make([]acquaintance, 2*len(a.slots))} // who is at work will be back soon
+			e = &a.slots[a.place(ports, hash)]
+		}
+	}
+	*e = acquaintance{addrs, ports, c}
 }
 
 // forget lets go of c, which has gone.
 func (a *acquaintances) forget(c *TCPConn) {
-	for i := range a {
-		if a[i].c == c {
-			a[i] = acquaintance{}
+	for i := range a.slots {
+		if a.slots[i].c == c {
+			a.slots[i] = acquaintance{}
 		}
 	}
+}
+
+// gone reports whether c is in no table any more.
+func (c *TCPConn) gone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.detached
 }
 
 // plain reports whether p is plain, and has filled in r.seg, r.addrs and r.ports if so, and for IPv6, whose r.addrs is 0,

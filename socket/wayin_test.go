@@ -137,7 +137,7 @@ func TestOldAcquaintance(t *testing.T) {
 	require.NoError(t, err)
 	from, to := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4000}, l.Addr().(*net.TCPAddr)
 	met := func() (n int) {
-		for _, a := range s.receivers[0].met {
+		for _, a := range s.receivers[0].met.slots {
 			if a.c != nil {
 				n++
 			}

@@ -33,8 +33,12 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		lone = c.unhindered(len(p)) && c.tcb.Lone(len(p))
 	}
 	if lone {
-		if now, baton := c.writeLone(p); baton {
-			c.s.run(int(c.node.queue), now, false)
+		if r, own := c.writeLone(p); own != nil {
+			if !r.pass(c, own) {
+				r.run()
+			}
+		} else if r != nil {
+			r.run()
 		}
 		return len(p), nil
 	}
@@ -53,16 +57,57 @@ func (c *TCPConn) unhindered(n int) bool {
 		!c.wr.busy() && int(c.burst)+n < writeBurst && !c.s.cfg.Staged
 }
 
-// writeLone is Write of such a text, if neither unhindered nor Lone says no, but for what the packet brings about: the caller
-// polls the queue as of now if he has the baton, see stackroom.go. It gives up the lock.
-func (c *TCPConn) writeLone(p []byte) (now time.Duration, baton bool) {
+// writeLone is Write of such a text, if neither unhindered nor Lone says no, but for what the packet brings about: if r is not
+// nil the caller has the baton, and lets r pass on own, if that is not nil, or run; see stackroom.go. It gives up the lock.
+func (c *TCPConn) writeLone(p []byte) (r *receiver, own *device.Packet) {
+	s, q, k := c.s, int(c.node.queue), &c.node.key
+	var now time.Duration
+	if s.clock == nil {
+		now = time.Since(s.epoch) // s.now without its call
+	} else {
+		now = s.now()
+	}
+	now = c.at(now)
+	if !s.nic.Ring(q) {
+		return c.writeOdd(now, p, nil)
+	}
+	r = &s.receivers[q]
+	r.now, r.coarse = now, false
+	if len(p) > device.MaxHead-plainHead4 || !k.remote.is4() || s.cfg.VerifyChecksums {
+		return c.writeOdd(now, p, r)
+	}
+	pk := s.nic.NewPacket(q, true) // who has the baton sends more cheaply
+	c.node.label(pk, tcp.CauseNewData, c.outside)
+	h := pk.SetHead(plainHead4 + len(p))
+	copy(h[plainHead4:], p)
+	b := (*[plainHead4]byte)(h)
+	first, second := s.plain4(k, protoTCP).Words(c.tos, c.ipID, ipv4.FlagDF, uint64(plainHead4+len(p)), uint64(c.node.sum))
+	binary.BigEndian.PutUint64(b[0:], first)
+	binary.BigEndian.PutUint64(b[8:], second)
+	binary.BigEndian.PutUint32(b[16:], uint32(k.remote.lo))
+	c.ipID++
+	offload(pk, ipv4.MinHeaderLen, tcpCsumOffset)
+	due := c.tcb.SendLone(now, p, nil, (*[tcp.TSHeaderLen]byte)(b[ipv4.MinHeaderLen:]), pseudoSum(c.node.sum, protoTCP, plainTCPLen+len(p)), &r.spares)
+	own, res := s.nic.Exchange(now, pk)
+	if res != device.TxOK {
+		c.refusedLone(pk, res)
+	}
+	if !c.timer.set || c.timer.due > due { // else it is set early enough for all others
+		c.rearm()
+	}
+	c.burst += int32(len(p))
+	c.mu.Unlock()
+	return r, own
+}
+
+// writeOdd is what is left of writeLone in the other cases: somebody else has the baton and r is nil, the text does not go with the
+// headers, the connection is IPv6's, or checksums are computed.
+func (c *TCPConn) writeOdd(now time.Duration, p []byte, r *receiver) (_ *receiver, own *device.Packet) {
 	s, q := c.s, int(c.node.queue)
-	now = c.at(s.now())
-	held := s.nic.Ring(q) // who has the baton sends more cheaply
-	pk := s.nic.NewPacket(q, held)
+	pk := s.nic.NewPacket(q, r != nil)
 	var spares *tcp.Spares
-	if held {
-		spares = &s.receivers[q].spares
+	if r != nil {
+		spares = &r.spares
 	}
 	c.node.label(pk, tcp.CauseNewData, c.outside)
 	k := &c.node.key
@@ -91,15 +136,32 @@ func (c *TCPConn) writeLone(p []byte) (now time.Duration, baton bool) {
 	} else {
 		offload(pk, at, tcpCsumOffset)
 	}
-	if res := s.nic.Transmit(now, pk); res != device.TxOK && !c.refused(pk, res) {
-		c.pending, c.steady = pk, false
+	var res device.TxResult
+	if r != nil {
+		own, res = s.nic.Exchange(now, pk)
+	} else {
+		res = s.nic.Transmit(now, pk)
 	}
-	if !c.timer.set || c.timer.due > due { // else it is set early enough for all others
+	if res != device.TxOK {
+		c.refusedLone(pk, res)
+	}
+	if !c.timer.set || c.timer.due > due {
 		c.rearm()
 	}
 	c.burst += int32(len(p))
 	c.mu.Unlock()
-	return now, held || s.nic.Ring(q)
+	if r == nil && s.nic.Ring(q) {
+		r = &s.receivers[q]
+		r.now, r.coarse = now, false
+	}
+	return r, own
+}
+
+// refusedLone sees to a packet that was not let on the ring.
+func (c *TCPConn) refusedLone(pk *device.Packet, res device.TxResult) {
+	if !c.refused(pk, res) {
+		c.pending, c.steady = pk, false
+	}
 }
 
 // run is Stack.run as of r.now. One who has worked for others

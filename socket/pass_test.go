@@ -1,0 +1,111 @@
+package socket
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/loopback/device"
+)
+
+// TestPassed: a text of a dialogue whose writer has the baton is taken in without a look at its headers, unless somebody else
+// sees the packet or the connection needs to see more of it; and nothing of that can be seen.
+func TestPassed(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		cfg     Config
+		addr    string
+		n       int // bytes of a text
+		room    int // of its reader; 0: enough
+		prepare func(t *testing.T, s *Stack, c *TCPConn)
+		read    int // packets of ten whose headers are read
+	}{
+		{name: "short", n: 64},
+		{name: "as long as goes with the headers", n: device.MaxHead - plainHead4},
+		{name: "longer", n: device.MaxHead - plainHead4 + 1},
+		{name: "long", n: 400},
+		{name: "too long to be an answer", n: 600, read: 10},
+		{name: "IPv6", addr: "[::1]:80", n: 64},
+		{name: "long, IPv6", addr: "[::1]:80", n: 400},
+		{name: "checksums", cfg: Config{VerifyChecksums: true}, n: 64, read: 10},
+		{name: "the reader has little room", n: 64, room: 63, read: 10},
+		{name: "a raw socket listens", n: 64, read: 10, prepare: func(_ *testing.T, s *Stack, _ *TCPConn) { s.raw.n.Add(1) }},
+		{name: "tapped", n: 64, read: 10, prepare: func(_ *testing.T, s *Stack, _ *TCPConn) {
+			s.nic.AddTap(func(device.Direction, time.Duration, *device.NIC, *device.Packet) {})
+		}},
+		{name: "the connection has been touched", n: 64, prepare: func(t *testing.T, _ *Stack, c *TCPConn) {
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
+			require.False(t, c.steady)
+		}},
+		{name: "nobody has met", n: 64, prepare: func(_ *testing.T, s *Stack, _ *TCPConn) { s.receivers[0].met = acquaintances{} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tt.cfg.Queues = 1
+				s := New(tt.cfg)
+				s.pool.Audit = true
+				if tt.addr == "" {
+					tt.addr = "127.0.0.1:80"
+				}
+				c, a := ends(t, s, tt.addr)
+				text := bytes.Repeat([]byte("a question, an answer. "), 50)[:tt.n]
+				say := func(from, to *TCPConn) {
+					text[0]++
+					got, room := make([]byte, len(text)), tt.room
+					if room == 0 {
+						room = len(got)
+					}
+					read := make(chan error)
+					go func() {
+						n, err := to.Read(got[:room])
+						if err == nil {
+							_, err = io.ReadFull(to, got[n:])
+						}
+						read <- err
+					}()
+					synctest.Wait()
+					_, err := from.Write(text)
+					require.NoError(t, err)
+					require.NoError(t, <-read)
+					require.Equal(t, text, got)
+				}
+				for range 8 {
+					say(c, a)
+					say(a, c)
+				}
+				if tt.prepare != nil {
+					tt.prepare(t, s, c)
+				}
+				r, headers := &s.receivers[0], 0
+				handle := r.handle
+				r.handle = func(p *device.Packet) {
+					headers++
+					handle(p)
+				}
+				packets, in, out := s.nic.Counters(), counterOf(s, "Tcp", "InSegs"), counterOf(s, "Tcp", "OutSegs")
+				delivers := counterOf(s, "Ip", "InDelivers")
+				for range 5 {
+					say(c, a)
+					say(a, c)
+				}
+				require.Equal(t, tt.read, headers)
+				after := s.nic.Counters()
+				require.EqualValues(t, 10, after.TX.Packets-packets.TX.Packets)
+				require.EqualValues(t, 10, after.RX.Packets-packets.RX.Packets)
+				require.Equal(t, after.TX.Bytes-packets.TX.Bytes, after.RX.Bytes-packets.RX.Bytes)
+				require.EqualValues(t, 10, counterOf(s, "Tcp", "InSegs")-in)
+				require.EqualValues(t, 10, counterOf(s, "Tcp", "OutSegs")-out)
+				require.EqualValues(t, 10, counterOf(s, "Ip", "InDelivers")-delivers)
+				require.NoError(t, c.Close())
+				require.NoError(t, a.Close())
+				require.NoError(t, s.Close())
+				require.Zero(t, s.pool.Stats().PacketsOut)
+				require.Zero(t, s.pool.Stats().BufsOut)
+			})
+		})
+	}
+}
