@@ -69,7 +69,7 @@ func stages() []stage {
 			"sync.runtime_notifyList", "sync.runtime_Semrelease", "sync.runtime_Semacquire", "runtime.gosched"}},
 		{"locks", []string{"sync.(*Mutex)", "sync.(*RWMutex)"}},
 		{"checksum", []string{module + "ipv4/checksum"}},
-		{"TCP: segments in", []string{module + "tcp.(*TCB).Input", module + "tcp.ParseHeader"}},
+		{"TCP: segments in", []string{module + "tcp.(*TCB).Input", module + "tcp.(*TCB).TakeLone", module + "tcp.(*TCB).Dialogue", module + "tcp.ParseHeader"}},
 		{"TCP: segments out", []string{module + "tcp.(*TCB).Output", module + "tcp.(*TCB).Send", module + "tcp.(*TCB).Lone",
 			module + "tcp.(*TCB).Lend", module + "tcp.(*TCB).MayLend", module + "tcp.(*TCB).Run", module + "tcp.(*Segment)"}},
 		{"TCP: timers", []string{module + "tcp.(*TCB).Timeout", module + "tcp.(*TCB).Deadline"}},
