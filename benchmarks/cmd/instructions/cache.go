@@ -12,29 +12,28 @@ const (
 	ways     = 8
 )
 
-// missed returns how many lines of code have to be fetched from further away while the steps are gone through again and again,
+// missed returns at which steps a line of code has to be fetched from further away while they are gone through again and again,
 // by a processor whose cache has so many ways and forgets what was not used for longest. Half of the ways are what is left
 // of it when another hardware thread of the same core is busy.
-func missed(steps []executed, ways int) int {
+func missed(steps []executed, ways int) (at []int) {
 	var cache [sets][]uintptr // the last used is the last
-	misses := 0
-	for range 2 { // the first time fills it
-		misses = 0
+	for range 2 {             // the first time fills it
+		at = at[:0]
 		last := ^uintptr(0)
-		for _, at := range steps {
-			line := at.pc >> lineBits
+		for i, step := range steps {
+			line := step.pc >> lineBits
 			if line == last {
 				continue
 			}
 			last = line
 			set := &cache[line%sets]
-			if i := slices.Index(*set, line); i >= 0 {
-				*set = slices.Delete(*set, i, i+1)
-			} else if misses++; len(*set) == ways {
+			if j := slices.Index(*set, line); j >= 0 {
+				*set = slices.Delete(*set, j, j+1)
+			} else if at = append(at, i); len(*set) == ways {
 				*set = slices.Delete(*set, 0, 1)
 			}
 			*set = append(*set, line)
 		}
 	}
-	return misses
+	return at
 }

@@ -118,10 +118,9 @@ func markPC() uintptr { return reflect.ValueOf(mark).Pointer() }
 // tally is what was executed, per operation.
 type tally struct {
 	function
-	funcs []function
-	pages int // of 4 KiB, of code, of all operations
-	// missed is how many lines a cache for instructions does not keep, and missedHalf if it is shared with another thread.
-	missed, missedHalf float64
+	funcs      []function
+	pages      int     // of 4 KiB, of code, of all operations
+	missedHalf float64 // missed, if the cache is shared with another thread
 }
 
 type function struct {
@@ -129,7 +128,8 @@ type function struct {
 	instructions float64
 	costly       [kinds]float64 // of them, by kind
 	calls        float64
-	lines        int // cache lines of code, of all operations
+	missed       float64 // lines that a cache for instructions does not keep
+	lines        int     // cache lines of code, of all operations
 }
 
 // count adds up the steps, which are those of ops operations. A reading of the clock is counted where the
@@ -165,8 +165,14 @@ func count(steps []executed, ops int) tally {
 		}
 		last = s
 	}
+	for _, i := range missed(steps, ways) {
+		name, _ := functionAt(steps[i].pc)
+		sums[name].missed++
+		all.missed++
+	}
 	finish := func(s *sum) function {
 		s.function.lines = len(s.lines)
+		s.missed /= float64(ops)
 		s.instructions /= float64(ops)
 		s.calls /= float64(ops)
 		for k := range s.costly {
@@ -175,8 +181,7 @@ func count(steps []executed, ops int) tally {
 		return s.function
 	}
 	t := tally{function: finish(all), pages: len(pages)}
-	t.missed = float64(missed(steps, ways)) / float64(ops)
-	t.missedHalf = float64(missed(steps, ways/2)) / float64(ops)
+	t.missedHalf = float64(len(missed(steps, ways/2))) / float64(ops)
 	for _, s := range sums {
 		t.funcs = append(t.funcs, finish(s))
 	}
@@ -216,6 +221,7 @@ func (t tally) packages() []function {
 		}
 		sums[name].instructions += f.instructions
 		sums[name].lines += f.lines
+		sums[name].missed += f.missed
 		for k := range f.costly {
 			sums[name].costly[k] += f.costly[k]
 		}
@@ -236,13 +242,13 @@ func write(out io.Writer, o options, t tally, top int) {
 	fmt.Fprintf(out, "%.1f times a line is missed by a cache of 32 KiB, %.1f times by one of 16 KiB\n", t.missed, t.missedHalf)
 	fmt.Fprintf(out, "of the instructions %.1f are locked, %.1f indirect calls, %.1f divisions, %.1f repeated; the clock is read %.1f times\n\n",
 		t.costly[locked], t.costly[indirect], t.costly[division], t.costly[repeated], t.costly[clock])
-	fmt.Fprintf(out, "%12s %7s %s  package\n", "instructions", "lines", columns)
+	fmt.Fprintf(out, "%12s %7s %7s %s  package\n", "instructions", "lines", "missed", columns)
 	for _, p := range t.packages() {
-		fmt.Fprintf(out, "%12.1f %7d %s  %s\n", p.instructions, p.lines, p.costs(), p.name)
+		fmt.Fprintf(out, "%12.1f %7d %7.1f %s  %s\n", p.instructions, p.lines, p.missed, p.costs(), p.name)
 	}
-	fmt.Fprintf(out, "\n%12s %7s %7s %s  function\n", "instructions", "calls", "lines", columns)
+	fmt.Fprintf(out, "\n%12s %7s %7s %7s %s  function\n", "instructions", "calls", "lines", "missed", columns)
 	for _, f := range t.funcs[:min(top, len(t.funcs))] {
-		fmt.Fprintf(out, "%12.1f %7.1f %7d %s  %s\n", f.instructions, f.calls, f.lines, f.costs(), f.name)
+		fmt.Fprintf(out, "%12.1f %7.1f %7d %7.1f %s  %s\n", f.instructions, f.calls, f.lines, f.missed, f.costs(), f.name)
 	}
 }
 
