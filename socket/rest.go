@@ -120,6 +120,18 @@ func (w *waiter) noRest() bool {
 	return false
 }
 
+// restedWell is rested for a rest that brought what is waited for, after which there is nothing to decide; if not it returns false.
+// It is small enough to be part of the caller.
+func (w *waiter) restedWell() bool {
+	r := &w.rest
+	if !r.told || r.left == 1 || r.left%16 == (restBlock-1)%16 {
+		return false
+	}
+	r.left--
+	r.vain = 0
+	return true
+}
+
 // rested notes whether the rest has brought what is waited for.
 func (w *waiter) rested() {
 	r := &w.rest

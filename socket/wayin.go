@@ -71,30 +71,30 @@ func (r *receiver) handler() func(*device.Packet) {
 // pass takes p in, which the holder of the baton has made by writeLone of from, sent and received: what it says need not be
 // read from it. If that is all there is to do it gives the baton back and returns true; if not run must follow.
 func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
-	at := int(p.CsumStart)
-	if at == 0 || r.s.raw.n.Load() > 0 {
+	if r.s.raw.n.Load() > 0 {
 		r.handle(p)
 		return false
 	}
-	h := (*[tcp.TSHeaderLen]byte)(p.Head[at:])
-	addrs, ports := binary.BigEndian.Uint64(p.Head[12:]), binary.BigEndian.Uint32(h[:])
-	if at != ipv4.MinHeaderLen {
-		addrs = 0
+	var c *TCPConn
+	b := (*[plainHead4]byte)(p.Head)
+	h, text := (*[tcp.TSHeaderLen]byte)(b[ipv4.MinHeaderLen:]), p.Head[plainHead4:]
+	if p.CsumStart == ipv4.MinHeaderLen {
+		c = r.met.conn(binary.BigEndian.Uint64(b[12:]), binary.BigEndian.Uint32(h[:]), p.Hash)
 	}
-	c := r.met.conn(addrs, ports, p.Hash)
 	if c == nil {
-		if c = r.peer(&from.node.key, p.Hash); c == nil {
+		if c = r.meet(from, p); c == nil {
 			r.handle(p)
 			return false
 		}
-		r.met.note(addrs, ports, p.Hash, c)
+		if p.CsumStart != ipv4.MinHeaderLen {
+			h, text = (*[tcp.TSHeaderLen]byte)(p.Head[ipv6.HeaderLen:]), p.Head[plainHead6:]
+		}
 	}
 	c.mu.Lock()
 	n, due := 0, never
-	if c.steady || c.unhindered(0) && !c.detached && c.ln == nil && c.tcb.Dialogue() {
-		text := p.Frags[0].B
+	if c.steady || c.converses() {
 		if len(text) == 0 {
-			text = p.Head[at+tcp.TSHeaderLen:]
+			text = p.Frags[0].B
 		}
 		n, due = c.tcb.TakeLone(c.at(r.now), h, text, c.rd.into(), &r.spares)
 	}
@@ -124,14 +124,32 @@ func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
 	return r.held == nil && r.lender == nil && !r.s.anyStall.Load() && r.s.nic.Rest(r.queue)
 }
 
-// peer returns the connection for packets of k's, whose hash is given, nil if it is not one of ours.
-func (r *receiver) peer(k *flowKey, hash uint32) *TCPConn {
-	r.flow = flowKey{local: k.remote, remote: k.local, lport: k.rport, rport: k.lport}
-	if node := r.s.tcp.look(&r.flow, hash); node != nil {
-		c, _ := node.val.(*TCPConn)
-		return c
+// converses reports whether a dialogue is under way, though a steady one has not begun or was interrupted. It is not on the way.
+//
+//go:noinline
+func (c *TCPConn) converses() bool {
+	return c.unhindered(0) && !c.detached && c.ln == nil && c.tcb.Dialogue()
+}
+
+// meet returns the connection that p is for, a packet of from's, nil if it is not one of ours or p is out of the ordinary. It is
+// not on the way of those that have met.
+//
+//go:noinline
+func (r *receiver) meet(from *TCPConn, p *device.Packet) *TCPConn {
+	if p.CsumStart == 0 {
+		return nil // checksums are computed, and to be verified
 	}
-	return nil
+	k := &from.node.key
+	r.flow = flowKey{local: k.remote, remote: k.local, lport: k.rport, rport: k.lport}
+	node := r.s.tcp.look(&r.flow, p.Hash)
+	if node == nil {
+		return nil
+	}
+	c, _ := node.val.(*TCPConn)
+	if c != nil && p.CsumStart == ipv4.MinHeaderLen {
+		r.met.note(binary.BigEndian.Uint64(p.Head[12:]), binary.BigEndian.Uint32(p.Head[ipv4.MinHeaderLen:]), p.Hash, c)
+	}
+	return c
 }
 
 // acquaintances are some of the connections that plain IPv4 packets came for lately: a few at first, more when that many are
@@ -375,7 +393,9 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 			c.mu.Unlock()
 			runtime.Gosched()
 			c.mu.Lock()
-			d.rested()
+			if !d.restedWell() {
+				d.rested()
+			}
 		}
 		d.park()
 		if d.woken {
