@@ -72,6 +72,7 @@ func (j *joiner) arrives() {
 	require.NoError(j, j.c.Close())
 	require.NoError(j, j.a.Close())
 	require.NoError(j, j.s.Close())
+	synctest.Wait() // whoever has sent the rest again and woken the reader may not be done with it
 	require.Zero(j, j.s.pool.Stats().PacketsOut)
 }
 

@@ -103,9 +103,49 @@ func TestPassed(t *testing.T) {
 				require.NoError(t, c.Close())
 				require.NoError(t, a.Close())
 				require.NoError(t, s.Close())
+				synctest.Wait()
 				require.Zero(t, s.pool.Stats().PacketsOut)
 				require.Zero(t, s.pool.Stats().BufsOut)
 			})
 		})
 	}
+}
+
+// TestPassedIsAcknowledged: a text that was passed and is not answered is acknowledged when its delayed ACK is due.
+func TestPassedIsAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{Queues: 1})
+		defer s.Close()
+		c, a := ends(t, s, "127.0.0.1:80")
+		say := func(from, to *TCPConn) {
+			read := make(chan error)
+			go func() {
+				_, err := to.Read(make([]byte, 10))
+				read <- err
+			}()
+			synctest.Wait()
+			_, err := from.Write([]byte("well"))
+			require.NoError(t, err)
+			require.NoError(t, <-read)
+		}
+		for range 40 { // until a's timer, which runs late on purpose, waits for an ACK, not for an answer
+			say(c, a)
+			say(a, c)
+			time.Sleep(7 * time.Millisecond)
+		}
+		unacked := func() int {
+			synctest.Wait()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.tcb.Unacked()
+		}
+		say(c, a)
+		before := s.nic.Counters().TX.Packets
+		time.Sleep(10 * time.Millisecond)
+		require.NotZero(t, unacked())
+		require.Equal(t, before, s.nic.Counters().TX.Packets)
+		time.Sleep(31 * time.Millisecond)
+		require.Zero(t, unacked())
+		require.Equal(t, before+1, s.nic.Counters().TX.Packets)
+	})
 }

@@ -251,3 +251,25 @@ func TestRoundTripsRest(t *testing.T) {
 		require.Less(t, vain, 100, "the scheduler prefers those who rest every 61st time")
 	})
 }
+
+// TestRestedWell: it is rested where that has nothing to decide, and only there.
+func TestRestedWell(t *testing.T) {
+	s := New(Config{Clock: standing{}})
+	defer s.Close()
+	well := 0
+	for left := int8(1); left <= restBlock; left++ {
+		for _, told := range []bool{true, false} {
+			before := rest{left: left, told: told, vain: 3, allowed: true, rests: true, slows: 5}
+			a, b := &waiter{s: s, rest: before}, &waiter{s: s, rest: before}
+			if !a.restedWell() {
+				require.Equal(t, before, a.rest)
+				continue
+			}
+			well++
+			require.True(t, told)
+			b.rested()
+			require.Equal(t, b.rest, a.rest, "%d left", left)
+		}
+	}
+	require.Equal(t, restBlock-1-restBlock/16, well)
+}

@@ -124,11 +124,12 @@ func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
 	return r.held == nil && r.lender == nil && !r.s.anyStall.Load() && r.s.nic.Rest(r.queue)
 }
 
-// converses reports whether a dialogue is under way, though a steady one has not begun or was interrupted. It is not on the way.
+// converses reports whether a dialogue is under way, though a steady one has not begun or was interrupted. It is not on the way. Whoever
+// waits for the text has accepted the connection.
 //
 //go:noinline
 func (c *TCPConn) converses() bool {
-	return c.unhindered(0) && !c.detached && c.ln == nil && c.tcb.Dialogue()
+	return c.unhindered(0) && c.tcb.Dialogue()
 }
 
 // meet returns the connection that p is for, a packet of from's, nil if it is not one of ours or p is out of the ordinary. It is

@@ -129,6 +129,54 @@ func TestSegmentForgets(t *testing.T) {
 	require.Nil(t, seg.Into)
 }
 
+// TestAcquaintances: as many are remembered as are at work, up to a limit; those that have gone make room.
+func TestAcquaintances(t *testing.T) {
+	s := New(Config{Queues: 1})
+	defer s.Close()
+	meet := func(a *acquaintances, cs []*TCPConn) (known int) {
+		for i, c := range cs {
+			addrs, ports, hash := uint64(i+1), uint32(2000+i)<<16|80, uint32(i)*0x9e3779b9>>7
+			if a.conn(addrs, ports, hash) == c {
+				known++
+			} else {
+				a.note(addrs, ports, hash, c)
+				require.Same(t, c, a.conn(addrs, ports, hash))
+			}
+			require.Nil(t, a.conn(addrs+1000, ports, hash))
+			require.Nil(t, a.conn(addrs, ports+1, hash))
+		}
+		return known
+	}
+	conns := func(n int, gone bool) (cs []*TCPConn) {
+		for range n {
+			cs = append(cs, &TCPConn{s: s, detached: gone})
+		}
+		return cs
+	}
+	var a acquaintances
+	require.Nil(t, a.conn(1, 2, 3))
+	a.note(0, 1, 2, new(TCPConn))
+	require.Empty(t, a.slots, "IPv6")
+	many := conns(60, false)
+	for range 60 {
+		meet(&a, many)
+	}
+	require.Greater(t, meet(&a, many), 40)
+	require.LessOrEqual(t, len(a.slots), mostAcquaintances)
+	for range 60 {
+		meet(&a, conns(2000, false))
+	}
+	require.Len(t, a.slots, mostAcquaintances)
+
+	a = acquaintances{}
+	for range 60 {
+		meet(&a, conns(60, true))
+	}
+	require.Len(t, a.slots, fewAcquaintances, "those that have gone need no room")
+	a.forget(a.slots[0].c)
+	require.Nil(t, a.slots[0].c)
+}
+
 // TestOldAcquaintance: a connection that took the name of one that has gone gets its packets, also the plain ones.
 func TestOldAcquaintance(t *testing.T) {
 	s := New(Config{})
