@@ -77,12 +77,12 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 }
 
 // TakeLone is Input for a segment that SendLone of the peer gave, with the header h and text behind it, if the latest Input set
-// Steady and nothing but TakeLone and SendLone was called since. It puts the text into into, where the user waits for it, and
-// returns how many bytes these were, all of them, and when the delayed ACK's timer expires, which it sets; that for what was
-// outstanding no longer runs. No events come of it but EvReadable and EvSent, which it does not set. It
-// returns 0, and has done nothing, when the segment is for Input.
+// Steady and nothing but TakeLone and SendLone was called since, or if Dialogue says so. It puts the text into into, where the user
+// waits for it, and returns how many bytes these were, all of them, and when the delayed ACK's timer expires, which it sets; that
+// for what was outstanding no longer runs. No events come of it but EvReadable and EvSent, which it does not set. It returns 0, and
+// has done nothing, when the segment is for Input.
 //
-// It is dialogue, ackFast and idleX in one. What is outstanding was sent by SendLone, alone; since then nothing arrived, and no
+// It is dialogue, ackFast and idleX in one: what is outstanding is one segment that was sent once, nothing arrived since then, and no
 // ACK is owed.
 func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byte, spares *Spares) (taken int, due time.Duration) {
 	x := t.x
