@@ -12,7 +12,8 @@ import "time"
 // On a single processor all other waits begin with one. (It must not be tried there what is faster: he who parks is the next to run when he is
 // woken, which is at the expense of those who rest.) Where there are more, a rest may wake one of them that has nothing to do,
 // and the caller may go on there, away from what he has in his cache: good for two who answer each other, bad where many do.
-// So that is tried, for some waits at a time, and what took less time is kept.
+// So that is tried, for some waits at a time, and rests are kept if they took markedly less time: where they make no difference, each
+// still takes the scheduler's lock three times, and lets the caller go on wherever somebody is free.
 type rest struct {
 	told    bool   // the one who waits was told to go on
 	parked  bool   // he has parked
@@ -62,15 +63,10 @@ func (r *rest) blockOver(now time.Duration) {
 		r.rests = false
 	case oneProcessor():
 		r.rests, r.trial = true, false
+	case r.trial && r.rests:
+		r.verdict(true, worthwhile(took, r.took))
 	case r.trial:
-		r.trial = false
-		if took < r.took-r.took>>4 {
-			r.pauses = restPause
-		} else {
-			r.rests = !r.rests
-			r.pauses = 2 * min(r.pauses, restPauseMax/2)
-		}
-		r.pause = r.pauses
+		r.verdict(false, worthwhile(r.took, took))
 	case r.pause > 0:
 		r.pause--
 	default:
@@ -79,10 +75,31 @@ func (r *rest) blockOver(now time.Duration) {
 	r.next()
 }
 
-// look is called after the second rest of a block, and three times more: if waits take long the next blocks are without.
+// worthwhile reports whether blocks with rests are to be kept, which took rests and not parks: by a tenth or so less.
+func worthwhile(rests, parks time.Duration) bool { return rests < parks-parks*3/32 }
+
+// verdict ends a trial, of blocks with rests or without, and says whether those with are to be kept. What is found as it was
+// before is tried less often.
+func (r *rest) verdict(tried, keep bool) {
+	r.trial = false
+	if keep == tried {
+		r.pauses = restPause
+	} else {
+		r.pauses = 2 * min(r.pauses, restPauseMax/2)
+	}
+	r.rests, r.pause = keep, r.pauses
+}
+
+// look is called after the second rest of a block, and three times more: if waits take long the next blocks are without, and a
+// trial that has already lost is over.
 func (r *rest) look(now time.Duration) {
 	waits := time.Duration(restBlock - r.left)
 	if now-r.since <= waits*slowWait {
+		if r.trial && !worthwhile(now-r.since, r.took) {
+			r.verdict(true, false)
+			r.since = now
+			r.next()
+		}
 		return
 	}
 	if r.rests, r.trial = false, false; r.pause == 0 {

@@ -136,8 +136,8 @@ func TestRestTrials(t *testing.T) {
 		restsAtTheEnd bool
 	}{
 		{"parking is better", 110, 100, []int{2, 12, 30, 64, 130, 260, 390}, false},
-		{"rests are better", 100, 110, []int{2, 8, 18, 36, 70, 136, 266, 396}, true},
-		{"rests are hardly better", 97, 100, []int{2, 12, 30, 64, 130, 260, 390}, false},
+		{"rests are better", 900, 1000, []int{2, 8, 18, 36, 70, 136, 266, 396}, true},
+		{"rests are hardly better", 907, 1000, []int{2, 12, 30, 64, 130, 260, 390}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			OnProcessors(t, 2)
@@ -162,6 +162,71 @@ func TestRestTrials(t *testing.T) {
 			}
 			require.Equal(t, tt.trials, trials)
 			require.Equal(t, tt.restsAtTheEnd, r.rests)
+		})
+	}
+}
+
+// TestRestsNoLongerBetter: blocks with rests are given up in the first trial of parking that is not clearly slower, and parking is
+// tried soon after rests were found to be better.
+func TestRestsNoLongerBetter(t *testing.T) {
+	OnProcessors(t, 2)
+	var r rest
+	r.begin(true, false, 0)
+	var now time.Duration
+	block := func(rests, parks time.Duration) {
+		if r.rests {
+			now += rests
+		} else {
+			now += parks
+		}
+		r.blockOver(now)
+	}
+	for range 3 {
+		block(500, 1000)
+	}
+	require.True(t, r.rests && !r.trial)
+	for i := range 5 {
+		require.True(t, r.rests, "block %d", i)
+		block(950, 1000)
+	}
+	require.True(t, r.trial && !r.rests)
+	block(950, 1000)
+	require.False(t, r.rests)
+}
+
+// TestLostTrial: a trial of rests is over at the first look at which it has taken too long to be worthwhile, and not sooner.
+func TestLostTrial(t *testing.T) {
+	OnProcessors(t, 2)
+	for _, tt := range []struct {
+		name  string
+		each  time.Duration // what a rest takes, parking taking 1 µs
+		rests int           // how many of those are tried
+	}{
+		{"at the first look", 29 * time.Microsecond, 2},
+		{"hardly at the second", 3300 * time.Nanosecond, 18},
+		{"not at the second", 3150 * time.Nanosecond, 34},
+		{"at the last", 1170 * time.Nanosecond, 50},
+		{"at the end", 1130 * time.Nanosecond, 64},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newResting(Config{})
+				r.q.rest.begin(true, false, r.s.now())
+				r.takes = time.Microsecond
+				for range 2 * restBlock {
+					require.False(t, r.wait(true))
+				}
+				require.True(t, r.q.rest.trial)
+				r.takes = tt.each
+				for i := range tt.rests {
+					require.True(t, r.wait(true), "rest %d", i)
+				}
+				r.takes = time.Microsecond
+				for i := range 9 * restBlock { // twice as many blocks as after a trial that was won, and one to compare with
+					require.False(t, r.wait(true), "wait %d", i)
+				}
+				require.True(t, r.wait(true), "another trial")
+			})
 		})
 	}
 }
