@@ -97,7 +97,6 @@ func (r *rest) look(now time.Duration) {
 	if now-r.since <= waits*slowWait {
 		if r.trial && !worthwhile(now-r.since, r.took) {
 			r.verdict(true, false)
-			r.since = now
 			r.next()
 		}
 		return
