@@ -24,6 +24,15 @@ func TestNewStackCost(t *testing.T) {
 	require.Zero(t, s.tcp.size())
 }
 
+// TestLinesApart: what connections write to while they are at work has cache lines of its own, where the allocator puts objects of
+// one size side by side. (A TCPConn has eleven of them.)
+func TestLinesApart(t *testing.T) {
+	const line = 64
+	require.Zero(t, unsafe.Sizeof(waiter{})%line)
+	require.Zero(t, unsafe.Sizeof(dues{})%line)
+	require.Zero(t, (unsafe.Sizeof(TCPConn{})+8)%line)
+}
+
 // TestIdleConnectionCost: an established connection that carries nothing is one object for each end, and its
 // port's.
 func TestIdleConnectionCost(t *testing.T) {

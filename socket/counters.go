@@ -148,10 +148,10 @@ func (s *Stack) deliveries() (all, udp uint64) {
 
 // eachTCP is tcpStats.Each, with the segments that are counted elsewhere.
 func (s *Stack) eachTCP(yield func(group, name string, n uint64) bool) {
-	var in, out uint64
+	var in, out, acks uint64
 	for q := range s.receivers {
 		i, o := s.receivers[q].segments.load()
-		in, out = in+i, out+o
+		in, out, acks = in+i, out+o, acks+s.receivers[q].pureAcks.shown.Load()
 	}
 	s.tcpStats.Each(func(group, name string, n uint64) bool {
 		switch name {
@@ -159,6 +159,8 @@ func (s *Stack) eachTCP(yield func(group, name string, n uint64) bool) {
 			n += in
 		case "OutSegs":
 			n += out
+		case "TCPPureAcks":
+			n += acks
 		}
 		return yield(group, name, n)
 	})

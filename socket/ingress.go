@@ -45,6 +45,7 @@ type receiver struct {
 	ports    uint32 // of a plain packet: the same
 	met      acquaintances
 	segments pairTally // of TCP, those that spares counts
+	pureAcks tally     // among them
 
 	delivered tally     // packets that reached a transport but UDP, and not counted among segments
 	datagrams pairTally // of UDP, those that others sent aside

@@ -69,6 +69,7 @@ type TCPConn struct {
 type dues struct {
 	read, write time.Duration // set by the user; never: none
 	turn        time.Duration // when the next Read has its turn; see awaitTurn
+	_           [40]byte      // a cache line, so that connections on several processors do not share one
 }
 
 // opening is what some connections bring along to be opened with.

@@ -74,6 +74,7 @@ func lentWrite(t *testing.T, addr string, verify, tapped bool) {
 			done <- err
 		}()
 		synctest.Wait()
+		pure := counterOf(s, "TcpExt", "TCPPureAcks")
 		n, err := c.Write(text)
 		require.NoError(t, err)
 		require.Equal(t, len(text), n)
@@ -87,6 +88,7 @@ func lentWrite(t *testing.T, addr string, verify, tapped bool) {
 		}
 		require.Zero(t, unacked, "acknowledged when Write returns")
 		require.Equal(t, text, got)
+		require.EqualValues(t, 1, counterOf(s, "TcpExt", "TCPPureAcks")-pure)
 		if tapped {
 			require.Equal(t, len(text), data)
 			require.Equal(t, 1, acks)

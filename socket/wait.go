@@ -46,6 +46,7 @@ type waiter struct {
 	got     int    // how much of buf was filled
 	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
+	_       [32]byte // else it would share a cache line with another, of a connection that is at work on another processor
 }
 
 // alone returns where the caller may park as the only one who waits; if it is nil waitAny is what he calls.

@@ -180,6 +180,8 @@ func (r *receiver) run() (woken *waiter) {
 			r.spares.In, r.spares.Out = 0, 0
 			r.delivered.n -= in // deliver had them, too
 			r.segments.add(in, out)
+			r.pureAcks.n = r.spares.PureAcks
+			r.pureAcks.show()
 		}
 		r.delivered.show()
 		if in, out := r.udpIn, r.udpOut; in|out != 0 {

@@ -82,7 +82,7 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	if in.SeqLen() > 0 {
 		a.info |= ackData
 	} else {
-		t.env.stats.TCPPureAcks.Add(1)
+		t.countPureAck(in)
 	}
 	t.updateWindow(now, in, &a)
 	whole := t.acksPlainly(in, &a)

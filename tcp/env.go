@@ -79,6 +79,12 @@ type transfer struct {
 	next *transfer // in Spares
 
 	small [smallText]byte // where SendLone keeps text that the segment has a copy of
+
+	// The first rooms of the queues: enough for a dialogue of small messages, and more come with use. As arrays of their own
+	// they would share cache lines with those of connections that are at work on another processor.
+	firstRtx    [8]txSeg
+	firstChunks [2]chunk
+	firstPieces [2]Piece
 }
 
 // smallText is the most text that SendLone copies, in bytes.
@@ -87,18 +93,11 @@ const smallText = 256
 // queueKeep is the most room, in items, that queues of a recycled transfer keep.
 const queueKeep = 256
 
-// roomy are first rooms of the queues: enough for a dialogue of small messages, and more come with use.
-const (
-	roomRtx    = 4
-	roomChunks = 2
-	roomPieces = 2
-)
-
 func newTransfer() *transfer {
 	x := new(transfer)
-	x.rtx.grow(roomRtx)
-	x.snd.chunks.grow(roomChunks)
-	x.rcv.pieces.grow(roomPieces)
+	x.rtx.room(x.firstRtx[:])
+	x.snd.chunks.room(x.firstChunks[:])
+	x.rcv.pieces.room(x.firstPieces[:])
 	return x
 }
 
@@ -126,19 +125,19 @@ func (x *transfer) modest() bool {
 
 // trim gives up what large queues there are.
 func (x *transfer) trim() {
-	x.rtx.keep(queueKeep, roomRtx)
-	x.snd.chunks.keep(queueKeep, roomChunks)
-	x.rcv.pieces.keep(queueKeep, roomPieces)
+	x.rtx.keep(queueKeep, x.firstRtx[:])
+	x.snd.chunks.keep(queueKeep, x.firstChunks[:])
+	x.rcv.pieces.keep(queueKeep, x.firstPieces[:])
 }
 
 // Spares is memory that TCBs need only while they carry something, for one who runs many of them, one at a time: a
 // dialogue needs it anew for each question and each answer. The zero value is ready. It must not be used by two
 // goroutines at once.
 //
-// It also counts for him: In and Out are segments that TCBs received and sent with his memory, which are not among
-// InSegs and OutSegs of their Stats.
+// It also counts for him: In and Out are segments that TCBs received and sent with his memory, and PureAcks those received that
+// only acknowledge, which are not among InSegs, OutSegs and TCPPureAcks of their Stats.
 type Spares struct {
-	In, Out uint64
+	In, Out, PureAcks uint64
 
 	first *transfer // and by next the others
 	n     int
@@ -184,7 +183,16 @@ func (t *TCB) countIn(in *Segment) {
 	t.total.segsIn++
 }
 
-// maxSpares is how many a Spares keeps at most, about 600 bytes each. Beyond them there is a sync.Pool.
+// countPureAck counts a segment that was received and only acknowledges.
+func (t *TCB) countPureAck(in *Segment) {
+	if in.Spares != nil {
+		in.Spares.PureAcks++
+	} else {
+		t.env.stats.TCPPureAcks.Add(1)
+	}
+}
+
+// maxSpares is how many a Spares keeps at most, about 800 bytes each. Beyond them there is a sync.Pool.
 const maxSpares = 16
 
 // flushSend empties the send queue and the retransmission queue. What they were in is for the caller to give back (idleX).

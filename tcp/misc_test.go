@@ -191,7 +191,10 @@ func TestQueue(t *testing.T) {
 	require.Equal(t, fmt.Sprint(want), fmt.Sprint(q.all()))
 	q.remove(0, q.len())
 	require.Zero(t, q.len())
-	q.keep(1, 3)
+	large := cap(q.items)
+	q.keep(large, make([]int, 3))
+	require.Equal(t, large, cap(q.items))
+	q.keep(large-1, make([]int, 3))
 	require.Equal(t, 3, cap(q.items))
 	*q.first() = 7
 	require.Equal(t, []int{7}, q.all())

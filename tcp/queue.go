@@ -65,12 +65,12 @@ func (q *queue[T]) clear() {
 	q.items, q.head = q.items[:0], 0
 }
 
-// grow makes room for n items in an empty queue.
-func (q *queue[T]) grow(n int) { q.items = make([]T, 0, n) }
+// room gives an empty queue its memory.
+func (q *queue[T]) room(items []T) { q.items, q.head = items[:0], 0 }
 
-// keep exchanges the memory of an empty queue for that of room items if it has room for more than n.
-func (q *queue[T]) keep(n, room int) {
+// keep exchanges the memory of an empty queue for first if it has room for more than n items.
+func (q *queue[T]) keep(n int, first []T) {
 	if cap(q.items) > n {
-		q.grow(room)
+		q.room(first)
 	}
 }

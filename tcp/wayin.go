@@ -177,7 +177,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
 	}
 	if n == 0 {
-		t.env.stats.TCPPureAcks.Add(1)
+		t.countPureAck(in)
 	}
 	looked := acked > 0 || t.total.dataIn == 0 // at the ACK; see processAck
 	if acked > 0 || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {

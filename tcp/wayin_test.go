@@ -148,7 +148,7 @@ func TestTakenTransfer(t *testing.T) {
 		x := e.x
 		x.rcv.private = true
 		if large {
-			x.rcv.pieces.grow(queueKeep + 1)
+			x.rcv.pieces.room(make([]Piece, queueKeep+1))
 		}
 		w.spares = Spares{}
 		n, _ := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, make([]byte, 50), &w.spares)

@@ -87,12 +87,12 @@ func TestSpares(t *testing.T) {
 	before[3] += 2
 	require.Equal(t, before, counts(p.a.env), "each segment is counted once")
 	for range 2 * maxSpares {
-		p.a.needX(nil).rtx.grow(queueKeep + 1)
+		p.a.needX(nil).rtx.room(make([]txSeg, queueKeep+1))
 		p.a.idleX(&spares)
 	}
 	require.Len(t, list(), maxSpares)
 	for _, x := range list()[:maxSpares-2] {
-		require.Equal(t, roomRtx, cap(x.rtx.items), "what has grown large is given up")
+		require.Same(t, &x.firstRtx[0], x.rtx.first(), "what has grown large is given up")
 	}
 }
 
