@@ -75,8 +75,8 @@ func (r *rest) blockOver(now time.Duration) {
 	r.next()
 }
 
-// worthwhile reports whether blocks with rests are to be kept, which took rests and not parks: by an eighth less.
-func worthwhile(rests, parks time.Duration) bool { return rests < parks-parks/8 }
+// worthwhile reports whether blocks with rests are to be kept, which took rests and not parks: by a sixteenth less.
+func worthwhile(rests, parks time.Duration) bool { return rests < parks-parks/16 }
 
 // verdict ends a trial, of blocks with rests or without, and says whether those with are to be kept. What is found as it was
 // before is tried less often.

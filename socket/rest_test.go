@@ -136,8 +136,8 @@ func TestRestTrials(t *testing.T) {
 		restsAtTheEnd bool
 	}{
 		{"parking is better", 110, 100, []int{2, 12, 30, 64, 130, 260, 390}, false},
-		{"rests are better", 870, 1000, []int{2, 8, 18, 36, 70, 136, 266, 396}, true},
-		{"rests are hardly better", 880, 1000, []int{2, 12, 30, 64, 130, 260, 390}, false},
+		{"rests are better", 930, 1000, []int{2, 8, 18, 36, 70, 136, 266, 396}, true},
+		{"rests are hardly better", 940, 1000, []int{2, 12, 30, 64, 130, 260, 390}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			OnProcessors(t, 2)
@@ -202,11 +202,11 @@ func TestLostTrial(t *testing.T) {
 		each  time.Duration // what a rest takes, parking taking 1 µs
 		rests int           // how many of those are tried
 	}{
-		{"at the first look", 29 * time.Microsecond, 2},
+		{"at the first look", 30 * time.Microsecond, 2},
 		{"hardly at the second", 3300 * time.Nanosecond, 18},
-		{"not at the second", 3050 * time.Nanosecond, 34},
-		{"at the last", 1170 * time.Nanosecond, 50},
-		{"at the end", 1090 * time.Nanosecond, 64},
+		{"not at the second", 3200 * time.Nanosecond, 34},
+		{"at the last", 1200 * time.Nanosecond, 50},
+		{"at the end", 1150 * time.Nanosecond, 64},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
