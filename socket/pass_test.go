@@ -3,6 +3,7 @@ package socket
 import (
 	"bytes"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ func TestPassed(t *testing.T) {
 		addr    string
 		n       int // bytes of a text
 		room    int // of its reader; 0: enough
+		readers int // who wait for it; -1: none
 		prepare func(t *testing.T, s *Stack, c *TCPConn)
 		read    int // packets of ten whose headers are read
 	}{
@@ -33,6 +35,10 @@ func TestPassed(t *testing.T) {
 		{name: "long, IPv6", addr: "[::1]:80", n: 400},
 		{name: "checksums", cfg: Config{VerifyChecksums: true}, n: 64, read: 10},
 		{name: "the reader has little room", n: 64, room: 63, read: 10},
+		{name: "nobody waits", n: 64, readers: -1},
+		{name: "nobody waits, long", n: 400, readers: -1},
+		{name: "nobody waits, IPv6", addr: "[::1]:80", n: 64, readers: -1},
+		{name: "two wait", n: 64, readers: 2, read: 10},
 		{name: "a raw socket listens", n: 64, read: 10, prepare: func(_ *testing.T, s *Stack, _ *TCPConn) { s.raw.n.Add(1) }},
 		{name: "tapped", n: 64, read: 10, prepare: func(_ *testing.T, s *Stack, _ *TCPConn) {
 			s.nic.AddTap(func(device.Direction, time.Duration, *device.NIC, *device.Packet) {})
@@ -60,18 +66,34 @@ func TestPassed(t *testing.T) {
 						room = len(got)
 					}
 					read := make(chan error)
-					go func() {
-						n, err := to.Read(got[:room])
+					take := func(got []byte) {
+						n, err := to.Read(got[:min(room, len(got))])
 						if err == nil {
 							_, err = io.ReadFull(to, got[n:])
 						}
 						read <- err
-					}()
-					synctest.Wait()
+					}
+					readers := max(tt.readers, 1)
+					begin := func() {
+						for part := range slices.Chunk(got, len(got)/readers) {
+							go take(part)
+						}
+						synctest.Wait()
+					}
+					if tt.readers >= 0 {
+						begin()
+					}
 					_, err := from.Write(text)
 					require.NoError(t, err)
-					require.NoError(t, <-read)
-					require.Equal(t, text, got)
+					if tt.readers < 0 {
+						begin()
+					}
+					for range readers {
+						require.NoError(t, <-read)
+					}
+					if readers == 1 {
+						require.Equal(t, text, got)
+					}
 				}
 				for range 8 {
 					say(c, a)

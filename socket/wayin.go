@@ -91,25 +91,27 @@ func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
 		}
 	}
 	c.mu.Lock()
-	n, due := 0, never
-	if c.steady || c.converses() {
+	n, due, into := 0, never, c.rd.into()
+	if (len(into) > 0 || !c.rd.busy()) && (c.steady || c.converses()) {
 		if len(text) == 0 {
 			text = p.Frags[0].B
 		}
-		n, due = c.tcb.TakeLone(c.at(r.now), h, text, c.rd.into(), &r.spares)
+		n, due = c.tcb.TakeLone(c.at(r.now), h, text, into, &r.spares)
 	}
 	if n == 0 {
 		c.mu.Unlock()
 		r.handle(p)
 		return false
 	}
-	c.steady = true
-	c.rd.filled(n)
-	reader := c.rd.waiters()
+	var reader *waiter // nobody, if the text is kept
+	if c.steady = len(into) > 0; c.steady {
+		c.rd.filled(n)
+		reader = c.rd.waiters()
+	}
 	if !c.timer.set || c.timer.due > due {
 		c.rearm()
 	}
-	parked := reader.rest.parked
+	parked := reader != nil && reader.rest.parked
 	c.mu.Unlock()
 	r.s.nic.ReleaseHeld(r.queue, p)
 	if parked {
@@ -124,8 +126,8 @@ func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
 	return r.held == nil && r.lender == nil && !r.s.anyStall.Load() && r.s.nic.Rest(r.queue)
 }
 
-// converses reports whether a dialogue is under way, though a steady one has not begun or was interrupted. It is not on the way. Whoever
-// waits for the text has accepted the connection.
+// converses reports whether a dialogue is under way, though a steady one has not begun or was interrupted. It is not on the way. Whose
+// text is outstanding has accepted the connection.
 //
 //go:noinline
 func (c *TCPConn) converses() bool {

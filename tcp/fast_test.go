@@ -143,7 +143,7 @@ func TestSteady(t *testing.T) {
 		{"the peer does not write any more", func(p *pipe, e *TCB) { p.write(e != &p.b, make([]byte, 2000)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			talk := func(full bool) (seen []string, told, taken int) {
+			talk := func(full bool) (seen []string, told, taken, kept int) {
 				p := newPipe(t)
 				p.delay, p.room = 10*time.Microsecond, 256
 				p.connect()
@@ -162,14 +162,15 @@ func TestSteady(t *testing.T) {
 				}
 				p.until(p.now + time.Minute)
 				seen = append(p.trace, fmt.Sprintf("%+v", p.a.Info(p.now)), fmt.Sprintf("%+v", p.b.Info(p.now)))
-				return seen, p.told, p.taken
+				return seen, p.told, p.taken, p.kept
 			}
-			want, never, none := talk(true)
-			got, told, taken := talk(false)
+			want, never, none, _ := talk(true)
+			got, told, taken, kept := talk(false)
 			require.Equal(t, want, got)
 			require.Zero(t, never+none)
 			require.Greater(t, told, 5)
 			require.Greater(t, taken, 5)
+			require.Positive(t, kept)
 		})
 	}
 }

@@ -69,7 +69,7 @@ type pipe struct {
 	trace []string
 	steps int
 	read  []byte                   // not nil: both users wait for text with this buffer
-	into  bool                     // it is given to Input
+	into  bool                     // it is given to Input, but for every fourth time
 	got   int                      // how much was read to it
 	sink  func(atB bool, b []byte) // gets what was read
 	room  int                      // a packet of that many bytes has its text with its headers
@@ -78,6 +78,7 @@ type pipe struct {
 	steady map[*TCB]int // how often Input was told, while it can be told, and so was Lone
 	told   int
 	taken  int // by TakeLone
+	kept   int // of these, for a user who did not wait
 
 	edge [2]Seq // right edge of the receive window seen by the peer
 	evA  Events
@@ -315,13 +316,11 @@ func (p *pipe) deliver(f *flight) {
 	if f.toB && e.State() == StateClosed && e.env == nil && f.seg.Flags&(SYN|ACK) == SYN {
 		e.Passive(p.now, p.params(hostB, hostA, p.cfgB, 1000), &f.seg)
 	} else if e.env != nil {
-		if p.into {
+		if p.into && p.steps%4 != 1 {
 			f.seg.Into = p.read
 		}
 		f.seg.Steady = p.steady[e] > 0
-		if p.takeLone(e, &f.seg) {
-			f.seg.Steady = true
-		} else {
+		if !p.takeLone(e, &f.seg) {
 			e.Input(p.now, &f.seg)
 		}
 		if f.seg.Steady {

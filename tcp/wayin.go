@@ -78,7 +78,8 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 
 // TakeLone is Input for a segment that SendLone of the peer gave, with the header h and text behind it, if the latest Input set
 // Steady and nothing but TakeLone and SendLone was called since, or if Dialogue says so. It puts the text into into, where the user
-// waits for it, and returns how many bytes these were, all of them, and when the delayed ACK's timer expires, which it sets; that
+// waits for it, or keeps it for him if into is empty, which ends what Steady says. It
+// returns how many bytes these were, all of them, and when the delayed ACK's timer expires, which it sets; that
 // for what was outstanding no longer runs. No events come of it but EvReadable and EvSent, which it does not set. It returns 0, and
 // has done nothing, when the segment is for Input.
 //
@@ -93,7 +94,7 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	n, seq, ack := uint32(len(text)), Seq(binary.BigEndian.Uint32(h[offSeq:])), Seq(binary.BigEndian.Uint32(h[offAck:]))
 	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
 	if seq != t.rcv.nxt || ack != out.end || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
-		len(text) > len(into) || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
+		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
 		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
 		return 0, 0
 	}
@@ -115,9 +116,14 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	t.total.delivered++
 	t.snd.una = ack
 	x.rtx.items, x.rtx.head = x.rtx.items[:0], 0
-	if x.snd.ackLent(ack) && x.modest() && spares.put(x) {
+	switch lent := x.snd.ackLent(ack); {
+	case len(into) == 0:
+		if !lent {
+			x.snd.ack(ack)
+		}
+	case lent && x.modest() && spares.put(x):
 		t.x, x.rcv.private = nil, false
-	} else {
+	default:
 		x.snd.ack(ack)
 		t.idleX(spares)
 	}
@@ -139,7 +145,11 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	}
 
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	t.rcv.read = t.rcv.read.Add(n)
+	if len(into) > 0 {
+		t.rcv.read = t.rcv.read.Add(n)
+	} else {
+		x.rcv.append(t.env.alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
+	}
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
@@ -149,7 +159,8 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
 		t.growWindow(int(n))
 	}
-	return copy(into, text), due
+	copy(into, text)
+	return len(text), due
 }
 
 // inputFast is Input for the common case. It returns false when in is not that.

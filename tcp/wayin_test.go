@@ -12,6 +12,7 @@ import (
 type talk struct {
 	*pipe
 	take   bool // by TakeLone, where that is allowed
+	keep   bool // nobody waits for what is said, but reads it later
 	spares Spares
 	known  [2]bool // an Input or TakeLone has told that it is
 	taken  int
@@ -57,17 +58,20 @@ func (w *talk) say(n int) {
 	w.turn++
 	known := &w.known[w.turn%2]
 	defer s.Payload.Release()
-	into := make([]byte, n)
+	var into []byte
+	if !w.keep {
+		into = make([]byte, n)
+	}
 	if w.take && (*known || to.Dialogue()) {
 		got, _ := to.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares)
 		require.Equal(w.t, n, got)
-		*known = true
+		*known = !w.keep
 		w.taken++
 		return
 	}
 	s.Into = into
 	to.Input(w.now, &s)
-	require.Equal(w.t, n, s.Taken)
+	require.Equal(w.t, len(into), s.Taken)
 	for ack := new(Segment); to.Output(w.now, ack); {
 		require.Zero(w.t, ack.Payload.N)
 		from.Input(w.now, ack)
@@ -75,6 +79,13 @@ func (w *talk) say(n int) {
 	to.TakeEvents()
 	from.TakeEvents()
 	*known = false
+}
+
+// read is the user's, who comes back to read n bytes that were kept for him, and answers at once.
+func (w *talk) read(n int) {
+	reader, _ := w.ends()
+	require.Equal(w.t, n, reader.Readable())
+	require.Equal(w.t, n, reader.Read(w.now, make([]byte, n+1)))
 }
 
 // state is all of e but where it lies, and who counts its segments.
@@ -106,8 +117,9 @@ func TestTakeLoneIsInput(t *testing.T) {
 		{"sent with another", 50, func(e *TCB) { e.rack.sent, e.rack.nth = e.lastSend, e.total.segsIn }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			follow := func(take bool) (all []string) {
+			follow := func(take, keep bool) (all []string) {
 				w := newTalk(t, take)
+				w.keep = keep
 				var log eventLog
 				w.a.env.observer = &log
 				for range 6 {
@@ -121,6 +133,10 @@ func TestTakeLoneIsInput(t *testing.T) {
 						require.Equal(t, taken+1, w.taken)
 					}
 					all = append(all, state(to), state(from))
+					if keep {
+						w.read(tt.n)
+						all = append(all, state(to))
+					}
 					if to.alg() != nil {
 						all = append(all, fmt.Sprintf("%+v", to.alg()))
 					}
@@ -132,8 +148,10 @@ func TestTakeLoneIsInput(t *testing.T) {
 				}
 				return all
 			}
-			want, got := follow(false), follow(true)
-			require.Equal(t, want, got)
+			for _, keep := range []bool{false, true} {
+				want, got := follow(false, keep), follow(true, keep)
+				require.Equal(t, want, got, "kept %v", keep)
+			}
 		})
 	}
 }
@@ -165,7 +183,7 @@ func TestTakenTransfer(t *testing.T) {
 func TestNotTaken(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		room int // 0: enough
+		room int // 0: enough, -1: none
 		do   func(w *talk, e *TCB, s *Segment)
 		want bool
 	}{
@@ -185,6 +203,7 @@ func TestNotTaken(t *testing.T) {
 			require.True(w.t, e.Output(w.now, new(Segment)))
 		}},
 		{name: "just enough room", room: 50, want: true},
+		{name: "nobody waits", room: -1, want: true},
 		{name: "little room", room: 49},
 		{name: "small segments are full", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.mss = 50 }},
 		{name: "almost full", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.mss = 51 }, want: true},
@@ -210,6 +229,8 @@ func TestNotTaken(t *testing.T) {
 			into := make([]byte, 100)
 			if tt.room > 0 {
 				into = into[:tt.room]
+			} else if tt.room < 0 {
+				into = nil
 			}
 			before := state(e)
 			n, due := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares)
@@ -277,19 +298,27 @@ func (p *pipe) takeLone(e *TCB, s *Segment) bool {
 	var b [TSHeaderLen]byte
 	require.Equal(p.t, TSHeaderLen, s.MarshalHeader(b[:]))
 	before, spares := fmt.Sprintf("%+v", *e), Spares{}
-	n, due := e.TakeLone(p.now, &b, text, p.read, &spares)
+	into := s.Into
+	n, due := e.TakeLone(p.now, &b, text, into, &spares)
 	if n == 0 {
 		require.Equal(p.t, before, fmt.Sprintf("%+v", *e), p.log())
 		require.Zero(p.t, spares.In+spares.Out+uint64(due))
 		return false
 	}
-	require.Equal(p.t, text, p.read[:n])
-	require.Equal(p.t, Spares{In: 1, first: spares.first, n: 1}, spares)
-	require.NotNil(p.t, spares.first)
+	require.Len(p.t, text, n)
+	if s.Steady = into != nil; !s.Steady {
+		require.Equal(p.t, Spares{In: 1}, spares)
+		require.Equal(p.t, n, e.Readable())
+		p.kept++
+	} else {
+		require.Equal(p.t, text, into[:n])
+		require.Equal(p.t, Spares{In: 1, first: spares.first, n: 1}, spares)
+		require.NotNil(p.t, spares.first)
+		s.Taken = n
+	}
 	require.GreaterOrEqual(p.t, due, e.Deadline(), p.log())
 	require.Equal(p.t, due, Never-e.timers.left[slotAck])
 	e.env.stats.InSegs.add(e.localPort)
-	s.Taken = n
 	p.taken++
 	return true
 }
