@@ -237,6 +237,12 @@ func TestNotTaken(t *testing.T) {
 			if tt.want {
 				require.Equal(t, 50, n)
 				require.Equal(t, e.Deadline(), due)
+				if into == nil {
+					s.Payload.Pieces[0].B[0] = 0xa5 // its memory is used again
+					got := make([]byte, 100)
+					require.Equal(t, 50, e.Read(w.now, got))
+					require.Zero(t, got[0])
+				}
 				return
 			}
 			require.Zero(t, n)
