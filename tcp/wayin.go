@@ -116,16 +116,11 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	t.total.delivered++
 	t.snd.una = ack
 	x.rtx.items, x.rtx.head = x.rtx.items[:0], 0
-	switch lent := x.snd.ackLent(ack); {
-	case len(into) == 0:
-		if !lent {
-			x.snd.ack(ack)
-		}
-	case lent && x.modest() && spares.put(x):
+	if x.snd.ackLent(ack) && len(into) > 0 && x.modest() && spares.put(x) {
 		t.x, x.rcv.private = nil, false
-	default:
+	} else {
 		x.snd.ack(ack)
-		t.idleX(spares)
+		t.keepLone(text, into, spares)
 	}
 	rtt := now - out.sent
 	t.rackFlags |= rackAdvanced
@@ -145,11 +140,7 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	}
 
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	if len(into) > 0 {
-		t.rcv.read = t.rcv.read.Add(n)
-	} else {
-		x.rcv.append(t.env.alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
-	}
+	t.rcv.read = t.rcv.read.Add(uint32(copy(into, text)))
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
@@ -159,8 +150,18 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
 		t.growWindow(int(n))
 	}
-	copy(into, text)
 	return len(text), due
+}
+
+// keepLone copies text to the receive queue if the user does not wait for it. If he does, and has it in into, the queues are done with.
+//
+//go:noinline
+func (t *TCB) keepLone(text, into []byte, spares *Spares) {
+	if len(into) == 0 {
+		t.x.rcv.append(t.env.alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
+	} else {
+		t.idleX(spares)
+	}
 }
 
 // inputFast is Input for the common case. It returns false when in is not that.
