@@ -253,6 +253,11 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 	x.rttAt = max(now, 1)
 }
 
+// tunes reports whether the window may have to grow when the user has read n bytes more.
+//
+//go:noinline
+func (t *TCB) tunes(n uint32) bool { return uint32(t.rcv.read.Sub(t.drs.seq))+n > t.drs.space }
+
 // sample takes a measurement. One made of whole windows overestimates, so of those the least counts.
 func (d *rcvSpace) sample(m time.Duration, window bool) {
 	us := micros(m)

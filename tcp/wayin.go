@@ -42,9 +42,9 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 		t.ts.recent == 0 || int32(in.Opts.TSVal-t.ts.recent) < 0 ||
 		n == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || a.pending != 0 ||
 		!steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || t.Readable() > 0 || t.wire() != nil || !t.inPingpong() ||
-			t.timers.left[slotAck] != 0 || t.drs.rtt >= 8) ||
+			t.timers.left[slotAck] != 0) ||
 		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
+		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0 && t.tunes(n) {
 		return false
 	}
 	t.countIn(in)
@@ -61,7 +61,9 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	t.softErr, t.probesOut = 0, 0
 	t.ackFast(now, in.Ack, 1)
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	t.rcv.read = t.rcv.read.Add(n)
+	if t.rcv.read = t.rcv.read.Add(n); t.drs.rtt != 0 {
+		t.adjustRcvSpace(now)
+	}
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
@@ -95,7 +97,7 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
 	if seq != t.rcv.nxt || ack != out.end || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
 		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) {
+		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0 && t.tunes(n) {
 		return 0, 0
 	}
 	spares.In++
@@ -140,7 +142,11 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	}
 
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	t.rcv.read = t.rcv.read.Add(uint32(copy(into, text)))
+	if k := copy(into, text); k != 0 {
+		if t.rcv.read = t.rcv.read.Add(uint32(k)); t.drs.rtt != 0 {
+			t.adjustRcvSpace(now)
+		}
+	}
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)

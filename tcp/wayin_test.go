@@ -112,6 +112,8 @@ func TestTakeLoneIsInput(t *testing.T) {
 		{"an odd one came before", 50, func(e *TCB) { e.rcv.lastSeg = 700 }},
 		{"our window still grows", 200, func(e *TCB) { e.rcv.ssthresh = e.rcv.clamp * 3 / 4 }},
 		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }},
+		{"full segments came before", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 8, 1000 }},
+		{"full segments came in the same round trip", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 1 << 30, 1000 }},
 		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }},
 		{"sent earlier than another", 50, func(e *TCB) { e.rack.sent = time.Hour }},
 		{"sent with another", 50, func(e *TCB) { e.rack.sent, e.rack.nth = e.lastSend, e.total.segsIn }},
@@ -213,6 +215,8 @@ func TestNotTaken(t *testing.T) {
 		{name: "a segment is owed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wup = e.rcv.nxt - Seq(e.rcv.mss-50) }, want: true},
 		{name: "more than the window", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wnd, e.rcv.clamp = 49, 0 }},
 		{name: "the window is half closed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2 * (e.rcv.wnd - 50) }},
+		{name: "more than in the best round trip", do: func(_ *talk, e *TCB, _ *Segment) { e.drs = rcvSpace{seq: e.rcv.read, rtt: 8, space: 49} }},
+		{name: "as much", do: func(_ *talk, e *TCB, _ *Segment) { e.drs = rcvSpace{seq: e.rcv.read, rtt: 8, space: 50} }, want: true},
 		{name: "almost", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2*(e.rcv.wnd-50) - 1 }, want: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -277,7 +281,6 @@ func TestDialogue(t *testing.T) {
 		{name: "just used to it", do: func(_ *talk, e *TCB) { e.ack.pingpong = uint8(e.env.cfg.PingpongThr) }, want: true},
 		{name: "an ACK is owed", do: func(_ *talk, e *TCB) { e.ack.schedule() }},
 		{name: "an ACK waits", do: func(w *talk, e *TCB) { e.timers.left[slotAck] = Never - w.now }},
-		{name: "the receive buffer is tuned", do: func(_ *talk, e *TCB) { e.drs.rtt = 8 }},
 		{name: "no delay is known", do: func(_ *talk, e *TCB) { e.ack.ato = 0 }},
 		{name: "the delay is long", do: func(_ *talk, e *TCB) { e.ack.ato = e.env.cfg.DelackMin + 1 }},
 		{name: "no short cuts", do: func(_ *talk, e *TCB) { e.env.full = true }},
