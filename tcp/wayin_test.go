@@ -12,6 +12,7 @@ import (
 type talk struct {
 	*pipe
 	take   bool // by TakeLone, where that is allowed
+	input  bool // by Input nevertheless
 	keep   bool // nobody waits for what is said, but reads it later
 	spares Spares
 	known  [2]bool // an Input or TakeLone has told that it is
@@ -62,7 +63,7 @@ func (w *talk) say(n int) {
 	if !w.keep {
 		into = make([]byte, n)
 	}
-	if w.take && (*known || to.Dialogue()) {
+	if w.take && !w.input && (*known || to.Dialogue()) {
 		got, _ := to.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares)
 		require.Equal(w.t, n, got)
 		*known = !w.keep
@@ -95,7 +96,7 @@ func state(e *TCB) string {
 	return fmt.Sprintf("%+v queue %+v %v", keep, e.txq(), e.x == nil)
 }
 
-// TestTakeLoneIsInput: what TakeLone learns from an answer is what Input does, without short cuts.
+// TestTakeLoneIsInput: what TakeLone learns from an answer is what Input does, without short cuts and with its own.
 func TestTakeLoneIsInput(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -113,15 +114,15 @@ func TestTakeLoneIsInput(t *testing.T) {
 		{"our window still grows", 200, func(e *TCB) { e.rcv.ssthresh = e.rcv.clamp * 3 / 4 }},
 		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }},
 		{"full segments came before", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 8, 1000 }},
-		{"full segments came in the same round trip", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 1 << 30, 1000 }},
+		{"full segments came in the same round trip", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 1<<30, 1000 }},
 		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }},
 		{"sent earlier than another", 50, func(e *TCB) { e.rack.sent = time.Hour }},
 		{"sent with another", 50, func(e *TCB) { e.rack.sent, e.rack.nth = e.lastSend, e.total.segsIn }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			follow := func(take, keep bool) (all []string) {
+			follow := func(take, input, keep bool) (all []string) {
 				w := newTalk(t, take)
-				w.keep = keep
+				w.input, w.keep = input, keep
 				var log eventLog
 				w.a.env.observer = &log
 				for range 6 {
@@ -131,7 +132,7 @@ func TestTakeLoneIsInput(t *testing.T) {
 					}
 					taken := w.taken
 					w.say(tt.n)
-					if take {
+					if take && !input {
 						require.Equal(t, taken+1, w.taken)
 					}
 					all = append(all, state(to), state(from))
@@ -151,8 +152,9 @@ func TestTakeLoneIsInput(t *testing.T) {
 				return all
 			}
 			for _, keep := range []bool{false, true} {
-				want, got := follow(false, keep), follow(true, keep)
-				require.Equal(t, want, got, "kept %v", keep)
+				want := follow(false, true, keep)
+				require.Equal(t, want, follow(true, false, keep), "kept %v", keep)
+				require.Equal(t, want, follow(true, true, keep), "Input's own short cut, kept %v", keep)
 			}
 		})
 	}
