@@ -20,9 +20,10 @@ func TestPassed(t *testing.T) {
 		name    string
 		cfg     Config
 		addr    string
-		n       int // bytes of a text
-		room    int // of its reader; 0: enough
-		readers int // who wait for it; -1: none
+		n       int  // bytes of a text
+		room    int  // of its reader; 0: enough
+		readers int  // who wait for it; -1: none
+		bulk    bool // full segments went both ways before
 		prepare func(t *testing.T, s *Stack, c *TCPConn)
 		read    int // packets of ten whose headers are read
 	}{
@@ -35,6 +36,7 @@ func TestPassed(t *testing.T) {
 		{name: "long, IPv6", addr: "[::1]:80", n: 400},
 		{name: "checksums", cfg: Config{VerifyChecksums: true}, n: 64, read: 10},
 		{name: "the reader has little room", n: 64, room: 63, read: 10},
+		{name: "after bulk", n: 64, bulk: true},
 		{name: "nobody waits", n: 64, readers: -1},
 		{name: "nobody waits, long", n: 400, readers: -1},
 		{name: "nobody waits, IPv6", addr: "[::1]:80", n: 64, readers: -1},
@@ -93,6 +95,14 @@ func TestPassed(t *testing.T) {
 					}
 					if readers == 1 {
 						require.Equal(t, text, got)
+					}
+				}
+				for _, way := range [][2]*TCPConn{{c, a}, {a, c}} {
+					if tt.bulk {
+						go func() { _, _ = io.CopyN(io.Discard, way[1], 1<<20) }()
+						_, err := way[0].Write(make([]byte, 1<<20))
+						require.NoError(t, err)
+						time.Sleep(time.Second) // what is read next is of another round trip
 					}
 				}
 				for range 8 {

@@ -253,6 +253,14 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 	x.rttAt = max(now, 1)
 }
 
+// mayDouble reports whether the user's having read n bytes that come next, beyond which left bytes of the window are left, could let the
+// window double, as afterRead asks: no more than ssthresh is offered, which segments that are not small may raise.
+//
+//go:noinline
+func (t *TCB) mayDouble(left, n uint32) bool {
+	return n >= 128 && t.rcv.ssthresh < t.rcv.clamp || uint64(scaledUp(t.rcv.ssthresh, t.rcv.scale)) >= 2*uint64(left)
+}
+
 // tunes reports whether the window may have to grow when the user has read n bytes more.
 //
 //go:noinline

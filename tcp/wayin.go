@@ -30,7 +30,7 @@ func (t *TCB) Input(now time.Duration, in *Segment) {
 
 // dialogue is Input for a question or an answer: little text, pushed, the first in a while, for which the user
 // waits, and to which he is used to answer, with the ACK of all that is outstanding, one segment. The answer will carry the ACK,
-// and the window is as good as open. It returns false when that is not so. steady is what the caller of Input says.
+// and the window, too: it need not be told before. It returns false when that is not so. steady is what the caller of Input says.
 func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	if t.packetsOut() != 1 {
 		return false
@@ -44,7 +44,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 		!steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || t.Readable() > 0 || t.wire() != nil || !t.inPingpong() ||
 			t.timers.left[slotAck] != 0) ||
 		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0 && t.tunes(n) {
+		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) && t.mayDouble(t.rcv.wnd-owed, n) || t.drs.rtt != 0 && t.tunes(n) {
 		return false
 	}
 	t.countIn(in)
@@ -97,7 +97,7 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
 	if seq != t.rcv.nxt || ack != out.end || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
 		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0 && t.tunes(n) {
+		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) && t.mayDouble(t.rcv.wnd-owed, n) || t.drs.rtt != 0 && t.tunes(n) {
 		return 0, 0
 	}
 	spares.In++

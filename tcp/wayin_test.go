@@ -113,6 +113,7 @@ func TestTakeLoneIsInput(t *testing.T) {
 		{"an odd one came before", 50, func(e *TCB) { e.rcv.lastSeg = 700 }},
 		{"our window still grows", 200, func(e *TCB) { e.rcv.ssthresh = e.rcv.clamp * 3 / 4 }},
 		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }},
+		{"the window may become much larger", 50, func(e *TCB) { e.rcv.clamp = 8 << 20 }},
 		{"full segments came before", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 8, 1000 }},
 		{"full segments came in the same round trip", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 1<<30, 1000 }},
 		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }},
@@ -187,6 +188,7 @@ func TestTakenTransfer(t *testing.T) {
 func TestNotTaken(t *testing.T) {
 	for _, tt := range []struct {
 		name string
+		n    int // 0: 50
 		room int // 0: enough, -1: none
 		do   func(w *talk, e *TCB, s *Segment)
 		want bool
@@ -216,15 +218,29 @@ func TestNotTaken(t *testing.T) {
 		{name: "more than a segment is owed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wup = e.rcv.nxt - Seq(e.rcv.mss-49) }},
 		{name: "a segment is owed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wup = e.rcv.nxt - Seq(e.rcv.mss-50) }, want: true},
 		{name: "more than the window", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wnd, e.rcv.clamp = 49, 0 }},
-		{name: "the window is half closed", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2 * (e.rcv.wnd - 50) }},
+		{name: "the window is half closed", do: func(_ *talk, e *TCB, _ *Segment) {
+			e.rcv.clamp, e.rcv.ssthresh = 2*(e.rcv.wnd-50), 2*(e.rcv.wnd-50)
+		}},
+		{name: "it would be if it were larger", do: func(_ *talk, e *TCB, _ *Segment) {
+			e.rcv.clamp, e.rcv.ssthresh = 2*(e.rcv.wnd-50), 2*(e.rcv.wnd-50)-1<<e.rcv.scale
+		}, want: true},
 		{name: "more than in the best round trip", do: func(_ *talk, e *TCB, _ *Segment) { e.drs = rcvSpace{seq: e.rcv.read, rtt: 8, space: 49} }},
 		{name: "as much", do: func(_ *talk, e *TCB, _ *Segment) { e.drs = rcvSpace{seq: e.rcv.read, rtt: 8, space: 50} }, want: true},
+		{name: "it may grow far", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 8 << 20 }, n: 127, want: true},
+		{name: "it grows", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 8 << 20 }, n: 128},
+		{name: "it has grown", do: func(_ *talk, e *TCB, _ *Segment) {
+			e.rcv.clamp, e.rcv.ssthresh = 2*(e.rcv.wnd-128), 2*(e.rcv.wnd-128)
+			e.rcv.wnd *= 2
+		}, n: 128, want: true},
 		{name: "almost", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2*(e.rcv.wnd-50) - 1 }, want: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newTalk(t, true)
 			w.now += time.Millisecond
-			_, s := w.lone(50)
+			if tt.n == 0 {
+				tt.n = 50
+			}
+			_, s := w.lone(tt.n)
 			_, e := w.ends()
 			require.True(t, e.Dialogue())
 			if tt.do != nil {
@@ -232,7 +248,7 @@ func TestNotTaken(t *testing.T) {
 			}
 			var h [TSHeaderLen]byte
 			s.MarshalHeader(h[:])
-			into := make([]byte, 100)
+			into := make([]byte, 200)
 			if tt.room > 0 {
 				into = into[:tt.room]
 			} else if tt.room < 0 {
@@ -241,7 +257,7 @@ func TestNotTaken(t *testing.T) {
 			before := state(e)
 			n, due := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares)
 			if tt.want {
-				require.Equal(t, 50, n)
+				require.Equal(t, tt.n, n)
 				require.Equal(t, e.Deadline(), due)
 				if into == nil {
 					s.Payload.Pieces[0].B[0] = 0xa5 // its memory is used again
