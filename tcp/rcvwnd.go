@@ -258,7 +258,7 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 //
 //go:noinline
 func (t *TCB) mayDouble(left, n uint32) bool {
-	return n >= 128 && t.rcv.ssthresh < t.rcv.clamp || uint64(scaledUp(t.rcv.ssthresh, t.rcv.scale)) >= 2*uint64(left)
+	return n >= 128 || uint64(scaledUp(t.rcv.ssthresh, t.rcv.scale)) >= 2*uint64(left)
 }
 
 // tunes reports whether the window may have to grow when the user has read n bytes more.
