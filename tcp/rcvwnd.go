@@ -253,18 +253,15 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 	x.rttAt = max(now, 1)
 }
 
-// mayDouble reports whether the user's having read n bytes that come next, beyond which left bytes of the window are left, could let the
-// window double, as afterRead asks: no more than ssthresh is offered, which segments that are not small may raise.
+// opens reports whether more than usual may follow from the user's having read n bytes that come next, beyond which left bytes of the window
+// are left. The window may be found to have doubled, as afterRead asks: no more than ssthresh is offered, which segments that are
+// not small may raise. Or more was read in a round trip than ever.
 //
 //go:noinline
-func (t *TCB) mayDouble(left, n uint32) bool {
-	return n >= 128 || uint64(scaledUp(t.rcv.ssthresh, t.rcv.scale)) >= 2*uint64(left)
+func (t *TCB) opens(left, n uint32) bool {
+	return 2*uint64(left) <= uint64(t.rcv.clamp) && (n >= 128 || uint64(scaledUp(t.rcv.ssthresh, t.rcv.scale)) >= 2*uint64(left)) ||
+		t.drs.rtt != 0 && uint32(t.rcv.read.Sub(t.drs.seq))+n > t.drs.space
 }
-
-// tunes reports whether the window may have to grow when the user has read n bytes more.
-//
-//go:noinline
-func (t *TCB) tunes(n uint32) bool { return uint32(t.rcv.read.Sub(t.drs.seq))+n > t.drs.space }
 
 // sample takes a measurement. One made of whole windows overestimates, so of those the least counts.
 func (d *rcvSpace) sample(m time.Duration, window bool) {

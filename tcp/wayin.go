@@ -44,7 +44,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 		!steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || t.Readable() > 0 || t.wire() != nil || !t.inPingpong() ||
 			t.timers.left[slotAck] != 0) ||
 		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) && t.mayDouble(t.rcv.wnd-owed, n) || t.drs.rtt != 0 && t.tunes(n) {
+		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0) && t.opens(t.rcv.wnd-owed, n) {
 		return false
 	}
 	t.countIn(in)
@@ -97,7 +97,7 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
 	if seq != t.rcv.nxt || ack != out.end || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
 		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || 2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) && t.mayDouble(t.rcv.wnd-owed, n) || t.drs.rtt != 0 && t.tunes(n) {
+		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0) && t.opens(t.rcv.wnd-owed, n) {
 		return 0, 0
 	}
 	spares.In++
@@ -142,10 +142,8 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	}
 
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	if k := copy(into, text); k != 0 {
-		if t.rcv.read = t.rcv.read.Add(uint32(k)); t.drs.rtt != 0 {
-			t.adjustRcvSpace(now)
-		}
+	if t.rcv.read = t.rcv.read.Add(uint32(copy(into, text))); t.drs.rtt != 0 && len(into) > 0 {
+		t.adjustRcvSpace(now)
 	}
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
