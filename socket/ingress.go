@@ -37,6 +37,7 @@ type receiver struct {
 	held     *TCPConn // has text for its reader that is not read yet; see settleLoans
 	heldN    int      // how much
 	heldRoom int      // how much he had room for
+	borrower *TCPConn // its receive queue refers to what is lent; held, if there is one
 	looks    uint8    // see oneProcessor
 	single   bool     // the same
 	rules4   ipv4.AddrRules

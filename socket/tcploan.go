@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/binary"
+	"runtime"
 	"time"
 
 	"example.com/loopback/device"
@@ -12,7 +13,8 @@ import (
 // A Write of much text, for which nobody but its reader need ever copy: while the writer waits, the packets refer to
 // his buffer (see tcp.Lend). He has the baton of the queue, moves them all himself, and when they have arrived copies
 // what was not acknowledged. If the reader waits at the other end they are copied straight into his buffer, as
-// by a pipe.
+// by a pipe. If he has what he waited for, and has only to go on, the next Write waits until he does: what it lends stays where it is,
+// and the reader finds it there when he comes back. So two Writes and two Reads take one switch there and one back.
 
 // leastLoan is the least that is lent, in bytes: for less it is not worth the trouble. mostLoan is the most at a time: more, from
 // which two processors still gained, would not stay in the cache of one.
@@ -30,8 +32,7 @@ func (c *TCPConn) mayLend(now time.Duration) bool {
 }
 
 // writeLent is tryWrite and deliverBurst of text for which there is no reason not to lend it. The caller has the baton,
-// which is given back, and the lock, which he has again afterwards. A reader who was woken by it goes on first:
-// when he is back, the next loan is for him.
+// which is given back, and the lock, which he has again afterwards.
 func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	now = c.at(now)
 	r := &c.s.receivers[c.node.queue]
@@ -39,27 +40,53 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 	r.lender = c
 	c.burst += int32(len(p))
 	full, single, room := c.burst >= writeBurst, r.oneProcessor(), 0
+	if c.wr.waiter == nil {
+		c.wr.waiter = c.s.newWaiter(&c.mu)
+	}
+	w := c.wr.waiter
 	var woken *waiter
 	if c.tcb.LoneRun() {
-		w := c.sendRun(now, r, p)
+		others := c.sendRun(now, r, p)
 		if r.heldN+c.tcb.SendMSS() >= len(p) { // the last segment may be on the ring yet
 			room = r.heldRoom
 		}
 		c.mu.Unlock()
-		w.run()
+		others.run()
 		woken = c.s.run(r.queue, now, false)
 	} else {
 		woken = c.deliverHeld(now, true)
 	}
-	yield := full || woken != nil
-	if yield {
+	taken := false
+	if b := w.borrower; b != nil {
+		w.borrower, full = nil, true
+		taken = b.letRead(single)
+	} else if full {
 		c.s.yield(woken, single)
 	}
 	c.lock()
-	if yield {
+	if full {
 		c.burst = 0
 	}
-	c.tcb.LoanTaken(len(p), room, writePiece, mostLoan)
+	if !taken { // else nobody knows for how much he would have had room
+		c.tcb.LoanTaken(len(p), room, writePiece, mostLoan)
+	}
+}
+
+// letRead lets the reader of b, who was woken, come for what b has borrowed, and makes b's own what he has left when he has had the
+// chance. It reports whether that is nothing. The caller is the lender.
+func (b *TCPConn) letRead(single bool) bool {
+	b.lock()
+	if !single {
+		b.rd.awaitRun()
+	}
+	for i := 0; b.rd.woken && i < 2; i++ { // as yield has it
+		b.mu.Unlock()
+		runtime.Gosched()
+		b.lock()
+	}
+	n := b.tcb.OwnBorrowed()
+	b.mu.Unlock()
+	return n == 0
 }
 
 // sendRun sends p, which is lent, where LoneRun says that it may leave. It is settle without the questions whose answers are
@@ -130,13 +157,20 @@ func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ma
 }
 
 // hold is receive of text that is lent, if somebody waits for it: it is copied straight to him, but counts as read only when
-// more has come, see settleLoans. If p stands for several segments and nobody waits for them all they come one by one. It gives up
-// the lock if it returns true.
+// more has come, see settleLoans. If he has no room for it, or no more, it is borrowed. If p stands for several segments and
+// nobody waits for them all they come one by one. It gives up the lock if it returns true.
 func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
-	into := c.rd.into()
-	taken := (r.held == nil || r.held == c) && !c.detached && c.ln == nil && c.tcb.InputHeld(c.at(r.time()), seg, max(int(p.Segs), 1), into)
+	into, n, segs := c.rd.into(), seg.Payload.N, max(int(p.Segs), 1)
+	mine := (r.held == nil || r.held == c) && (r.borrower == nil || r.borrower == c) && !c.detached && c.ln == nil && r.lender != nil && c.rd.busy()
 	switch {
-	case taken:
+	case mine && c.tcb.InputHeld(c.at(r.time()), seg, segs, into):
+		c.rd.filled(n)
+		if r.held == nil {
+			r.held, r.heldRoom = c, len(into)
+		}
+		r.heldN += n
+	case mine && c.tcb.InputBorrowed(c.at(r.time()), seg, segs):
+		r.borrower = c
 	case p.Segs > 1:
 		if len(into) > 0 { // else he was only not back yet
 			r.apart = apartFor
@@ -147,13 +181,7 @@ func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
 	default:
 		return false
 	}
-	n := seg.Payload.N
-	c.rd.filled(n)
 	c.steady = false
-	if r.held == nil {
-		r.held, r.heldRoom = c, len(into)
-	}
-	r.heldN += n
 	c.mu.Unlock()
 	r.delivered.n += max(uint64(p.Segs), 1)
 	r.s.nic.ReleaseHeld(r.queue, p)
@@ -163,7 +191,7 @@ func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
 // settleLoans is called after a poll: what was held is read, and what was lent and has arrived is given back, but not before
 // its ACK had the chance to arrive, too.
 func (r *receiver) settleLoans() {
-	held := r.held != nil
+	held := r.held != nil || r.borrower != nil
 	if held {
 		r.readHeld()
 	}
@@ -173,13 +201,22 @@ func (r *receiver) settleLoans() {
 	}
 }
 
-// readHeld lets the reader of what was held go on.
+// readHeld lets the reader of what was held or borrowed go on. If it was borrowed, and there is still somebody who waits, the lender
+// is told who has borrowed from him.
 func (r *receiver) readHeld() {
-	c, n := r.held, r.heldN
-	r.held, r.heldN = nil, 0
+	c, n, borrowed := r.held, r.heldN, r.borrower != nil
+	if c == nil {
+		c = r.borrower
+	}
+	r.held, r.heldN, r.borrower = nil, 0, nil
 	c.lock()
 	now := c.at(r.now)
-	c.tcb.HeldRead(now, n)
+	if n > 0 {
+		c.tcb.HeldRead(now, n)
+	}
+	if borrowed {
+		c.tcb.AckBorrowed()
+	}
 	c.node.baton = int(c.node.queue) == r.queue
 	var w wakes
 	if c.node.baton && c.pending == nil && c.tcb.LoneAck() { // as mostly: settle would do the same
@@ -190,9 +227,14 @@ func (r *receiver) readHeld() {
 	c.node.baton = false
 	if reader := c.rd.waiters(); reader != nil {
 		r.woken = reader
-		if reader.rest.parked { // else he need only be told
+		if reader.rest.parked || reader.waiting > 1 { // else he need only be told
 			w.rd = reader
 		}
+		if borrowed {
+			r.lender.wr.borrower = c
+		}
+	} else if borrowed {
+		c.tcb.OwnBorrowed()
 	}
 	c.mu.Unlock()
 	w.run()

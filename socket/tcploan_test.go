@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -248,13 +249,25 @@ func scribbler(t *testing.T, c net.Conn, seed uint64) {
 	}
 }
 
-// checker reads the stream into buffers of many sizes.
+// checker reads the stream into buffers of many sizes: the second connection's a little at a time, the third's with its memory.
 func checker(t *testing.T, a net.Conn, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	buf := make([]byte, 300_000)
+	var in io.Reader = a
+	switch seed {
+	case 1:
+		in = bufio.NewReaderSize(struct{ io.Reader }{a}, 4096)
+	case 2:
+		r, w := io.Pipe()
+		go func() {
+			_, err := a.(io.WriterTo).WriteTo(w)
+			w.CloseWithError(err)
+		}()
+		in = r
+	}
 	for at := 0; at < streamWords; {
 		n := min(1+rng.IntN([]int{100, 9000, 37_000}[rng.IntN(3)]), streamWords-at)
-		if _, err := io.ReadFull(a, buf[:8*n]); err != nil {
+		if _, err := io.ReadFull(in, buf[:8*n]); err != nil {
 			t.Error(at, err)
 			return
 		}
@@ -266,7 +279,7 @@ func checker(t *testing.T, a net.Conn, seed uint64) {
 		}
 		at += n
 	}
-	if n, err := a.Read(buf); n != 0 || err != io.EOF {
+	if n, err := in.Read(buf); n != 0 || err != io.EOF {
 		t.Error(n, err)
 	}
 	if err := a.Close(); err != nil {

@@ -46,7 +46,9 @@ type waiter struct {
 	got     int    // how much of buf was filled
 	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
-	_       [32]byte // else it would share a cache line with another, of a connection that is at work on another processor
+
+	borrower *TCPConn // who has borrowed what a writer lends, for him
+	_        [24]byte // else it would share a cache line with another, of a connection that is at work on another processor
 }
 
 // alone returns where the caller may park as the only one who waits; if it is nil waitAny is what he calls.
@@ -177,12 +179,17 @@ func (w *waiter) goOn() {
 // where runtime.Gosched would leave it to any processor to take up the caller, away from what it has in its cache.
 func (w *waiter) letRun() {
 	w.own.L.Lock()
+	w.awaitRun()
+	w.own.L.Unlock()
+}
+
+// awaitRun is letRun for one who has the lock, which is given up meanwhile.
+func (w *waiter) awaitRun() {
 	w.behind++
 	for runs := w.runs; w.woken && w.runs == runs; {
 		w.own.Wait()
 	}
 	w.behind--
-	w.own.L.Unlock()
 }
 
 // signal and broadcast wake one and all of those who wait.

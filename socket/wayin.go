@@ -345,7 +345,7 @@ func (c *TCPConn) receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow 
 		if !c.armed() {
 			c.rearm()
 		}
-	case c == r.lender && seg.Payload.N == 0 && !c.wr.busy() && !r.s.nic.Lent(r.queue) && c.tcb.LoanOver():
+	case c == r.lender && r.borrower == nil && seg.Payload.N == 0 && !c.wr.busy() && !r.s.nic.Lent(r.queue) && c.tcb.LoanOver():
 		r.lender = nil
 	default:
 		c.answer(r, p, now)

@@ -14,6 +14,12 @@ type Piece struct {
 	Owner Buffer
 }
 
+// owned is a copy of q, which is not empty, in memory of alloc.
+func (q Piece) owned(alloc Allocator) Piece {
+	b, owner := alloc.Get(len(q.B))
+	return Piece{B: append(b[:0], q.B...), Owner: owner}
+}
+
 // Payload is the data of one segment: up to two pieces in order, so that a segment may straddle the
 // boundary of two send buffer chunks without a copy. The zero value is empty.
 //

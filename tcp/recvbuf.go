@@ -86,6 +86,32 @@ func (r *recvBuf) copyIn(alloc Allocator, q Piece, size int) {
 	r.private = true
 }
 
+// borrowed is the owner of bytes that are lent and stay where they are for now; see TCB.InputBorrowed.
+type borrowed struct{}
+
+// Retain and Release do nothing: who lent the bytes says how long they are there.
+func (borrowed) Retain()  {}
+func (borrowed) Release() {}
+
+// borrow appends b, which is not empty, without a copy.
+func (r *recvBuf) borrow(b []byte) {
+	r.pieces.push(Piece{B: b, Owner: borrowed{}})
+	r.bytes += len(b)
+	r.private = false
+}
+
+// own copies what is borrowed, and returns how many bytes that is.
+func (r *recvBuf) own(alloc Allocator) (n int) {
+	ps := r.pieces.all()
+	for i := range ps {
+		if ps[i].Owner == (borrowed{}) {
+			n += len(ps[i].B)
+			ps[i] = ps[i].owned(alloc)
+		}
+	}
+	return n
+}
+
 // read copies to p what fits, gives memory that was read completely back, and returns the count.
 func (r *recvBuf) read(p []byte) int {
 	n := 0

@@ -170,8 +170,21 @@ func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 // returns false, and has done nothing, when in is not such a segment. If segs is more than one, in stands for so many, all
 // of one length; they may have to come one by one, then.
 func (t *TCB) InputHeld(now time.Duration, in *Segment, segs int, into []byte) bool {
+	n := in.Payload.N
+	return n <= len(into) && t.Readable() == 0 && t.inputHeld(now, in, segs, into[:n])
+}
+
+// InputBorrowed is InputHeld where the user has no such buffer at hand, but will soon be back with one: the text stays where it is, and the
+// receive queue refers to it, until he has read it or OwnBorrowed is called. Before that it must not change. When there is no more
+// AckBorrowed is to be called.
+func (t *TCB) InputBorrowed(now time.Duration, in *Segment, segs int) bool {
+	return t.charge() <= int(t.rcvLimit) && t.inputHeld(now, in, segs, nil)
+}
+
+// inputHeld is InputHeld with room for exactly the text, and InputBorrowed if that is nil.
+func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, into []byte) bool {
 	b := in.Payload.Pieces[0].B
-	if len(b) != in.Payload.N || len(b) > len(into) || !t.nextOfRun(now, in) || t.Readable() > 0 || t.wire() != nil {
+	if len(b) != in.Payload.N || !t.nextOfRun(now, in) || t.wire() != nil {
 		return false
 	}
 	a, least := &t.ack, t.env.cfg.DelackMin
@@ -184,7 +197,12 @@ func (t *TCB) InputHeld(now time.Duration, in *Segment, segs int, into []byte) b
 	t.takeRun(now, in, segs)
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(len(b)))
 	t.total.bytesReceived += uint64(len(b))
-	copy(into, b)
+	if into != nil {
+		copy(into, b)
+	} else {
+		t.needX(in.Spares).rcv.borrow(b)
+		t.events |= EvReadable
+	}
 	if odd {
 		t.dataReceived(now, in)
 		return true
@@ -211,4 +229,19 @@ func (t *TCB) HeldRead(now time.Duration, n int) {
 		t.adjustRcvSpace(now)
 		t.afterRead(n)
 	}
+}
+
+// AckBorrowed asks for an ACK of what InputBorrowed took: what is lent and not acknowledged would be copied. Call Output afterwards.
+func (t *TCB) AckBorrowed() {
+	if t.ack.pending&ackSched != 0 {
+		t.ack.now(CauseAck)
+	}
+}
+
+// OwnBorrowed copies what InputBorrowed took and has not been read, and returns how many bytes that is.
+func (t *TCB) OwnBorrowed() int {
+	if t.x == nil {
+		return 0
+	}
+	return t.x.rcv.own(t.env.alloc)
 }

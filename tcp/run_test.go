@@ -259,7 +259,8 @@ func TestRunsJoined(t *testing.T) {
 	}
 }
 
-// TestInputHeldIsInput: what InputHeld learns from a segment, or from several in one, is what Input does; when to acknowledge is left for later.
+// TestInputHeldIsInput: what InputHeld and InputBorrowed learn from a segment, or from several in one, is what Input does; when to acknowledge is
+// left for later.
 func TestInputHeldIsInput(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -277,13 +278,14 @@ func TestInputHeldIsInput(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			taken := 0
-			state := func(held bool, room int) (all []string) {
+			const input, held, borrowed = 0, 1, 2
+			state := func(how, room int) (all []string) {
 				p := newRun(t)
 				a, b := &p.a, &p.b
 				params := p.params(hostB, hostA, p.cfgB, 0)
 				params.Stats = new(Stats)
 				b.env = newEnv(params) // a's does not change
-				b.env.full = !held
+				b.env.full = how == input
 				b.flags |= fRcvLocked // so that its buffer stays as large as it is
 				b.rcv.ssthresh = b.rcv.clamp
 				tt.do(b)
@@ -295,16 +297,24 @@ func TestInputHeldIsInput(t *testing.T) {
 					require.True(t, a.LoneRun())
 					into := make([]byte, len(text))
 					got := 0
+					take := func(s *Segment, segs int) bool {
+						if how == borrowed {
+							return b.InputBorrowed(p.now, s, segs)
+						}
+						ok := b.InputHeld(p.now, s, segs, into[got:])
+						if ok {
+							got += s.Payload.N
+						}
+						return ok
+					}
 					for _, j := range sendJoined(t, p.now, a, text, room) {
-						if j.segs > 1 && b.InputHeld(p.now, &j.Segment, j.segs, into[got:]) {
-							got += j.Payload.N
+						if j.segs > 1 && take(&j.Segment, j.segs) {
 							taken++
 							continue
 						}
 						for _, s := range j.apart() {
-							if held {
-								require.True(t, b.InputHeld(p.now, &s, 1, into[got:]), "round %d, at %d", round, got)
-								got += s.Payload.N
+							if how != input {
+								require.True(t, take(&s, 1), "round %d, at %d", round, got)
 								continue
 							}
 							b.Input(p.now, &s)
@@ -313,6 +323,10 @@ func TestInputHeldIsInput(t *testing.T) {
 							got += b.x.rcv.read(into[got:]) // and the window knows nothing of it
 							b.idleX(nil)
 						}
+					}
+					if how == borrowed {
+						got = b.x.rcv.read(into)
+						b.idleX(nil)
 					}
 					require.Equal(t, len(text), got)
 					b.ack.cause, b.events = CauseNone, 0
@@ -329,23 +343,27 @@ func TestInputHeldIsInput(t *testing.T) {
 				}
 				return all
 			}
-			want := state(false, 0)
-			require.Equal(t, want, state(true, 0))
-			require.Zero(t, taken)
-			require.Equal(t, want, state(true, most))
-			if tt.name != "the window still grows" {
-				require.Greater(t, taken, 5)
+			want := state(input, 0)
+			for _, how := range []int{held, borrowed} {
+				taken = 0
+				require.Equal(t, want, state(how, 0))
+				require.Zero(t, taken)
+				require.Equal(t, want, state(how, most))
+				if tt.name != "the window still grows" {
+					require.Greater(t, taken, 5)
+				}
 			}
 		})
 	}
 }
 
-// TestNotHeld: what InputHeld leaves to Input.
+// TestNotHeld: what InputHeld and InputBorrowed leave to Input.
 func TestNotHeld(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		do   func(p *pipe, s *Segment)
-		want bool
+		name   string
+		do     func(p *pipe, s *Segment)
+		want   bool
+		borrow bool // want, of InputBorrowed only
 	}{
 		{name: "the ordinary", want: true},
 		{name: "pushed", do: func(_ *pipe, s *Segment) { s.Flags |= PSH }, want: true},
@@ -360,7 +378,12 @@ func TestNotHeld(t *testing.T) {
 		{name: "all that was offered", do: func(p *pipe, s *Segment) { p.b.rcv.wnd = uint32(s.Payload.N) }, want: true},
 		{name: "something is in the queue", do: func(p *pipe, _ *Segment) {
 			p.b.needX(nil).rcv.append(p.b.env.alloc, &Payload{Pieces: [2]Piece{{B: []byte{1}}}, N: 1, Lent: true})
+		}, borrow: true},
+		{name: "more is in the queue than there may be", do: func(p *pipe, _ *Segment) {
+			p.b.needX(nil).rcv.append(p.b.env.alloc, &Payload{Pieces: [2]Piece{{B: []byte{1}}}, N: 1, Lent: true})
+			p.b.rcvLimit = int32(p.b.charge() - 1)
 		}},
+		{name: "the buffer is small, but nothing in it", do: func(p *pipe, _ *Segment) { p.b.rcvLimit = 0 }, want: true},
 		{name: "it acknowledges something", do: func(p *pipe, s *Segment) {
 			p.b.Write(p.now, make([]byte, 100))
 			p.b.Output(p.now, new(Segment))
@@ -381,26 +404,39 @@ func TestNotHeld(t *testing.T) {
 		{name: "the user wants something else", do: func(p *pipe, _ *Segment) { p.b.needOpt() }},
 		{name: "the user has closed", do: func(p *pipe, _ *Segment) { p.b.Close(p.now) }},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			p := newRun(t)
-			p.now += time.Millisecond
-			text := make([]byte, 3*p.a.SendMSS())
-			require.True(t, p.a.MayLend(len(text)))
-			p.a.Lend(p.now, text, false, nil)
-			s := sendRun(t, p.now, &p.a, text)[0]
-			if tt.do != nil {
-				tt.do(p, &s)
-			}
-			into := make([]byte, s.Payload.N)
-			require.False(t, p.b.InputHeld(p.now, &s, 1, into[1:]), "no room")
-			require.False(t, p.b.InputHeld(p.now, &s, 2, into), "halves that are not full")
-			nxt, in := p.b.rcv.nxt, p.b.total.segsIn
-			require.Equal(t, tt.want, p.b.InputHeld(p.now, &s, 1, into))
-			if !tt.want {
-				require.Equal(t, nxt, p.b.rcv.nxt)
-				require.Equal(t, in, p.b.total.segsIn)
-			}
-		})
+		for _, borrow := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s borrow %v", tt.name, borrow), func(t *testing.T) {
+				p := newRun(t)
+				p.now += time.Millisecond
+				text := make([]byte, 3*p.a.SendMSS())
+				require.True(t, p.a.MayLend(len(text)))
+				p.a.Lend(p.now, text, false, nil)
+				s := sendRun(t, p.now, &p.a, text)[0]
+				if tt.do != nil {
+					tt.do(p, &s)
+				}
+				into := make([]byte, s.Payload.N)
+				require.False(t, p.b.InputHeld(p.now, &s, 1, into[1:]), "no room")
+				require.False(t, p.b.InputHeld(p.now, &s, 2, into), "halves that are not full")
+				require.False(t, p.b.InputBorrowed(p.now, &s, 2), "halves that are not full")
+				nxt, in, queued := p.b.rcv.nxt, p.b.total.segsIn, p.b.Readable()
+				want := tt.want || borrow && tt.borrow
+				if borrow {
+					require.Equal(t, want, p.b.InputBorrowed(p.now, &s, 1))
+				} else {
+					require.Equal(t, want, p.b.InputHeld(p.now, &s, 1, into))
+				}
+				if !want {
+					require.Equal(t, nxt, p.b.rcv.nxt)
+					require.Equal(t, in, p.b.total.segsIn)
+				}
+				if borrow && want {
+					require.Equal(t, s.Payload.N, p.b.Readable()-queued)
+				} else {
+					require.Equal(t, queued, p.b.Readable())
+				}
+			})
+		}
 	}
 }
 

@@ -172,7 +172,7 @@ func (t *TCB) Peek(p []byte, off int) int {
 }
 
 // ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
-// valid until Discard or Read takes them: a copy less for WriteTo.
+// valid until Discard or Read takes them, or OwnBorrowed is called: a copy less for WriteTo.
 func (t *TCB) ReadPiece() []byte {
 	n := t.Readable()
 	if t.has(fUrgentIn) {
@@ -196,7 +196,9 @@ func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
 	}
 	q = t.x.rcv.pieces.all()[0]
 	q.B = q.B[:min(len(q.B), limit)]
-	if q.Owner != nil {
+	if q.Owner == (borrowed{}) {
+		q = q.owned(t.env.alloc)
+	} else if q.Owner != nil {
 		q.Owner.Retain()
 	}
 	t.x.rcv.skip(len(q.B))

@@ -1,0 +1,331 @@
+package socket
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/loopback/device"
+	"example.com/loopback/tcp"
+)
+
+// lends is a connection on which c has long written to a, and knows what its reader has borrowed.
+type lends struct {
+	s        *Stack
+	c, a     *TCPConn
+	borrowed int    // packets
+	after    func() // each of them
+}
+
+func newLends(t *testing.T) *lends {
+	wide := tcp.Config{Rmem: [3]int{4096, 1 << 20, 6 << 20}} // from the start: where no time passes the buffer does not grow
+	l := &lends{s: New(Config{Queues: 1, TCP: &wide}), after: func() {}}
+	l.s.pool.Audit = true
+	l.c, l.a = ends(t, l.s, "127.0.0.1:80")
+	warm(t, l.c, l.a)
+	l.c.burst = 0 // he has just let others run
+	for !l.s.nic.Ring(0) {
+		runtime.Gosched()
+	}
+	r := &l.s.receivers[0]
+	handle := r.handle
+	r.handle = func(p *device.Packet) {
+		lent := p.Flags&device.FlagLent != 0
+		handle(p)
+		if lent && r.borrower == l.a {
+			l.borrowed++
+			l.after()
+		}
+	}
+	l.s.run(0, l.s.now(), false)
+	return l
+}
+
+const lendSize = 64 << 10
+
+// write writes the nth text and scribbles over it.
+func (l *lends) write(t *testing.T, n int) {
+	t.Helper()
+	text := bytes.Repeat([]byte{byte(n)}, lendSize)
+	k, err := l.c.Write(text)
+	require.NoError(t, err)
+	require.Equal(t, lendSize, k)
+	clear(text)
+}
+
+// runs is how often the reader has gone on, modulo 256.
+func (l *lends) runs() uint8 {
+	l.a.mu.Lock()
+	defer l.a.mu.Unlock()
+	return l.a.rd.runs
+}
+
+// waiting is how many readers wait.
+func (l *lends) waiting() int32 {
+	l.a.mu.Lock()
+	defer l.a.mu.Unlock()
+	return l.a.rd.waiting
+}
+
+// toldToGoOn reports whether the reader has yet to go on.
+func (l *lends) toldToGoOn() bool {
+	l.a.mu.Lock()
+	defer l.a.mu.Unlock()
+	return l.a.rd.woken
+}
+
+// TestTwoWritesASwitch: of two texts the reader has one in his buffer when he goes on, and borrows the other; nothing is copied to other memory.
+func TestTwoWritesASwitch(t *testing.T) {
+	for _, procs := range []int{1, 2} {
+		t.Run(fmt.Sprint(procs), func(t *testing.T) {
+			OnProcessors(t, procs)
+			l := newLends(t)
+			const writes = 100
+			done := make(chan error, 1)
+			go func() {
+				buf := make([]byte, lendSize)
+				for n := range writes {
+					if _, err := io.ReadFull(l.a, buf); err != nil || bytes.Count(buf, []byte{byte(n)}) != len(buf) {
+						done <- fmt.Errorf("text %d: %w", n, err)
+						return
+					}
+				}
+				done <- nil
+			}()
+			runtime.Gosched()
+			runs := uint8(0)
+			for n := range writes {
+				if n == 10 { // it is how it will be
+					runs, l.borrowed = l.runs(), 0
+				}
+				was := l.borrowed
+				l.write(t, n)
+				if l.borrowed != was {
+					require.False(t, l.toldToGoOn(), "the reader has had the chance")
+				}
+			}
+			require.NoError(t, <-done)
+			if procs == 1 {
+				require.InDelta(t, (writes-10)/2, l.runs()-runs, 3)
+				require.GreaterOrEqual(t, l.borrowed, (writes-10)/2-3)
+			}
+			require.NoError(t, l.c.Close())
+			require.NoError(t, l.a.Close())
+			require.NoError(t, l.s.Close())
+		})
+	}
+}
+
+// TestBorrowedUntilWriteReturns: what the reader has not come for when his turn was over is TCP's own, whatever he does instead.
+func TestBorrowedUntilWriteReturns(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		does func(a *TCPConn) (got []byte, err error) // before he waits for both writes to be over
+		ends bool                                     // and that is all he reads
+	}{
+		{"something else", func(a *TCPConn) ([]byte, error) { return nil, nil }, false},
+		{"reads a little", func(a *TCPConn) ([]byte, error) {
+			p := make([]byte, 1000)
+			n, err := io.ReadFull(a, p)
+			return p[:n], err
+		}, false},
+		{"waits with a deadline that is over", func(a *TCPConn) ([]byte, error) {
+			if err := a.SetReadDeadline(time.Unix(1, 0)); err != nil {
+				return nil, err
+			}
+			if _, err := a.Read(make([]byte, 1)); err == nil || !os.IsTimeout(err) {
+				return nil, fmt.Errorf("a timeout was to be: %w", err)
+			}
+			return nil, a.SetReadDeadline(time.Time{})
+		}, false},
+		{"closes", func(a *TCPConn) ([]byte, error) { return nil, a.Close() }, true},
+		{"shuts the reading side", func(a *TCPConn) ([]byte, error) { return nil, a.CloseRead() }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			OnProcessors(t, 1)
+			synctest.Test(t, func(t *testing.T) {
+				l := newLends(t)
+				over, done := make(chan struct{}), make(chan error, 1)
+				var got []byte
+				go func() {
+					buf := make([]byte, lendSize)
+					_, err := l.a.Read(buf)
+					got = buf
+					if err == nil {
+						var more []byte
+						more, err = tt.does(l.a)
+						got = append(got, more...)
+					}
+					<-over
+					if err == nil && !tt.ends {
+						rest := make([]byte, 2*lendSize-len(got))
+						var n int
+						n, err = io.ReadFull(l.a, rest)
+						got = append(got, rest[:n]...)
+					}
+					done <- err
+				}()
+				synctest.Wait()
+				l.write(t, 1)
+				l.write(t, 2)
+				require.Equal(t, 2, l.borrowed)
+				require.Nil(t, l.c.wr.borrower)
+				close(over)
+				require.NoError(t, <-done)
+				want := append(bytes.Repeat([]byte{1}, lendSize), bytes.Repeat([]byte{2}, lendSize)...)
+				if tt.ends {
+					want = want[:lendSize]
+				}
+				require.True(t, bytes.Equal(want, got))
+				_ = l.a.Close()
+				require.NoError(t, l.c.Close())
+				require.NoError(t, l.s.Close())
+				require.Zero(t, l.s.pool.Stats().BufsOut)
+			})
+		})
+	}
+}
+
+// TestBorrowedInPieces: a reader with less room than is lent comes for it in many calls, by whatever he reads.
+func TestBorrowedInPieces(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		copy func(w io.Writer, a *TCPConn) error
+	}{
+		{"small reads", func(w io.Writer, a *TCPConn) error {
+			_, err := io.CopyBuffer(w, struct{ io.Reader }{a}, make([]byte, 4000))
+			return err
+		}},
+		{"bufio", func(w io.Writer, a *TCPConn) error {
+			_, err := bufio.NewReaderSize(struct{ io.Reader }{a}, 4096).WriteTo(w)
+			return err
+		}},
+		{"WriteTo", func(w io.Writer, a *TCPConn) error {
+			_, err := a.WriteTo(w)
+			return err
+		}},
+	} {
+		for _, procs := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s %d", tt.name, procs), func(t *testing.T) {
+				OnProcessors(t, procs)
+				l := newLends(t)
+				var got bytes.Buffer
+				const writes = 20
+				got.Grow(writes * lendSize)
+				done := make(chan error, 1)
+				go func() { done <- tt.copy(struct{ io.Writer }{&got}, l.a) }()
+				runtime.Gosched()
+				for n := range writes {
+					l.write(t, n)
+				}
+				require.NoError(t, l.c.Close())
+				require.NoError(t, <-done)
+				for n := range writes {
+					require.Equal(t, lendSize, bytes.Count(got.Next(lendSize), []byte{byte(n)}), "text %d", n)
+				}
+				if procs == 1 {
+					require.GreaterOrEqual(t, l.borrowed, writes)
+				}
+				require.NoError(t, l.a.Close())
+				require.NoError(t, l.s.Close())
+				require.Zero(t, l.s.pool.Stats().BufsOut)
+			})
+		}
+	}
+}
+
+// TestBorrowedByTwo: two who wait are both told, for what one leaves.
+func TestBorrowedByTwo(t *testing.T) {
+	for _, procs := range []int{1, 2} {
+		t.Run(fmt.Sprint(procs), func(t *testing.T) {
+			OnProcessors(t, procs)
+			synctest.Test(t, func(t *testing.T) {
+				l := newLends(t)
+				got := make(chan int, 2)
+				for range 2 {
+					go func() {
+						n, _ := io.ReadFull(l.a, make([]byte, lendSize/2))
+						got <- n
+					}()
+				}
+				for l.waiting() < 2 { // on one processor one rests, mostly, and the other has parked
+					runtime.Gosched()
+				}
+				l.write(t, 1)
+				require.Positive(t, l.borrowed)
+				synctest.Wait()
+				require.Len(t, got, 2)
+				require.Equal(t, lendSize, <-got+<-got)
+				require.NoError(t, l.s.Close())
+			})
+		})
+	}
+}
+
+// TestBorrowerGoes: when the reader has gone before he is told, what was borrowed is copied at once.
+func TestBorrowerGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLends(t)
+		gone := make(chan error, 1)
+		go func() {
+			_, err := l.a.Read(make([]byte, 1)) // no room
+			gone <- err
+		}()
+		synctest.Wait()
+		l.after = func() {
+			if l.borrowed == 2 {
+				l.after = func() {}
+				require.NoError(t, l.a.SetReadDeadline(time.Unix(1, 0)))
+				require.ErrorIs(t, <-gone, os.ErrDeadlineExceeded)
+			}
+		}
+		l.write(t, 7)
+		require.GreaterOrEqual(t, l.borrowed, 2)
+		require.Nil(t, l.c.wr.borrower)
+		require.NoError(t, l.a.SetReadDeadline(time.Time{}))
+		got := make([]byte, lendSize)
+		_, err := io.ReadFull(l.a, got)
+		require.NoError(t, err)
+		require.Equal(t, lendSize, bytes.Count(got, []byte{7}))
+		require.NoError(t, l.s.Close())
+	})
+}
+
+// TestBorrowedAndTaken: while a part is borrowed another comes as any text does, and one ACK for both ends the loan.
+func TestBorrowedAndTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLends(t)
+		got := make(chan error, 1)
+		go func() {
+			if _, err := io.ReadFull(l.a, make([]byte, 1)); err != nil { // no room for more
+				got <- err
+				return
+			}
+			time.Sleep(time.Second)
+			text := make([]byte, lendSize-1)
+			_, err := io.ReadFull(l.a, text)
+			if err == nil && bytes.Count(text, []byte{9}) != len(text) {
+				err = fmt.Errorf("the text is another")
+			}
+			got <- err
+		}()
+		synctest.Wait()
+		l.after = func() {
+			// Who has set something is out of the ordinary, and who wants more than there is acknowledges at once.
+			require.NoError(t, l.a.set(func(t *tcp.TCB, _ time.Duration) { t.SetRcvLowat(2 * lendSize) }))
+		}
+		l.write(t, 9)
+		require.Nil(t, l.s.receivers[0].borrower)
+		require.Nil(t, l.s.receivers[0].lender)
+		require.NoError(t, <-got)
+		require.NoError(t, l.s.Close())
+	})
+}
