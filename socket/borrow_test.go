@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,8 +22,9 @@ import (
 type lends struct {
 	s        *Stack
 	c, a     *TCPConn
-	borrowed int    // packets
-	after    func() // each of them
+	borrowed int // packets
+	held     int
+	after    func() // each that was lent
 }
 
 func newLends(t *testing.T) *lends {
@@ -42,6 +44,11 @@ func newLends(t *testing.T) *lends {
 		handle(p)
 		if lent && r.borrower == l.a {
 			l.borrowed++
+		}
+		if lent && r.held == l.a {
+			l.held++
+		}
+		if lent {
 			l.after()
 		}
 	}
@@ -328,4 +335,152 @@ func TestBorrowedAndTaken(t *testing.T) {
 		require.NoError(t, <-got)
 		require.NoError(t, l.s.Close())
 	})
+}
+
+// TestFill: what goes to the buffer of one who waits, at once or later, lies there in order when he has it.
+func TestFill(t *testing.T) {
+	text := []byte("one two three four five")
+	rest := text[4:] // what follows lies in the same memory
+	for _, tt := range []struct {
+		name string
+		do   func(w *waiter)
+		late string // before he is served
+		want string
+	}{
+		{"at once", func(w *waiter) { w.fill(text[:4], false); w.fill(rest[:4], false) }, "", "one two "},
+		{"later", func(w *waiter) { w.fill(text[:4], true); w.fill(rest[:4], true) }, "one two ", "one two "},
+		{"not what follows", func(w *waiter) { w.fill(rest[:4], true); w.fill(text[:4], true) }, "one ", "two one "},
+		{"of other memory", func(w *waiter) { w.fill(text[:4], true); w.fill([]byte("two "), true) }, "two ", "one two "},
+		{"no memory follows", func(w *waiter) { w.fill(text[:4:4], true); w.fill(rest[:4], true) }, "two ", "one two "},
+		{"first at once", func(w *waiter) { w.fill(text[:4], false); w.fill(rest[:4], true); w.fill(rest[4:10], true) }, "two three ", "one two three "},
+		{"filled up between", func(w *waiter) {
+			w.fill(text[:4], true)
+			w.fillUp()
+			w.fill(rest[:4], true)
+			w.fillUp()
+			w.fillUp()
+		}, "", "one two "},
+		{"by others behind", func(w *waiter) {
+			w.fill(text[:4], true)
+			q := waitq{w}
+			q.filled(copy(q.into(), "and "))
+			w.fill(rest[:4], true)
+		}, "two ", "one and two "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, buf := new(waiter), make([]byte, 30)
+			require.False(t, w.await(buf))
+			tt.do(w)
+			require.Equal(t, tt.late, string(w.late))
+			require.Equal(t, len(buf)-len(tt.want), len((&waitq{w}).into()))
+			require.Equal(t, len(tt.want), w.served())
+			require.Equal(t, tt.want, string(buf[:len(tt.want)]))
+			require.Nil(t, w.late, "nothing of the writer's is kept")
+			require.False(t, w.await(buf))
+			w.fillUp()
+			require.Zero(t, w.served())
+		})
+	}
+}
+
+// TestHeldReaderGoes: who leaves while a writer moves text to his buffer has what has come so far, and the rest comes after it.
+func TestHeldReaderGoes(t *testing.T) {
+	for _, procs := range []int{1, 2} {
+		t.Run(fmt.Sprint(procs), func(t *testing.T) {
+			OnProcessors(t, procs)
+			synctest.Test(t, func(t *testing.T) {
+				l := newLends(t)
+				buf, got := make([]byte, 4*lendSize), make(chan int)
+				go func() {
+					n, err := l.a.Read(buf)
+					if err != nil {
+						n = -1
+					}
+					got <- n
+				}()
+				synctest.Wait()
+				n := 0
+				l.after = func() {
+					l.after = func() {}
+					require.Equal(t, 1, l.held)
+					require.NotEmpty(t, l.a.rd.late)
+					require.NoError(t, l.a.SetReadDeadline(time.Unix(1, 0)))
+					n = <-got
+				}
+				l.write(t, 7)
+				require.Positive(t, n)
+				require.Less(t, n, lendSize)
+				require.NoError(t, l.a.SetReadDeadline(time.Time{}))
+				_, err := io.ReadFull(l.a, buf[n:lendSize])
+				require.NoError(t, err)
+				require.Equal(t, lendSize, bytes.Count(buf, []byte{7}))
+				require.NoError(t, l.s.Close())
+			})
+		})
+	}
+}
+
+// TestLongWriteInOneRead: a reader with room for all of a long Write has it in one piece; but the writer does not fill
+// whatever there is without letting others run.
+func TestLongWriteInOneRead(t *testing.T) {
+	OnProcessors(t, 1)
+	l := newLends(t)
+	const long = 1 << 20
+	read := func(room int, ns chan<- int) {
+		defer close(ns)
+		buf := make([]byte, room)
+		for {
+			n, err := l.a.Read(buf)
+			if err != nil {
+				return
+			}
+			ns <- n
+		}
+	}
+	ns := make(chan int, 1000)
+	go read(8*long, ns)
+	var most []int
+	for _, size := range []int{long, long, long, long, 8 * long, 8 * long} {
+		runtime.Gosched()
+		_, err := l.c.Write(make([]byte, size))
+		require.NoError(t, err)
+		m := 0
+		for size > 0 {
+			n := <-ns
+			m, size = max(m, n), size-n
+		}
+		most = append(most, m)
+	}
+	require.Equal(t, long, most[3])
+	require.Greater(t, most[5], long)
+	require.LessOrEqual(t, most[5], longBurst+mostLoan)
+	for range 32 {
+		_, err := l.c.Write(make([]byte, writeBurst/2))
+		require.NoError(t, err)
+	}
+	require.NoError(t, l.c.Close())
+	for n := range ns {
+		require.LessOrEqual(t, n, writeBurst, "of short writes")
+	}
+	require.NoError(t, l.s.Close())
+}
+
+// TestLongWriteLetsOthersRun: one who writes much that nobody waits for lets others run between.
+func TestLongWriteLetsOthersRun(t *testing.T) {
+	OnProcessors(t, 1)
+	l := newLends(t)
+	var ran atomic.Int32
+	var stop atomic.Bool
+	go func() {
+		for ; !stop.Load(); ran.Add(1) {
+			runtime.Gosched()
+		}
+	}()
+	runtime.Gosched()
+	ran.Store(0)
+	_, err := l.c.Write(make([]byte, 2*writeBurst)) // as much as the window takes
+	require.NoError(t, err)
+	stop.Store(true)
+	require.Positive(t, ran.Load())
+	require.NoError(t, l.s.Close())
 }

@@ -16,6 +16,10 @@ import (
 // by a pipe. If he has what he waited for, and has only to go on, the next Write waits until he does: what it lends stays where it is,
 // and the reader finds it there when he comes back. So two Writes and two Reads take one switch there and one back.
 
+// muchRoom is how much room a waiting reader has for whom more is likely to come at once, in bytes. All that is then copied in one go, which is
+// not interrupted by locks that wait until it has reached the cache.
+const muchRoom = 2 * writePiece
+
 // leastLoan is the least that is lent, in bytes: for less it is not worth the trouble. mostLoan is the most at a time: more, from
 // which two processors still gained, would not stay in the cache of one.
 const (
@@ -57,10 +61,13 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 		woken = c.deliverHeld(now, true)
 	}
 	taken := false
-	if b := w.borrower; b != nil {
+	switch b := w.borrower; {
+	case b != nil:
 		w.borrower, full = nil, true
 		taken = b.letRead(single)
-	} else if full {
+	case more && room >= 2*len(p) && c.burst < longBurst:
+		full = false // the rest has its place with the reader, too
+	case full:
 		c.s.yield(woken, single)
 	}
 	c.lock()
@@ -134,7 +141,7 @@ func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ma
 	c.node.label(pk, tcp.CauseNewData, false)
 	b := pk.SetHead(at + tcp.TSHeaderLen)
 	n, segs := c.tcb.SendRun(now, (*[tcp.TSHeaderLen]byte)(b[at:]), r.roomToJoin(len(b)), &r.spares)
-	pk.Frags[0].B = p[:n:n]
+	pk.Frags[0].B = p[:n] // with the capacity for what follows, which tells later that it does
 	pk.Flags |= device.FlagLent
 	length := tcp.TSHeaderLen + n
 	s.ipBehind(b, k, c.node.sum, protoTCP, c.tos, c.ipID, ipv4.FlagDF, length)
@@ -163,8 +170,8 @@ func (c *TCPConn) hold(r *receiver, p *device.Packet, seg *tcp.Segment) bool {
 	into, n, segs := c.rd.into(), seg.Payload.N, max(int(p.Segs), 1)
 	mine := (r.held == nil || r.held == c) && (r.borrower == nil || r.borrower == c) && !c.detached && c.ln == nil && r.lender != nil && c.rd.busy()
 	switch {
-	case mine && c.tcb.InputHeld(c.at(r.time()), seg, segs, into):
-		c.rd.filled(n)
+	case mine && c.tcb.InputHeld(c.at(r.time()), seg, segs, len(into)):
+		c.rd.fill(seg.Payload.Pieces[0].B, len(into) >= muchRoom || len(c.rd.late) > 0)
 		if r.held == nil {
 			r.held, r.heldRoom = c, len(into)
 		}
@@ -212,6 +219,7 @@ func (r *receiver) readHeld() {
 	c.lock()
 	now := c.at(r.now)
 	if n > 0 {
+		c.rd.fillUp()
 		c.tcb.HeldRead(now, n)
 	}
 	if borrowed {

@@ -167,6 +167,7 @@ func (c *TCPConn) write(p []byte) (n int, err error) {
 const (
 	writePiece = 64 << 10  // bytes
 	writeBurst = 256 << 10 // bytes
+	longBurst  = 2 << 20   // bytes; the same while a reader has room for all that is lent
 )
 
 // deliverBurst is deliver after n bytes were written.

@@ -33,7 +33,8 @@ type Cond interface {
 // This file is the only one in which a goroutine of a user blocks.
 type waitq struct{ *waiter }
 
-// A waiter is a condition variable and how many wait for it.
+// A waiter is a condition variable and how many wait for it. It has whole cache lines, or it would share one with another, of a connection that
+// is at work on another processor (TestLinesApart).
 type waiter struct {
 	s       *Stack
 	cond    Cond // &own, or the Parker's
@@ -43,12 +44,13 @@ type waiter struct {
 	woken   bool   // one was told to, and has yet to
 	direct  bool   // buf may be used
 	rest    rest   // how waits of the only one begin
-	got     int    // how much of buf was filled
+	got     int32  // how much of buf was filled, with late
+	lateAt  int32  // where in buf
+	late    []byte // is still to be copied to
 	buf     []byte // where the only one who waits would have what he waits for
 	own     sync.Cond
 
 	borrower *TCPConn // who has borrowed what a writer lends, for him
-	_        [24]byte // else it would share a cache line with another, of a connection that is at work on another processor
 }
 
 // alone returns where the caller may park as the only one who waits; if it is nil waitAny is what he calls.
@@ -81,7 +83,8 @@ func (w *waiter) park() {
 // served ends what await began, after goOn if the caller was woken, and returns how many bytes there are.
 func (w *waiter) served() (n int) {
 	w.waiting--
-	n = w.got
+	w.fillUp()
+	n = int(w.got)
 	w.buf, w.got = nil, 0
 	return n
 }
@@ -99,7 +102,30 @@ func (w *waitq) into() []byte {
 }
 
 // filled notes that n bytes were put there.
-func (w *waitq) filled(n int) { w.got += n }
+func (w *waitq) filled(n int) { w.got += int32(n) }
+
+// fill copies text to what into returned, or does so later if that is true, by fillUp or when the one who waits is served.
+func (w *waiter) fill(text []byte, later bool) {
+	n := len(w.late)
+	switch {
+	case !later:
+		copy(w.buf[w.got:], text)
+	case n > 0 && int(w.lateAt)+n == int(w.got) && cap(w.late)-n >= len(text) && &w.late[:n+1][n] == &text[0]: // it lies behind what came before
+		w.late = w.late[:n+len(text)]
+	default:
+		w.fillUp()
+		w.late, w.lateAt = text, w.got
+	}
+	w.got += int32(len(text))
+}
+
+// fillUp copies what is still to be copied.
+func (w *waiter) fillUp() {
+	if len(w.late) > 0 {
+		copy(w.buf[w.lateAt:], w.late)
+		w.late = nil
+	}
+}
 
 // busy reports whether somebody waits.
 func (w *waitq) busy() bool { return w.waiter != nil && w.waiting > 0 }

@@ -51,7 +51,7 @@ func TestBorrowed(t *testing.T) {
 				require.True(t, p.a.MayLend(len(text)))
 				p.a.Lend(p.now, text, false, nil)
 				for _, s := range sendRun(t, p.now, &p.a, text) { // that are seen to be full
-					require.True(t, p.b.InputHeld(p.now, &s, 1, text))
+					require.True(t, p.b.InputHeld(p.now, &s, 1, len(text)))
 				}
 				p.b.HeldRead(p.now, len(text))
 				p.drain()

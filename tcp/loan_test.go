@@ -120,9 +120,9 @@ func TestHeld(t *testing.T) {
 			for i := range segs {
 				s := &segs[i]
 				require.True(t, s.Payload.Lent)
-				if tt.hold && p.b.InputHeld(p.now, s, 1, into[taken:]) {
+				if tt.hold && p.b.InputHeld(p.now, s, 1, len(into[taken:])) {
 					held++
-					taken += s.Payload.N
+					taken += copy(into[taken:], s.Payload.Pieces[0].B)
 					continue
 				}
 				s.Into = into[taken:]

@@ -107,15 +107,15 @@ func (t *TCB) defers(now time.Duration, left, room, mss, quota int) bool {
 // millisecond at the pacing rate, and more on short paths (tcp_tso_autosize).
 func (t *TCB) offloadSegs(mss int) int {
 	const gsoMax = 1<<16 - 1 - 320
-	bytes := gsoMax
-	if srtt := t.rtt.SRTT().Microseconds(); srtt > 0 {
+	bytes := gsoMax // also where the path is so short that the rate is no matter
+	if srtt, r := t.rtt.SRTT().Microseconds(), t.minRTT.Get().Microseconds()>>9; srtt > 0 && r > 0 {
 		ratio := 120
 		if t.cong.Cwnd < t.cong.Ssthresh/2 {
 			ratio = 200
 		}
 		rate := int64(mss) * int64(max(int(t.cong.Cwnd), t.packetsOut())) * int64(ratio) * 10000 / srtt // bytes/s
 		bytes = int(min(rate>>10, gsoMax))
-		if r := t.minRTT.Get().Microseconds() >> 9; r < 32 {
+		if r < 32 {
 			bytes = min(bytes+gsoMax>>r, gsoMax)
 		}
 	}

@@ -165,24 +165,23 @@ func (t *TCB) inputRun(now time.Duration, in *Segment) bool {
 	return true
 }
 
-// InputHeld is Input for one more segment of a run for which the user waits with a buffer: the text goes to into, and the user
-// is told to have read it in a moment, by HeldRead. Not before then does it need an ACK, so that one does for many segments. It
-// returns false, and has done nothing, when in is not such a segment. If segs is more than one, in stands for so many, all
+// InputHeld is Input for one more segment of a run for which the user waits with a buffer that has room for so much: the caller copies the text, which is
+// the first piece, there, and tells that the user has read it in a moment, by HeldRead. Not before then does it need an ACK, so that one does for many
+// segments. It returns false, and has done nothing, when in is not such a segment. If segs is more than one, in stands for so many, all
 // of one length; they may have to come one by one, then.
-func (t *TCB) InputHeld(now time.Duration, in *Segment, segs int, into []byte) bool {
-	n := in.Payload.N
-	return n <= len(into) && t.Readable() == 0 && t.inputHeld(now, in, segs, into[:n])
+func (t *TCB) InputHeld(now time.Duration, in *Segment, segs, room int) bool {
+	return in.Payload.N <= room && t.Readable() == 0 && t.inputHeld(now, in, segs, false)
 }
 
 // InputBorrowed is InputHeld where the user has no such buffer at hand, but will soon be back with one: the text stays where it is, and the
 // receive queue refers to it, until he has read it or OwnBorrowed is called. Before that it must not change. When there is no more
 // AckBorrowed is to be called.
 func (t *TCB) InputBorrowed(now time.Duration, in *Segment, segs int) bool {
-	return t.charge() <= int(t.rcvLimit) && t.inputHeld(now, in, segs, nil)
+	return t.charge() <= int(t.rcvLimit) && t.inputHeld(now, in, segs, true)
 }
 
-// inputHeld is InputHeld with room for exactly the text, and InputBorrowed if that is nil.
-func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, into []byte) bool {
+// inputHeld is InputHeld or InputBorrowed but for what they ask beforehand.
+func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, borrow bool) bool {
 	b := in.Payload.Pieces[0].B
 	if len(b) != in.Payload.N || !t.nextOfRun(now, in) || t.wire() != nil {
 		return false
@@ -197,9 +196,7 @@ func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, into []byte) b
 	t.takeRun(now, in, segs)
 	t.rcv.nxt = t.rcv.nxt.Add(uint32(len(b)))
 	t.total.bytesReceived += uint64(len(b))
-	if into != nil {
-		copy(into, b)
-	} else {
+	if borrow {
 		t.needX(in.Spares).rcv.borrow(b)
 		t.events |= EvReadable
 	}

@@ -301,7 +301,7 @@ func TestInputHeldIsInput(t *testing.T) {
 						if how == borrowed {
 							return b.InputBorrowed(p.now, s, segs)
 						}
-						ok := b.InputHeld(p.now, s, segs, into[got:])
+						ok := b.InputHeld(p.now, s, segs, len(into[got:]))
 						if ok {
 							got += s.Payload.N
 						}
@@ -416,15 +416,15 @@ func TestNotHeld(t *testing.T) {
 					tt.do(p, &s)
 				}
 				into := make([]byte, s.Payload.N)
-				require.False(t, p.b.InputHeld(p.now, &s, 1, into[1:]), "no room")
-				require.False(t, p.b.InputHeld(p.now, &s, 2, into), "halves that are not full")
+				require.False(t, p.b.InputHeld(p.now, &s, 1, len(into[1:])), "no room")
+				require.False(t, p.b.InputHeld(p.now, &s, 2, len(into)), "halves that are not full")
 				require.False(t, p.b.InputBorrowed(p.now, &s, 2), "halves that are not full")
 				nxt, in, queued := p.b.rcv.nxt, p.b.total.segsIn, p.b.Readable()
 				want := tt.want || borrow && tt.borrow
 				if borrow {
 					require.Equal(t, want, p.b.InputBorrowed(p.now, &s, 1))
 				} else {
-					require.Equal(t, want, p.b.InputHeld(p.now, &s, 1, into))
+					require.Equal(t, want, p.b.InputHeld(p.now, &s, 1, len(into)))
 				}
 				if !want {
 					require.Equal(t, nxt, p.b.rcv.nxt)
@@ -472,7 +472,7 @@ func TestJoinedNotHeld(t *testing.T) {
 				return &all[0]
 			}
 			for _, s := range give().apart() { // that are seen to be full
-				require.True(t, p.b.InputHeld(p.now, &s, 1, into))
+				require.True(t, p.b.InputHeld(p.now, &s, 1, len(into)))
 			}
 			p.b.HeldRead(p.now, len(into))
 			p.drain()
@@ -484,10 +484,10 @@ func TestJoinedNotHeld(t *testing.T) {
 			if tt.do != nil {
 				tt.do(&p.b, &s.Segment)
 			}
-			require.False(t, p.b.InputHeld(p.now, &s.Segment, 2, into[1:]), "no room")
+			require.False(t, p.b.InputHeld(p.now, &s.Segment, 2, len(into[1:])), "no room")
 			state := func() string { return fmt.Sprintf("%+v", p.b) }
 			before := state()
-			require.Equal(t, tt.want, p.b.InputHeld(p.now, &s.Segment, 2, into))
+			require.Equal(t, tt.want, p.b.InputHeld(p.now, &s.Segment, 2, len(into)))
 			require.Equal(t, tt.want, state() != before)
 			if tt.want {
 				require.Equal(t, s.Seq.Add(uint32(s.Payload.N/2)), p.b.snd.wl1, "the second is the last that spoke of the window")
@@ -508,7 +508,7 @@ func TestLoanIsForgotten(t *testing.T) {
 		chunks := &p.a.x.snd.chunks
 		require.Len(t, chunks.all(), 2)
 		for _, s := range sendRun(t, p.now, &p.a, text) {
-			require.True(t, p.b.InputHeld(p.now, &s, 1, text))
+			require.True(t, p.b.InputHeld(p.now, &s, 1, len(text)))
 		}
 		p.b.HeldRead(p.now, len(text))
 		p.a.env.full = full // the long way
