@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -381,6 +382,18 @@ func TestFill(t *testing.T) {
 			require.Zero(t, w.served())
 		})
 	}
+}
+
+// TestFillMuch: what is copied in several calls is complete.
+func TestFillMuch(t *testing.T) {
+	text := make([]byte, 2*copyAtOnce+1000)
+	rand.NewChaCha8([32]byte{1}).Read(text)
+	w, buf := new(waiter), make([]byte, len(text)+1)
+	w.await(buf)
+	w.fill(text, true)
+	require.Equal(t, len(text), w.served())
+	require.True(t, bytes.Equal(text, buf[:len(text)]))
+	require.Nil(t, w.late)
 }
 
 // TestHeldReaderGoes: who leaves while a writer moves text to his buffer has what has come so far, and the rest comes after it.

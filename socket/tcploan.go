@@ -20,11 +20,12 @@ import (
 // not interrupted by locks that wait until it has reached the cache.
 const muchRoom = 2 * writePiece
 
-// leastLoan is the least that is lent, in bytes: for less it is not worth the trouble. mostLoan is the most at a time: more, from
-// which two processors still gained, would not stay in the cache of one.
+// leastLoan is the least that is lent, in bytes: for less it is not worth the trouble. mostLoan is the most at a time, so that the reader has something to
+// do on another processor while the writer moves the rest; where there is none it is mostLoanAlone.
 const (
-	leastLoan = 16 << 10
-	mostLoan  = 512 << 10
+	leastLoan     = 16 << 10
+	mostLoan      = 512 << 10
+	mostLoanAlone = 1 << 20
 )
 
 // mayLend reports whether nothing about the socket is against lending what is written now; the TCB must be asked, too.
@@ -75,7 +76,11 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 		c.burst = 0
 	}
 	if !taken { // else nobody knows for how much he would have had room
-		c.tcb.LoanTaken(len(p), room, writePiece, mostLoan)
+		most := mostLoan
+		if single {
+			most = mostLoanAlone
+		}
+		c.tcb.LoanTaken(len(p), room, writePiece, most)
 	}
 }
 

@@ -366,7 +366,7 @@ func TestLoansGrow(t *testing.T) {
 		loan int // how much is lent at a time in the end
 		acks int // how many there are for a MiB then; 0: as many as for text that waits in the queue
 	}{
-		{"as much as is written", n, mostLoan, n / mostLoan},
+		{"as much as is written", n, mostLoanAlone, n / mostLoanAlone},
 		{"a burst", writeBurst, writeBurst, n / writeBurst},
 		{"a piece", writePiece, writePiece, n / writePiece},
 		{"a little more", writePiece + 1, writePiece, n / writePiece},

@@ -28,13 +28,19 @@ func (t *TCB) LoanSize(unit int) int { return unit << t.snd.grown }
 
 // LoanTaken tells how many bytes the peer's user had room for when a loan of n bytes came that he has taken in one piece; 0 if he
 // has not. The next loan may be twice as large if this one was as large as it should be, the user has room for as much, and
-// it may leave at once and is not more than most. If it was not taken the next is of unit bytes.
+// it may leave at once and is not more than most. A send buffer that is too small for that grows, as it would for a user who had to wait for room. If it
+// was not taken the next is of unit bytes.
 func (t *TCB) LoanTaken(n, room, unit, most int) {
 	switch {
 	case room < n:
 		t.snd.grown = 0
-	case n == t.LoanSize(unit) && 2*n <= min(most, room, int(t.snd.wnd), int(t.sndLimit), int(t.cong.Cwnd)*int(t.mss)):
-		t.snd.grown++
+	case n == t.LoanSize(unit) && 2*n <= min(most, room, int(t.snd.wnd), int(t.cong.Cwnd)*int(t.mss)):
+		if 2*n > int(t.sndLimit) {
+			t.expandSndbuf()
+		}
+		if 2*n <= int(t.sndLimit) {
+			t.snd.grown++
+		}
 	}
 }
 

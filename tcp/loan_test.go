@@ -211,7 +211,9 @@ func TestLoanSize(t *testing.T) {
 		{"the peer's window", func(a *TCB) { a.snd.wnd = 4*unit - 1 }, 9 * unit, []int{unit, 2 * unit, 2 * unit}},
 		{"just enough", func(a *TCB) { a.snd.wnd = 4 * unit }, 9 * unit, []int{unit, 2 * unit, 4 * unit}},
 		{"the congestion window", func(a *TCB) { a.cong.Cwnd = 8 }, 9 * unit, []int{unit, 2 * unit, 2 * unit}},
-		{"the send buffer", func(a *TCB) { a.sndLimit = 2*unit - 1 }, 9 * unit, []int{unit, unit}},
+		{"the send buffer", func(a *TCB) { a.sndLimit, a.flags = 2*unit-1, a.flags|fSndLocked }, 9 * unit, []int{unit, unit}},
+		{"a send buffer that grows with the congestion window", func(a *TCB) { a.sndLimit = 2*unit - 1 }, 9 * unit, []int{unit, 2 * unit, 4 * unit}},
+		{"as far as it may", func(a *TCB) { a.sndLimit, a.env.cfg.Wmem[2] = 2*unit-1, 4*unit-1 }, 9 * unit, []int{unit, 2 * unit, 2 * unit}},
 		{"the user's room", func(a *TCB) {}, 2*unit - 1, []int{unit, unit}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
