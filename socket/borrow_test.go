@@ -466,14 +466,14 @@ func TestLongWriteInOneRead(t *testing.T) {
 	}
 	require.Equal(t, long, most[3])
 	require.Greater(t, most[5], long)
-	require.LessOrEqual(t, most[5], longBurst+mostLoan)
+	require.LessOrEqual(t, most[5], 3*longBurst, "not all; and sometimes the scheduler prefers who lets others run")
 	for range 32 {
 		_, err := l.c.Write(make([]byte, writeBurst/2))
 		require.NoError(t, err)
 	}
 	require.NoError(t, l.c.Close())
 	for n := range ns {
-		require.LessOrEqual(t, n, writeBurst, "of short writes")
+		require.LessOrEqual(t, n, 4*writeBurst, "of short writes")
 	}
 	require.NoError(t, l.s.Close())
 }
