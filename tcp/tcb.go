@@ -36,28 +36,30 @@ type TCB struct {
 	mssClamp              uint16 // SendMSS: what the peer announced
 	reordering            uint16 // segments of reordering expected
 
-	env   *env      // what all connections of the stack share
-	x     *transfer // queues; nil: all empty
-	rec   *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
-	ooo   *oooQueue // out-of-order segments; nil: none
-	extra *extra    // what few connections need; nil: nothing of it
-	opt   *options  // what users rarely set; nil: defaults
+	x *transfer // queues; nil: all empty
 
-	snd    sendVars
-	rcv    recvVars
-	ts     tsVars
-	ack    ackVars
-	timers timerTable
-
+	// What each packet of a dialogue writes to lies together: its cache lines travel from processor to processor with the connection.
+	snd      sendVars
+	rcv      recvVars
+	ts       tsVars
+	ack      ackVars
+	timers   timerTable
 	rtt      RTT
-	minRTT   MinRTT
 	rto      time.Duration // retransmission timeout with backoff (RFC 6298)
-	cong     Window        // cwnd, ssthresh (RFC 5681)
 	rack     rackState
 	total    totals
 	lastSend time.Duration // when data was last sent
 	lastRecv time.Duration // when an ACK was last received
-	drs      rcvSpace
+	cong     Window        // cwnd, ssthresh (RFC 5681)
+
+	// What follows is mostly only looked at.
+	env    *env      // what all connections of the stack share
+	rec    *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
+	ooo    *oooQueue // out-of-order segments; nil: none
+	extra  *extra    // what few connections need; nil: nothing of it
+	opt    *options  // what users rarely set; nil: defaults
+	minRTT MinRTT
+	drs    rcvSpace
 
 	sndLimit, rcvLimit int32            // SO_SNDBUF and SO_RCVBUF, bytes
 	keep               *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed

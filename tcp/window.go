@@ -16,6 +16,13 @@ const MinSsthresh = 2
 // in segments of the sending MSS, as Linux does and tcp_info shows. The loss recovery code and the
 // Congestion algorithm share it.
 type Window struct {
+	// These change with each segment.
+	stamp    time.Duration // when the window was last known to be used up, or was changed for not being
+	used     uint32        // most segments in flight since the window was last the limit
+	maxOut   uint32        // most segments in flight in the present round trip
+	usageEnd Seq           // the present round trip ends when SND.UNA gets here
+	limited  bool          // the window was the limit at some time in this round trip
+
 	Cwnd     uint32 // congestion window, segments, at least 1
 	CwndCnt  uint32 // segments acknowledged since CongAvoid last enlarged Cwnd
 	Ssthresh uint32 // slow start threshold, segments, or InfiniteSsthresh
@@ -24,13 +31,6 @@ type Window struct {
 
 	PriorCwnd     uint32 // Cwnd before the latest congestion episode, for Undo; 0: nothing to undo
 	PriorSsthresh uint32 // CurrentSsthresh before it
-
-	used     uint32 // most segments in flight since the window was last the limit
-	maxOut   uint32 // most segments in flight in the present round trip
-	usageEnd Seq    // the present round trip ends when SND.UNA gets here
-	limited  bool   // the window was the limit at some time in this round trip
-
-	stamp time.Duration // when the window was last known to be used up, or was changed for not being
 }
 
 // Init starts a connection with an initial window of iw segments: slow start, no threshold, no clamp.
