@@ -90,7 +90,7 @@ func (l *lends) toldToGoOn() bool {
 	return l.a.rd.woken
 }
 
-// TestTwoWritesASwitch: of two texts the reader has one in his buffer when he goes on, and borrows the other; nothing is copied to other memory.
+// TestTwoWritesASwitch: of two texts the reader has one in his buffer when he goes on, and borrows the other.
 func TestTwoWritesASwitch(t *testing.T) {
 	for _, procs := range []int{1, 2} {
 		t.Run(fmt.Sprint(procs), func(t *testing.T) {
@@ -331,6 +331,7 @@ func TestBorrowedAndTaken(t *testing.T) {
 			require.NoError(t, l.a.set(func(t *tcp.TCB, _ time.Duration) { t.SetRcvLowat(2 * lendSize) }))
 		}
 		l.write(t, 9)
+		require.Positive(t, l.borrowed)
 		require.Nil(t, l.s.receivers[0].borrower)
 		require.Nil(t, l.s.receivers[0].lender)
 		require.NoError(t, <-got)

@@ -2,7 +2,6 @@ package socket
 
 import (
 	"encoding/binary"
-	"runtime"
 	"time"
 
 	"example.com/loopback/device"
@@ -87,15 +86,8 @@ func (c *TCPConn) writeLent(now time.Duration, p []byte, more bool) {
 // letRead lets the reader of b, who was woken, come for what b has borrowed, and makes b's own what he has left when he has had the
 // chance. It reports whether that is nothing. The caller is the lender.
 func (b *TCPConn) letRead(single bool) bool {
+	b.s.yield(b.rd.waiter, single)
 	b.lock()
-	if !single {
-		b.rd.awaitRun()
-	}
-	for i := 0; b.rd.woken && i < 2; i++ { // as yield has it
-		b.mu.Unlock()
-		runtime.Gosched()
-		b.lock()
-	}
 	n := b.tcb.OwnBorrowed()
 	b.mu.Unlock()
 	return n == 0

@@ -216,17 +216,12 @@ func (w *waiter) goOn() {
 // where runtime.Gosched would leave it to any processor to take up the caller, away from what it has in its cache.
 func (w *waiter) letRun() {
 	w.own.L.Lock()
-	w.awaitRun()
-	w.own.L.Unlock()
-}
-
-// awaitRun is letRun for one who has the lock, which is given up meanwhile.
-func (w *waiter) awaitRun() {
 	w.behind++
 	for runs := w.runs; w.woken && w.runs == runs; {
 		w.own.Wait()
 	}
 	w.behind--
+	w.own.L.Unlock()
 }
 
 // signal and broadcast wake one and all of those who wait.
