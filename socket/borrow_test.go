@@ -34,7 +34,12 @@ func newLends(t *testing.T) *lends {
 	l.s.pool.Audit = true
 	l.c, l.a = ends(t, l.s, "127.0.0.1:80")
 	warm(t, l.c, l.a)
+	l.c.lock()
 	l.c.burst = 0 // he has just let others run
+	for i := 0; !l.c.tcb.MayLend(lendSize); i++ {
+		require.Less(t, i, 20, "shy no longer")
+	}
+	l.c.mu.Unlock()
 	for !l.s.nic.Ring(0) {
 		runtime.Gosched()
 	}
