@@ -78,14 +78,15 @@ func TestHeldPackets(t *testing.T) {
 	for _, stranger := range []*Packet{new(Pool).NewPacket(), new(Packet)} {
 		n.ReleaseHeld(0, stranger)
 		n.Recycle(0, stranger)
-		require.Empty(t, n.queues[0].rings.Load().spare, "strangers are not kept")
+		require.Nil(t, n.queues[0].spare, "strangers are not kept")
 	}
 	n.Recycle(0, again)
-	require.Len(t, n.queues[0].rings.Load().spare, 1)
+	require.Same(t, again, n.queues[0].spare)
 	for range 10 {
 		n.ReleaseHeld(0, pool.NewPacket())
 	}
-	require.Len(t, n.queues[0].rings.Load().spare, 1, "one was missed")
+	require.Same(t, again, n.queues[0].spare)
+	require.Len(t, n.queues[0].rings.Load().spare, 1, "one was missed beside the first")
 	var held []*Packet
 	for range maxSpare + 10 {
 		held = append(held, n.NewPacket(0, true))

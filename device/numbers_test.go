@@ -151,6 +151,9 @@ func TestQueuesApart(t *testing.T) {
 				}
 				claim(q, unsafe.Pointer(&n.queues[q].bell), "bells")
 				claim(q, unsafe.Pointer(&n.queues[q].both), "counters")
+				claim(q, unsafe.Pointer(&n.queues[q].spare), "the first spare packet")
+				claim(q, unsafe.Pointer(&n.queues[q].tx), "counters of one direction")
+				claim(q, unsafe.Pointer(&n.queues[q].rx), "the same")
 			}
 		}
 		for q := range queues {
@@ -163,6 +166,9 @@ func TestQueuesApart(t *testing.T) {
 			claim(q, unsafe.Pointer(&r.tx.pos), "heads")
 		}
 	}
+	const allocators = 8 // bytes of an object, before the queues
+	require.LessOrEqual(t, unsafe.Offsetof(queue{}.spare)+8+allocators, uintptr(cacheLine), "what a lone packet needs of its queue is one line")
+	require.Zero(t, unsafe.Sizeof(queue{})%cacheLine)
 	s := &n.pool.numbers
 	table, byNumber := s.links.table.Load(), s.packets.Load()
 	require.GreaterOrEqual(t, cap(table.chunks), cacheLine/8)

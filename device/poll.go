@@ -16,14 +16,18 @@ const (
 )
 
 // A queue is one TX ring, one RX ring, and the baton of whoever moves the packets.
+//
+// What a packet that travels alone needs of it lies together, on one cache line wherever the allocator puts it: with two processors
+// at work the line goes back and forth.
 type queue struct {
 	bell  atomic.Uint32
-	_     [cacheLine - 4]byte
 	rings atomic.Pointer[rings]
+	both  traffic // packets that were sent and received in one go
+	spare *Packet // to be used again, the first of those; see rings. It belongs to the holder of the baton
+	_     [cacheLine - 48]byte
 
 	tx, rx traffic // packets counted in one direction
-	both   traffic // packets that were sent and received in one go
-	_      [cacheLine]byte
+	_      [cacheLine - 48]byte
 }
 
 // rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.
@@ -31,9 +35,9 @@ type rings struct {
 	tx       Ring
 	rx       atomic.Pointer[Ring] // what came in outside of polls; few queues ever need one
 	back     backlog              // what the link handed back within a poll
-	spare    []*Packet            // to be used again
+	spare    []*Packet            // to be used again, beside the queue's
 	pool     *Pool                // the NIC's
-	want     int                  // how many of them to keep
+	want     int                  // how many of spare to keep
 	lent     int                  // packets on their way through these whose bytes are lent
 	rxFirst  bool                 // whose turn it is: the ring's or the backlog's
 	descs    [batch]Desc          // what a ring had

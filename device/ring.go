@@ -224,7 +224,9 @@ func (r *Ring) tryPut(d Desc, link *Desc) bool {
 	if tailOf(w)-r.seen.Load() >= r.size {
 		return false
 	}
-	*link = Desc(w & descMask)
+	if last := Desc(w & descMask); *link != last { // it mostly is the last: a packet that goes around alone
+		*link = last
+	}
 	return r.word.CompareAndSwap(w, tailOf(w)+onePosition+uint64(d))
 }
 

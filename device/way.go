@@ -11,9 +11,20 @@ func (n *NIC) NewPacket(q int, held bool) *Packet {
 	if !held {
 		return n.pool.NewPacket()
 	}
-	r := n.queues[q].rings.Load()
+	qu := &n.queues[q]
+	if p := qu.spare; p != nil {
+		qu.spare = nil
+		n.pool.handOut(p)
+		return p
+	}
+	return n.morePacket(qu)
+}
+
+// morePacket is NewPacket where there is more than one packet under way.
+func (n *NIC) morePacket(qu *queue) *Packet {
+	r := qu.rings.Load()
 	if r == nil {
-		r = n.queues[q].open(n)
+		r = qu.open(n)
 	}
 	last := len(r.spare) - 1
 	if last < 0 {
@@ -193,6 +204,10 @@ func (n *NIC) ReleaseHeld(q int, p *Packet) {
 
 // keep keeps a retired packet for NewPacket, if there is use for it.
 func (q *queue) keep(p *Packet) bool {
+	if q.spare == nil {
+		q.spare = p
+		return true
+	}
 	r := q.rings.Load()
 	if r == nil || len(r.spare) >= r.want {
 		return false

@@ -31,6 +31,15 @@ func TestLinesApart(t *testing.T) {
 	require.Zero(t, unsafe.Sizeof(waiter{})%line)
 	require.Zero(t, unsafe.Sizeof(dues{})%line)
 	require.Zero(t, (unsafe.Sizeof(TCPConn{})+8)%line)
+	require.Zero(t, unsafe.Sizeof(receiver{})%line)
+	for _, queues := range []int{1, 2, 3, 4, 8} {
+		s := New(Config{Queues: queues})
+		for q := range queues {
+			r := &s.receivers[q]
+			first, last := uintptr(unsafe.Pointer(&r.now)), uintptr(unsafe.Pointer(&r.segments.pairs))
+			require.Equal(t, first/line, last/line, "what each packet of a dialogue writes to, queue %d of %d", q, queues)
+		}
+	}
 }
 
 // TestIdleConnectionCost: an established connection that carries nothing is one object for each end, and its

@@ -18,21 +18,17 @@ import (
 // holder of the queue's baton alone and holds what one packet needs, so that
 // nothing is allocated for it.
 type receiver struct {
-	s        *Stack
-	queue    int           // its number
+	s      *Stack
+	queue  int // its number
+	handle func(*device.Packet)
+	met    acquaintances
+
+	// What each packet of a dialogue writes to, on one cache line (TestLinesApart).
 	now      time.Duration // for TCP and ICMP: by the clock, see time
 	coarse   bool          // now is not by the clock
-	handle   func(*device.Packet)
-	seg      tcp.Segment
-	odd      bool    // seg holds, or held last, one that is not plain
-	flow     flowKey // of seg, as its receiver is called
-	hash     uint32  // of flow, once it was found to be no connection's
-	listener lastListener
-	last     lastUDP
-	legal    legalEnds
 	spares   tcp.Spares
-	woken    *waiter  // the latest reader of a connection that was woken since run looked
-	apart    int      // for so many packets segments are not joined, see offload.go
+	segments pairTally // of TCP, those that spares counts
+
 	lender   *TCPConn // its Write has lent its buffer to packets of the queue
 	held     *TCPConn // has text for its reader that is not read yet; see settleLoans
 	heldN    int      // how much
@@ -40,13 +36,20 @@ type receiver struct {
 	borrower *TCPConn // its receive queue refers to what is lent; held, if there is one
 	looks    uint8    // see oneProcessor
 	single   bool     // the same
+	odd      bool     // seg holds, or held last, one that is not plain
+	addrs    uint64   // of a plain IPv4 packet: source and destination
+	ports    uint32   // of a plain packet: the same
+	seg      tcp.Segment
+	flow     flowKey // of seg, as its receiver is called
+	hash     uint32  // of flow, once it was found to be no connection's
+	listener lastListener
+	last     lastUDP
+	legal    legalEnds
+	woken    *waiter // the latest reader of a connection that was woken since run looked
+	apart    int     // for so many packets segments are not joined, see offload.go
 	rules4   ipv4.AddrRules
 	rules6   ipv6.AddrRules
-	addrs    uint64 // of a plain IPv4 packet: source and destination
-	ports    uint32 // of a plain packet: the same
-	met      acquaintances
-	segments pairTally // of TCP, those that spares counts
-	pureAcks tally     // among them
+	pureAcks tally // among segments
 
 	delivered tally     // packets that reached a transport but UDP, and not counted among segments
 	datagrams pairTally // of UDP, those that others sent aside
@@ -55,7 +58,7 @@ type receiver struct {
 
 	_         [128]byte     // what senders write, and
 	othersOut atomic.Uint64 // datagrams that others sent
-	_         [128]byte     // what the next queue's holder writes lies on other cache lines
+	_         [160]byte     // what the next queue's holder writes lies on other cache lines
 }
 
 func (r *receiver) init(s *Stack, queue int, isLocal func(netip.Addr) bool) {
