@@ -31,6 +31,7 @@ func TestLinesApart(t *testing.T) {
 	require.Zero(t, unsafe.Sizeof(waiter{})%line)
 	require.Zero(t, unsafe.Sizeof(dues{})%line)
 	require.Zero(t, (unsafe.Sizeof(TCPConn{})+8)%line)
+	require.Equal(t, uintptr(192), unsafe.Offsetof(TCPConn{}.tcb), "as TestSizes of package tcp has it")
 	require.Zero(t, unsafe.Sizeof(receiver{})%line)
 	for _, queues := range []int{1, 2, 3, 4, 8} {
 		s := New(Config{Queues: queues})

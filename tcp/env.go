@@ -71,20 +71,23 @@ func canCompare(v any) bool { return v == nil || reflect.TypeOf(v).Comparable() 
 
 // transfer is what a connection needs only while it carries something: the retransmission queue and the
 // send and receive queues. An idle connection has none.
+//
+// The first rooms of the queues are enough for a dialogue of small messages, and more come with use. As arrays of their own
+// they would share cache lines with those of connections that are at work on another processor. What a question and its answer need of
+// each lies beside the queue, on cache lines as few as possible: three, and those of the text (TestSizes).
 type transfer struct {
-	rtx queue[txSeg]
-	snd sendBuf
-	rcv recvBuf
+	rtx      queue[txSeg]
+	firstRtx [9]txSeg
 
-	next *transfer // in Spares
+	snd         sendBuf
+	next        *transfer // in Spares
+	firstChunks [2]chunk
+
+	rcv         recvBuf
+	firstPieces [1]Piece
+	_           [24]byte
 
 	small [smallText]byte // where SendLone keeps text that the segment has a copy of
-
-	// The first rooms of the queues: enough for a dialogue of small messages, and more come with use. As arrays of their own
-	// they would share cache lines with those of connections that are at work on another processor.
-	firstRtx    [8]txSeg
-	firstChunks [2]chunk
-	firstPieces [2]Piece
 }
 
 // smallText is the most text that SendLone copies, in bytes.

@@ -146,7 +146,9 @@ func (f *MinRTT) Sample(now, m, window time.Duration) {
 	half := window >> 1
 	switch age := now - f.since; {
 	case age < half && f.curr != 0:
-		f.curr = min(f.curr, m)
+		if m < f.curr { // rarely: most samples leave the cache line as it is
+			f.curr = m
+		}
 	case age < 2*half && f.curr != 0:
 		f.curr, f.prev, f.since = m, f.curr, f.since+half
 	default:

@@ -11,14 +11,29 @@ func TestSizes(t *testing.T) {
 		got, most uintptr
 	}{
 		{"TCB", unsafe.Sizeof(TCB{}), 488},
-		{"what each packet of a dialogue writes to", unsafe.Offsetof(TCB{}.cong) + unsafe.Offsetof(Window{}.Cwnd), 56 + 5*64}, // six cache lines; of the first, 200 bytes of a socket are before it
+		// Five cache lines: there are 192 bytes of a socket before the TCB (TestLinesApart), and 56 of it before these.
+		{"what each packet of a dialogue writes to", unsafe.Offsetof(TCB{}.cong) + unsafe.Offsetof(Window{}.Cwnd) - unsafe.Offsetof(TCB{}.x), 5 * 64},
+		{"what is before it", unsafe.Offsetof(TCB{}.x), 56},
 		{"TimeWait", unsafe.Sizeof(TimeWait{}), 88},
 		{"txSeg", unsafe.Sizeof(txSeg{}), 24},
 		{"transfer", unsafe.Sizeof(transfer{}), 768 - 8}, // the allocator's class of six pairs of cache lines, less what is its own
+		{"a segment outstanding, with its queue", unsafe.Offsetof(transfer{}.firstRtx) + unsafe.Sizeof(txSeg{}), 64 - 8},
 	} {
 		t.Logf("%s: %d bytes", c.name, c.got)
 		if c.got > c.most {
 			t.Errorf("%s takes %d bytes, want at most %d", c.name, c.got, c.most)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		at   uintptr
+	}{
+		{"TCB.x", 192 + unsafe.Offsetof(TCB{}.x)},
+		{"transfer.snd", unsafe.Offsetof(transfer{}.snd)},
+		{"transfer.small", unsafe.Offsetof(transfer{}.small)},
+	} {
+		if (8+c.at)%64 != 0 {
+			t.Errorf("%s is %d bytes into a cache line, want it to begin one", c.name, (8+c.at)%64)
 		}
 	}
 }

@@ -36,9 +36,13 @@ type TCB struct {
 	mssClamp              uint16 // SendMSS: what the peer announced
 	reordering            uint16 // segments of reordering expected
 
-	x *transfer // queues; nil: all empty
+	env   *env      // what all connections of the stack share
+	ooo   *oooQueue // out-of-order segments; nil: none
+	extra *extra    // what few connections need; nil: nothing of it
 
-	// What each packet of a dialogue writes to lies together: its cache lines travel from processor to processor with the connection.
+	// What each packet of a dialogue writes to lies together, and nothing before it or behind: its five cache lines travel from
+	// processor to processor with the connection.
+	x        *transfer // queues; nil: all empty
 	snd      sendVars
 	rcv      recvVars
 	ts       tsVars
@@ -53,10 +57,7 @@ type TCB struct {
 	cong     Window        // cwnd, ssthresh (RFC 5681)
 
 	// What follows is mostly only looked at.
-	env    *env      // what all connections of the stack share
 	rec    *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
-	ooo    *oooQueue // out-of-order segments; nil: none
-	extra  *extra    // what few connections need; nil: nothing of it
 	opt    *options  // what users rarely set; nil: defaults
 	minRTT MinRTT
 	drs    rcvSpace

@@ -112,20 +112,26 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 		t.syncMSS()
 	}
 	t.lastRecv = now
-	t.softErr, t.probesOut, t.backoff = 0, 0, 0
+	if t.softErr != 0 || t.probesOut|t.backoff != 0 { // what is as it should be is not written: see TCB
+		t.softErr, t.probesOut, t.backoff = 0, 0, 0
+	}
 
 	t.total.bytesAcked += uint64(uint32(ack - t.snd.una))
 	t.total.delivered++
 	t.snd.una = ack
 	x.rtx.items, x.rtx.head = x.rtx.items[:0], 0
 	if x.snd.ackLent(ack) && len(into) > 0 && x.modest() && spares.put(x) {
-		t.x, x.rcv.private = nil, false
+		if t.x = nil; x.rcv.private {
+			x.rcv.private = false
+		}
 	} else {
 		x.snd.ack(ack)
 		t.keepLone(text, into, spares)
 	}
 	rtt := now - out.sent
-	t.rackFlags |= rackAdvanced
+	if t.rackFlags&rackAdvanced == 0 {
+		t.rackFlags |= rackAdvanced
+	}
 	t.rack.rtt = rtt
 	if out.sent > t.rack.sent || sentAfter(out.sent, t.rack.sent, out.nth, t.rack.nth, out.end, t.rack.end) {
 		t.rack.sent, t.rack.nth, t.rack.end = out.sent, out.nth, out.end
