@@ -31,6 +31,8 @@ func TestNumbers(t *testing.T) {
 // TestPacketSize: no cache line of a packet is another packet's too.
 func TestPacketSize(t *testing.T) {
 	require.Zero(t, unsafe.Sizeof(Packet{})%64)
+	require.LessOrEqual(t, unsafe.Offsetof(Packet{}.pool), uintptr(56), "what every small packet writes to")
+	require.Zero(t, unsafe.Offsetof(Packet{}.inline)%64)
 }
 
 // TestNumbersOfStrangers: packets of another pool, or of none, have a number while they are on a ring.

@@ -47,15 +47,13 @@ const (
 // A packet has one owner at a time, who alone may look at it or change it; passing it to
 // NIC.Transmit (when that says TxOK), NIC.Receive or a handler passes the ownership on. The last
 // owner calls Release once.
+//
+// What differs from one small packet to the next is on the first of its cache lines, and its bytes begin on the third.
 type Packet struct {
 	// Head is the IP header and everything that follows it in one piece. For our own packets it is
 	// exactly the headers and lies in the packet itself (see SetHead); for packets from outside and
 	// reassembled ones it is the whole packet.
 	Head []byte
-	// HeadOwner owns Head's memory when that is pool memory outside the packet.
-	HeadOwner *Buf
-	// Frags is the payload after Head, in order. The packet holds one reference to each owner.
-	Frags [2]Piece
 	// At is when NIC.Transmit took the packet, since the stack's epoch.
 	At time.Duration
 	// Hash is the flow hash, equal for both directions of a flow (see FlowHash). It chooses the queue,
@@ -77,8 +75,14 @@ type Packet struct {
 
 	// state is the packet's number plus one, 0 if it has none, and liveBit, which in audit mode is set while
 	// the packet is out of its pool and changed by atomic operations.
-	state  uint32
-	pool   *Pool
+	state uint32
+	pool  *Pool
+
+	// HeadOwner owns Head's memory when that is pool memory outside the packet.
+	HeadOwner *Buf
+	// Frags is the payload after Head, in order. The packet holds one reference to each owner.
+	Frags [2]Piece
+
 	inline [MaxHead]byte
 }
 

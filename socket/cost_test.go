@@ -29,6 +29,8 @@ func TestNewStackCost(t *testing.T) {
 func TestLinesApart(t *testing.T) {
 	const line = 64
 	require.Zero(t, unsafe.Sizeof(waiter{})%line)
+	require.LessOrEqual(t, unsafe.Offsetof(waiter{}.rest)+unsafe.Offsetof(rest{}.since), uintptr(line), "what every wait writes to")
+	require.Zero(t, unsafe.Offsetof(waiter{}.own)%line, "what parks and wakes write to")
 	require.Zero(t, unsafe.Sizeof(dues{})%line)
 	require.Zero(t, (unsafe.Sizeof(TCPConn{})+8)%line)
 	require.Equal(t, uintptr(192), unsafe.Offsetof(TCPConn{}.tcb), "as TestSizes of package tcp has it")

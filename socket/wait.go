@@ -36,21 +36,22 @@ type waitq struct{ *waiter }
 // A waiter is a condition variable and how many wait for it. It has whole cache lines, or it would share one with another, of a connection that
 // is at work on another processor (TestLinesApart).
 type waiter struct {
-	s       *Stack
-	cond    Cond // &own, or the Parker's
+	// What every wait writes to is on the first of them.
 	waiting int32
 	behind  int16  // how many wait in letRun
 	runs    uint8  // how often one who waited went on
 	woken   bool   // one was told to, and has yet to
+	buf     []byte // where the only one who waits would have what he waits for
+	got     int32  // how much of buf was filled, with late
 	direct  bool   // buf may be used
 	rest    rest   // how waits of the only one begin
-	got     int32  // how much of buf was filled, with late
-	lateAt  int32  // where in buf
-	late    []byte // is still to be copied to
-	buf     []byte // where the only one who waits would have what he waits for
-	own     sync.Cond
 
-	borrower *TCPConn // who has borrowed what a writer lends, for him
+	s        *Stack
+	cond     Cond      // &own, or the Parker's
+	late     []byte    // is still to be copied to buf
+	lateAt   int32     // where
+	own      sync.Cond // begins another line
+	borrower *TCPConn  // who has borrowed what a writer lends, for him
 }
 
 // alone returns where the caller may park as the only one who waits; if it is nil waitAny is what he calls.
