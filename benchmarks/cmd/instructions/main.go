@@ -6,6 +6,7 @@
 //	go run ./cmd/instructions -workload udp-64 -top 20
 //	go run ./cmd/instructions -peer bufconn
 //	go run ./cmd/instructions -order                         # the life of a packet, function by function
+//	go run ./cmd/instructions -data                          # the cache lines of data, and who writes to them
 //
 // Beside the instructions it counts the cache lines of code they lie on (64 bytes each): what is executed again and
 // again and does not fit into the instruction cache, of 32 KiB as a rule, is slower than its instructions are; how often
@@ -13,6 +14,9 @@
 // counts the instructions that cost as much as dozens of others: those with a lock (18 clock cycles or so, in which nothing
 // else is done), readings of the clock, indirect calls, divisions and repeated string instructions. It counts calls of
 // functions too: one costs seven cycles or so beside its work.
+//
+// With -data it says which cache lines of data are read and written, and by which functions: those that are written travel from
+// processor to processor with the work. Stacks are left out, and what vector instructions beyond SSE touch is not seen.
 //
 // The workload runs in a process of its own on one processor, without garbage collection, and time stands still for it:
 // a round trip takes a hundred milliseconds in single steps, and every timer would expire. Linux on amd64 only, where
@@ -39,16 +43,25 @@ func main() {
 	o.flags(flag.CommandLine)
 	top := flag.Int("top", 40, "how many functions to print")
 	order := flag.Bool("order", false, "print the functions in the order of their execution instead, for one operation")
+	data := flag.Bool("data", false, "print the cache lines of data that are read and written instead")
 	child := flag.Bool("child", false, "be the process that is stepped through")
 	flag.Parse()
 	if *child {
 		fatal(serve(o, os.Stdout))
 		return
 	}
-	steps, err := step(o)
+	var used lines
+	if *data {
+		used = lines{}
+	}
+	steps, err := step(o, used)
 	fatal(err)
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
+	if *data {
+		writeData(out, used, o.ops)
+		return
+	}
 	if *order {
 		writeOrder(out, steps[:len(steps)/o.ops])
 		return

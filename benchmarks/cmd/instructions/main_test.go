@@ -30,9 +30,9 @@ func TestMain(m *testing.M) {
 }
 
 // stepped is step for a test, which is skipped where nobody may trace.
-func stepped(t *testing.T, o options) []executed {
+func stepped(t *testing.T, o options, data lines) []executed {
 	t.Helper()
-	steps, err := step(o)
+	steps, err := step(o, data)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
 	}
@@ -57,7 +57,7 @@ func TestBudget(t *testing.T) {
 			o := options{workload: tt.workload, peer: "loopback", ops: tt.ops}
 			var n tally
 			for try := 0; try < 3 && (try == 0 || n.instructions > tt.most); try++ { // on a busy machine others of the child's threads may get in between
-				n = count(stepped(t, o), o.ops)
+				n = count(stepped(t, o, nil), o.ops)
 				t.Logf("%.0f instructions in %.1f calls on %d cache lines of code, %.1f locked, %.1f clock readings",
 					n.instructions, n.calls, n.lines, n.costly[locked], n.costly[clock])
 			}
@@ -74,7 +74,7 @@ func TestBudget(t *testing.T) {
 func TestWay(t *testing.T) {
 	in, all := map[string]int{}, map[string]int{}
 	lines := map[uintptr]bool{}
-	for _, at := range stepped(t, options{workload: "rtt", peer: "loopback", ops: 16}) {
+	for _, at := range stepped(t, options{workload: "rtt", peer: "loopback", ops: 16}, nil) {
 		_, entry := functionAt(at.pc)
 		name, _ := functionAt(entry) // not of what has become part of it
 		pkg := packageOf(name)
@@ -97,7 +97,7 @@ func TestWay(t *testing.T) {
 // A count is worth something only if it can be had again.
 func TestCountsRepeat(t *testing.T) {
 	o := options{workload: "rtt", peer: "bufconn", ops: 16}
-	one, two := count(stepped(t, o), o.ops), count(stepped(t, o), o.ops)
+	one, two := count(stepped(t, o, nil), o.ops), count(stepped(t, o, nil), o.ops)
 	require.InEpsilon(t, one.instructions, two.instructions, 0.03)
 	require.InDelta(t, one.costly[locked], two.costly[locked], 1)
 	require.Greater(t, one.instructions, 1000.0)
@@ -106,7 +106,7 @@ func TestCountsRepeat(t *testing.T) {
 	write(&out, o, one, 5)
 	require.Contains(t, out.String(), "bufconn.(*pipe).Write")
 	out.Reset()
-	writeOrder(&out, stepped(t, o))
+	writeOrder(&out, stepped(t, o, nil))
 	require.Contains(t, out.String(), "> google.golang.org/grpc/test/bufconn.(*pipe).Write")
 }
 
@@ -121,7 +121,7 @@ func TestErrorsOfTheWorkload(t *testing.T) {
 		{"no such peer", options{workload: "rtt", peer: "none", ops: 1}, "none"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := step(tt.o)
+			_, err := step(tt.o, nil)
 			if errors.Is(err, errors.ErrUnsupported) {
 				t.Skip(err)
 			}

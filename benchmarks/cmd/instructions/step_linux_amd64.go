@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/arch/x86/x86asm"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,12 +28,13 @@ const (
 	patience = 5 * time.Second // for some thousand steps, which take milliseconds
 )
 
-// step runs the workload in a child and returns the instructions of one run of it.
-func step(o options) (steps []executed, err error) {
+// step runs the workload in a child and returns the instructions of one run of it, and notes the lines of data in data, if that is not nil.
+func step(o options, data lines) (steps []executed, err error) {
 	runtime.LockOSThread() // only the thread that traces may ask
 	defer runtime.UnlockOSThread()
 	for range attempts {
-		if steps, err = attempt(o); !errors.Is(err, errUnlucky) {
+		clear(data)
+		if steps, err = attempt(o, data); !errors.Is(err, errUnlucky) {
 			break
 		}
 	}
@@ -43,7 +45,7 @@ func step(o options) (steps []executed, err error) {
 // needed.
 var errUnlucky = errors.New("the workload did not go on alone")
 
-func attempt(o options) ([]executed, error) {
+func attempt(o options, data lines) ([]executed, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func attempt(o options) ([]executed, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	t := &tracee{pid: cmd.Process.Pid, kinds: map[uintptr]kind{}, patience: patience}
+	t := &tracee{pid: cmd.Process.Pid, kinds: map[uintptr]kind{}, insts: map[uintptr]x86asm.Inst{}, data: data, patience: patience}
 	defer func() {
 		cmd.Process.Kill()
 		t.bury()
@@ -83,7 +85,9 @@ type tracee struct {
 	pid, running int
 	threads      []int
 	kinds        map[uintptr]kind // of the instructions that were met
-	patience     time.Duration    // for some thousand steps
+	insts        map[uintptr]x86asm.Inst
+	data         lines         // what they read and write; nil: nobody wants to know
+	patience     time.Duration // for some thousand steps
 }
 
 // bury takes note of the end of the threads, which none of them comes to before who traces it has.
@@ -253,6 +257,11 @@ func (t *tracee) follow(mark uintptr) (steps []executed, err error) {
 				return nil, err
 			}
 			steps = append(steps, executed{pc, k})
+			if t.data != nil {
+				if err := t.note(pc, &regs); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
 	return nil, errUnlucky
@@ -263,12 +272,59 @@ func (t *tracee) kindAt(pc uintptr) (kind, error) {
 	if k, met := t.kinds[pc]; met {
 		return k, nil
 	}
+	code, err := t.codeAt(pc)
+	if err != nil {
+		return ordinary, err
+	}
+	k := kindOf(code)
+	t.kinds[pc] = k
+	return k, nil
+}
+
+// codeAt returns the bytes at pc, enough for an instruction.
+func (t *tracee) codeAt(pc uintptr) ([]byte, error) {
 	code := make([]byte, longest)
 	n, err := unix.PtracePeekText(t.running, pc, code) // may end at the end of what is mapped
 	if n == 0 && err != nil {
-		return ordinary, fmt.Errorf("ptrace: %w", err)
+		return nil, fmt.Errorf("ptrace: %w", err)
 	}
-	k := kindOf(code[:n])
-	t.kinds[pc] = k
-	return k, nil
+	return code[:n], nil
+}
+
+// note notes what the instruction at pc, which is about to be executed, reads and writes.
+func (t *tracee) note(pc uintptr, regs *unix.PtraceRegs) error {
+	in, met := t.insts[pc]
+	if !met {
+		code, err := t.codeAt(pc)
+		if err != nil {
+			return err
+		}
+		if in, err = x86asm.Decode(code, 64); err != nil {
+			in = x86asm.Inst{} // a newer one, of vectors
+		}
+		t.insts[pc] = in
+	}
+	ops := memory(in, valuesOf(regs))
+	if len(ops) == 0 {
+		return nil
+	}
+	fn, _ := functionAt(pc)
+	for _, o := range ops {
+		t.data.note(fn, o, uintptr(regs.Rsp))
+	}
+	return nil
+}
+
+// valuesOf are the registers that addresses are made of.
+func valuesOf(r *unix.PtraceRegs) registers {
+	all := [...]uint64{r.Rax, r.Rcx, r.Rdx, r.Rbx, r.Rsp, r.Rbp, r.Rsi, r.Rdi, r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15}
+	return func(reg x86asm.Reg) (uint64, bool) {
+		switch {
+		case reg >= x86asm.RAX && reg <= x86asm.R15:
+			return all[reg-x86asm.RAX], true
+		case reg == x86asm.RIP:
+			return r.Rip, true
+		}
+		return 0, false
+	}
 }

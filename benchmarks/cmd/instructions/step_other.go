@@ -7,6 +7,6 @@ import (
 	"fmt"
 )
 
-func step(options) ([]executed, error) {
+func step(options, lines) ([]executed, error) {
 	return nil, fmt.Errorf("stepping needs Linux on amd64: %w", errors.ErrUnsupported)
 }
