@@ -112,9 +112,7 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 		t.syncMSS()
 	}
 	t.lastRecv = now
-	if t.softErr != 0 || t.probesOut|t.backoff != 0 { // what is as it should be is not written: see TCB
-		t.softErr, t.probesOut, t.backoff = 0, 0, 0
-	}
+	t.untroubled()
 
 	t.total.bytesAcked += uint64(uint32(ack - t.snd.una))
 	t.total.delivered++
@@ -129,9 +127,6 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 		t.keepLone(text, into, spares)
 	}
 	rtt := now - out.sent
-	if t.rackFlags&rackAdvanced == 0 {
-		t.rackFlags |= rackAdvanced
-	}
 	t.rack.rtt = rtt
 	if out.sent > t.rack.sent || sentAfter(out.sent, t.rack.sent, out.nth, t.rack.nth, out.end, t.rack.end) {
 		t.rack.sent, t.rack.nth, t.rack.end = out.sent, out.nth, out.end
@@ -161,6 +156,17 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 		t.growWindow(int(n))
 	}
 	return len(text), due
+}
+
+// untroubled notes that something was delivered, and forgets what told of trouble. What is as it should be is not written to: its
+// cache line is only looked at (see TCB). It is small enough to be part of the caller.
+func (t *TCB) untroubled() {
+	if t.softErr != 0 || t.probesOut|t.backoff != 0 {
+		t.softErr, t.probesOut, t.backoff = 0, 0, 0
+	}
+	if t.rackFlags&rackAdvanced == 0 {
+		t.rackFlags |= rackAdvanced
+	}
 }
 
 // keepLone copies text to the receive queue if the user does not wait for it. If he does, and has it in into, the queues are done with.
