@@ -85,7 +85,7 @@ type transfer struct {
 
 	rcv         recvBuf
 	firstPieces [1]Piece
-	_           [24]byte
+	_           [24]byte // small begins a line
 
 	small [smallText]byte // where SendLone keeps text that the segment has a copy of
 }

@@ -25,6 +25,7 @@ func TestMemory(t *testing.T) {
 		{"mov rdx, [rip+16]", []byte{0x48, 0x8b, 0x15, 0x10, 0, 0, 0}, []operand{{0x4017, 8, false}}},
 		{"movups [rax], xmm15", []byte{0x44, 0x0f, 0x11, 0x38}, []operand{{0x1000, 16, true}}},
 		{"lock cmpxchg [rax], ecx", []byte{0xf0, 0x0f, 0xb1, 0x08}, []operand{{0x1000, 4, true}}},
+		{"xchg [rax], rcx", []byte{0x48, 0x87, 0x08}, []operand{{0x1000, 8, true}}},
 		{"cmp [rax], rcx", []byte{0x48, 0x39, 0x08}, []operand{{0x1000, 8, false}}},
 		{"call [rax]", []byte{0xff, 0x10}, []operand{{0x1000, 8, false}}},
 		{"lea rdx, [rax+8]", []byte{0x48, 0x8d, 0x50, 0x08}, nil},
