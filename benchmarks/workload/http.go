@@ -55,24 +55,29 @@ func startHTTP(env *Env, clients int) (*Loop, error) {
 	}, nil
 }
 
-// requests divides n requests among the clients.
+// requests makes n requests, by all clients at once.
 func requests(client *nethttp.Client, clients, n int) error {
+	work := among(clients, n)
 	errs := make([]error, clients)
 	var wg sync.WaitGroup
 	for i := range clients {
-		share := (n + i) / clients
-		wg.Go(func() {
-			for range share {
-				if errs[i] = get(client); errs[i] != nil {
-					return
-				}
-			}
-		})
+		wg.Go(func() { errs[i] = getAll(client, work) })
 	}
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func getAll(client *nethttp.Client, work *shares) error {
+	for n := work.next(); n > 0; n = work.next() {
+		for range n {
+			if err := get(client); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -358,7 +358,7 @@ func (c *crowd) beside(env *Env) ([]Metric, error) {
 		return nil, err
 	}
 	defer func() { _, _ = client.Close(), server.Close() }()
-	s, err := timed(func(n int) error { return transfer(client, server, 64<<10, n) }, env.Time)
+	s, err := timed(func(n int) error { return transfer(client, server, 64<<10, alone(n)) }, env.Time)
 	if err != nil {
 		return nil, err
 	}

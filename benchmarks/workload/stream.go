@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"example.com/loopback/benchmarks/transport"
 )
@@ -112,7 +113,7 @@ func bulk(name, title string, size int, o transport.Options) Workload {
 				return nil, err
 			}
 			return &Loop{
-				Run:     func(n int) error { return transfer(p.client, p.server, size, n) },
+				Run:     func(n int) error { return transfer(p.client, p.server, size, alone(n)) },
 				Stop:    p.close,
 				Metrics: func(s Sample) []Metric { return bulkMetrics(s, size) }, Transport: p.tr,
 			}, nil
@@ -129,22 +130,32 @@ func bulkMetrics(s Sample, size int) []Metric {
 	return append(m, Metric{"allocs/MB", float64(s.Mallocs) / (bytes / 1e6)})
 }
 
-// transfer moves n messages of size bytes from one end to the other, and ends when the last byte
-// has been read there.
-func transfer(from, to net.Conn, size, n int) error {
+// transfer moves messages of size bytes from one end to the other, as many as work hands out, and ends when the last byte has
+// been read there.
+func transfer(from, to net.Conn, size int, work *shares) error {
 	read := make(chan error, 1)
+	total := new(atomic.Int64) // bytes; 0 while it is not known yet
 	go func() {
-		err := drain(to, make([]byte, size), int64(size)*int64(n))
+		err := drain(to, make([]byte, size), total)
 		if err == nil {
 			_, err = to.Write([]byte{1})
 		}
 		read <- err
 	}()
 	buf := message(size)
-	for range n {
-		if _, err := from.Write(buf); err != nil {
-			return err
+	sent := 0
+	for n := work.next(); n > 0; n = work.next() {
+		for range n {
+			if _, err := from.Write(buf); err != nil {
+				return err
+			}
 		}
+		sent += n * size
+	}
+	// One byte more, for the reader may be waiting already when it turns out that nothing more comes.
+	total.Store(int64(sent + 1))
+	if _, err := from.Write(buf[:1]); err != nil {
+		return err
 	}
 	if _, err := io.ReadFull(from, buf[:1]); err != nil {
 		return err
@@ -162,15 +173,20 @@ func message(size int) []byte {
 	return p
 }
 
-// drain reads exactly total bytes.
-func drain(c net.Conn, buf []byte, total int64) error {
-	for total > 0 {
+// drain reads until it has read total bytes, once that is known.
+func drain(c net.Conn, buf []byte, total *atomic.Int64) error {
+	for got := int64(0); ; {
 		n, err := c.Read(buf)
-		if total -= int64(n); err != nil && total > 0 {
-			return fmt.Errorf("%d bytes missing: %w", total, err)
+		got += int64(n)
+		switch want := total.Load(); {
+		case want != 0 && got == want:
+			return nil
+		case want != 0 && got > want:
+			return fmt.Errorf("%d bytes too many", got-want)
+		case err != nil:
+			return fmt.Errorf("after %d of %d bytes: %w", got, want, err)
 		}
 	}
-	return nil
 }
 
 // flows are several independent connections at once: their sum shows how a transport uses a
@@ -215,7 +231,7 @@ func startFlows(env *Env, flows, size int) (*Loop, error) {
 		pairs = append(pairs, &pair{client: c, server: s})
 	}
 	if size > 64 {
-		run := func(p *pair, n int) error { return transfer(p.client, p.server, size, n) }
+		run := func(p *pair, work *shares) error { return transfer(p.client, p.server, size, work) }
 		return &Loop{
 			Run:     func(n int) error { return parallel(pairs, n, run) },
 			Stop:    stop,
@@ -225,7 +241,15 @@ func startFlows(env *Env, flows, size int) (*Loop, error) {
 	for _, p := range pairs {
 		go echo(p.server, size)
 	}
-	run := func(p *pair, n int) error { return pingPong(p.client, message(size), n) }
+	run := func(p *pair, work *shares) error {
+		buf := message(size)
+		for n := work.next(); n > 0; n = work.next() {
+			if err := pingPong(p.client, buf, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	return &Loop{
 		Run:  func(n int) error { return parallel(pairs, n, run) },
 		Stop: stop,
@@ -235,12 +259,13 @@ func startFlows(env *Env, flows, size int) (*Loop, error) {
 	}, nil
 }
 
-// parallel runs n operations on every pair at once.
-func parallel(pairs []*pair, n int, run func(*pair, int) error) error {
+// parallel runs n operations for each pair, on all pairs at once.
+func parallel(pairs []*pair, n int, run func(*pair, *shares) error) error {
+	work := among(len(pairs), n*len(pairs))
 	errs := make([]error, len(pairs))
 	var wg sync.WaitGroup
 	for i, p := range pairs {
-		wg.Go(func() { errs[i] = run(p, n) })
+		wg.Go(func() { errs[i] = run(p, work) })
 	}
 	wg.Wait()
 	for _, err := range errs {
