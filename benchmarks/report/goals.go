@@ -2,7 +2,8 @@ package report
 
 import (
 	"fmt"
-	"math"
+
+	"example.com/loopback/benchmarks/workload"
 )
 
 // Verdict is a goal of the project beside what was measured.
@@ -22,7 +23,7 @@ type bound struct {
 	text             string
 }
 
-// relative compares ours with peers: the median of ours divided by the best of theirs.
+// relative compares ours with the best of several peers: ours divided by theirs, the median of all rounds.
 type relative struct {
 	workload string
 	procs    int
@@ -58,24 +59,16 @@ func holds(v, limit float64, atMost bool) bool {
 }
 
 func (r *Report) judgeRelative(g relative) (Verdict, bool) {
-	ours, ok := r.Get(Key{g.workload, "", g.procs, Ours}, g.unit)
-	if !ok {
-		return Verdict{}, false
-	}
-	best := math.NaN()
+	x, found := 0.0, false
 	for _, peer := range g.peers {
-		s, ok := r.Get(Key{g.workload, "", g.procs, peer}, g.unit)
-		if !ok {
-			continue
-		}
-		if math.IsNaN(best) || (s.Median < best) == g.atMost {
-			best = s.Median
+		y, ok := r.Ratio(Key{g.workload, "", g.procs, Ours}, Key{g.workload, "", g.procs, peer}, g.unit)
+		if ok && (!found || (y > x) == g.atMost) {
+			x, found = y, true
 		}
 	}
-	if math.IsNaN(best) || best == 0 {
+	if !found {
 		return Verdict{}, false
 	}
-	x := ours.Median / best
 	got := fmt.Sprintf("%.2f ×", x)
 	if x < 0.5 && g.atMost {
 		got = fmt.Sprintf("1/%.1f", 1/x)
@@ -156,15 +149,16 @@ func (r *Report) judgeGrowth() []Verdict {
 	for _, w := range []string{"growth", "million"} {
 		for _, params := range r.params(w) {
 			for _, unit := range []string{"ns/op", "MB/s"} {
-				alone, ok := r.Get(Key{w, "others=1", 2, Ours}, unit)
-				beside, ok2 := r.Get(Key{w, params, 2, Ours}, unit)
-				if !ok || !ok2 || params == "others=1" {
+				x, ok := r.Ratio(Key{w, "others=1", 2, Ours}, Key{w, params, 2, Ours}, unit)
+				if !ok || params == "others=1" {
 					continue
 				}
-				x := 1 / advantage(unit, beside.Median, alone.Median)
+				if workload.HigherIsBetter(unit) {
+					x = 1 / x
+				}
 				all = append(all, Verdict{
 					fmt.Sprintf("%s beside %s: within 10 %%", Name(unit), params[len("others="):]),
-					fmt.Sprintf("%.2f × as good", 1/x), x <= 1.1,
+					fmt.Sprintf("%.2f × as good", x), 1/x <= 1.1,
 				})
 			}
 		}
@@ -178,10 +172,7 @@ func (r *Report) judgeScaling() []Verdict {
 	for _, g := range []struct{ workload, unit string }{
 		{"flows-bulk-2", "MB/s"}, {"flows-bulk-4", "MB/s"}, {"flows-rtt-4", "rt/s"},
 	} {
-		one, ok := r.Get(Key{g.workload, "", 1, Ours}, g.unit)
-		two, ok2 := r.Get(Key{g.workload, "", 2, Ours}, g.unit)
-		if ok && ok2 && one.Median > 0 {
-			x := two.Median / one.Median
+		if x, ok := r.Ratio(Key{g.workload, "", 2, Ours}, Key{g.workload, "", 1, Ours}, g.unit); ok {
 			all = append(all, Verdict{g.workload + ": two cores ≥ 1.8 × one", fmt.Sprintf("%.2f ×", x), x >= 1.8})
 		}
 	}

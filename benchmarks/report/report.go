@@ -22,6 +22,7 @@ type Key struct {
 // Line is one measurement of one round.
 type Line struct {
 	Key
+	Round   int
 	N       int // operations
 	Metrics []workload.Metric
 }
@@ -43,10 +44,10 @@ type Report struct {
 }
 
 // Add records the results of one measurement of one workload.
-func (r *Report) Add(k Key, results []workload.Result) {
+func (r *Report) Add(round int, k Key, results []workload.Result) {
 	for _, res := range results {
 		k.Params = res.Params
-		r.Lines = append(r.Lines, Line{k, res.N, res.Metrics})
+		r.Lines = append(r.Lines, Line{k, round, res.N, res.Metrics})
 	}
 }
 
@@ -79,20 +80,45 @@ func summarize(values []float64) Summary {
 // Get returns the summary of one metric over all rounds.
 func (r *Report) Get(k Key, unit string) (Summary, bool) {
 	var values []float64
+	for _, v := range r.rounds(k, unit) {
+		values = append(values, v)
+	}
+	if len(values) == 0 {
+		return Summary{}, false
+	}
+	return summarize(values), true
+}
+
+// Ratio returns the median of what a is divided by b, round by round. What is measured in one round is measured within seconds, on a
+// machine that is the same for both; the medians of all rounds may be of different minutes.
+func (r *Report) Ratio(a, b Key, unit string) (float64, bool) {
+	theirs := r.rounds(b, unit)
+	var ratios []float64
+	for round, v := range r.rounds(a, unit) {
+		if w := theirs[round]; w != 0 {
+			ratios = append(ratios, v/w)
+		}
+	}
+	if len(ratios) == 0 {
+		return 0, false
+	}
+	return summarize(ratios).Median, true
+}
+
+// rounds returns one metric of every round.
+func (r *Report) rounds(k Key, unit string) map[int]float64 {
+	values := make(map[int]float64)
 	for _, l := range r.Lines {
 		if l.Key != k {
 			continue
 		}
 		for _, m := range l.Metrics {
 			if m.Unit == unit {
-				values = append(values, m.Value)
+				values[l.Round] = m.Value
 			}
 		}
 	}
-	if len(values) == 0 {
-		return Summary{}, false
-	}
-	return summarize(values), true
+	return values
 }
 
 // Table is the results of one workload with one set of parameters.
@@ -183,12 +209,15 @@ func (r *Report) row(t *Table, peer string) Row {
 		k := Key{t.Workload.Name, t.Params, procs, peer}
 		var c Cell
 		if c.Value, c.Known = r.Get(k, t.Unit); c.Known {
-			k.Peer = Ours
-			if ours, ok := r.Get(k, t.Unit); ok {
-				c.Ratio = advantage(t.Unit, ours.Median, c.Value.Median)
+			ours := k
+			ours.Peer = Ours
+			if x, ok := r.Ratio(k, ours, t.Unit); ok && x != 0 {
+				c.Ratio = x
+				if workload.HigherIsBetter(t.Unit) {
+					c.Ratio = 1 / x
+				}
 			}
 		}
-		k.Peer = peer
 		for _, unit := range t.Others {
 			s, ok := r.Get(k, unit)
 			c.Others = append(c.Others, Other{ok, s})
@@ -196,15 +225,4 @@ func (r *Report) row(t *Table, peer string) Row {
 		row.Cells = append(row.Cells, c)
 	}
 	return row
-}
-
-// advantage tells how many times better a is than b.
-func advantage(unit string, a, b float64) float64 {
-	if workload.HigherIsBetter(unit) {
-		a, b = b, a
-	}
-	if a == 0 {
-		return 0
-	}
-	return b / a
 }

@@ -23,8 +23,8 @@ func sample() *report.Report {
 		Rounds: 3, Time: time.Second,
 	}
 	add := func(w, peer string, procs int, unit string, values ...float64) {
-		for _, v := range values {
-			r.Add(report.Key{Workload: w, Procs: procs, Peer: peer},
+		for round, v := range values {
+			r.Add(round, report.Key{Workload: w, Procs: procs, Peer: peer},
 				[]workload.Result{{N: 10, Metrics: []workload.Metric{{Unit: unit, Value: v}, {Unit: "allocs/op", Value: 0}}}})
 		}
 	}
@@ -58,9 +58,34 @@ func TestTablesAndRatios(t *testing.T) {
 		peers = append(peers, row.Peer)
 	}
 	require.Equal(t, []string{"kernel", "bufconn", "loopback"}, peers, "in the order of the peers, not of the rounds")
-	require.InDelta(t, 20, rtt.Rows[0].Cells[0].Ratio, 1e-9, "time: theirs by ours")
+	require.InDelta(t, 19, rtt.Rows[0].Cells[0].Ratio, 1e-9, "time: theirs by ours, of 22, 19 and 17.5 in the rounds")
 	require.InDelta(t, 0.5, rtt.Rows[1].Cells[0].Ratio, 1e-9)
-	require.InDelta(t, 2.2, udp.Rows[0].Cells[0].Ratio, 1e-9, "rate: ours by theirs")
+	require.InDelta(t, 2/(2.0/6+3.0/5), udp.Rows[0].Cells[0].Ratio, 1e-9, "rate: ours by theirs")
+}
+
+func TestRatiosAreOfTheSameRound(t *testing.T) {
+	ours := report.Key{Workload: "http-16", Procs: 2, Peer: report.Ours}
+	theirs := report.Key{Workload: "http-16", Procs: 2, Peer: "bufconn"}
+	var r report.Report
+	add := func(round int, k report.Key, v float64) {
+		r.Add(round, k, []workload.Result{{N: 1, Metrics: []workload.Metric{{Unit: "req/s", Value: v}}}})
+	}
+	_, ok := r.Ratio(ours, theirs, "req/s")
+	require.False(t, ok, "nothing was measured")
+	add(0, ours, 100)
+	_, ok = r.Ratio(ours, theirs, "req/s")
+	require.False(t, ok, "the other was not")
+	add(1, theirs, 50)
+	_, ok = r.Ratio(ours, theirs, "req/s")
+	require.False(t, ok, "not in the same round")
+	// A machine that is twice as fast in some rounds, whoever's turn it is; one measurement of each failed.
+	add(1, ours, 51)
+	add(2, ours, 99)
+	add(2, theirs, 101)
+	add(3, theirs, 100)
+	x, ok := r.Ratio(ours, theirs, "req/s")
+	require.True(t, ok)
+	require.InDelta(t, (51.0/50+99.0/101)/2, x, 1e-9)
 }
 
 func TestVerdicts(t *testing.T) {
@@ -69,8 +94,8 @@ func TestVerdicts(t *testing.T) {
 		met[v.Goal] = v.Met
 	}
 	require.Equal(t, map[string]bool{
-		"round trip ≤ 1.5 × bufconn, P=1":      false, // 1000 against 500
-		"round trip ≤ 1/15 of the kernel, P=1": true,  // 1000 against 20,000
+		"round trip ≤ 1.5 × bufconn, P=1":      false, // twice, in the round in the middle
+		"round trip ≤ 1/15 of the kernel, P=1": true,  // 19 times as fast
 		"round trip: 0 allocs, P=1":            true,
 		"UDP 64 B ≥ 5 M/s, P=1":                true,
 		"UDP 64 B: 0 allocs, P=1":              true,
@@ -80,7 +105,7 @@ func TestVerdicts(t *testing.T) {
 func TestGrowthAndScaling(t *testing.T) {
 	var r report.Report
 	add := func(w, params string, procs int, metrics ...workload.Metric) {
-		r.Add(report.Key{Workload: w, Procs: procs, Peer: report.Ours},
+		r.Add(0, report.Key{Workload: w, Procs: procs, Peer: report.Ours},
 			[]workload.Result{{Params: params, N: 1, Metrics: metrics}})
 	}
 	ns := func(v float64) workload.Metric { return workload.Metric{Unit: "ns/op", Value: v} }
@@ -103,7 +128,7 @@ func TestMarkdown(t *testing.T) {
 	require.NoError(t, r.Markdown(&out))
 	md := out.String()
 	require.Contains(t, md, "Test <CPU>, 2 cores, linux/amd64, go1.26, 2026-01-02 03:04 UTC")
-	require.Contains(t, md, "| kernel | 20.0 µs ±5 % | 20.0 × | 0 |\n")
+	require.Contains(t, md, "| kernel | 20.0 µs ±5 % | 19.0 × | 0 |\n")
 	require.Contains(t, md, "| loopback | 1.00 µs ±15 % |  | 0 |\n")
 	require.Contains(t, md, "| loopback | 5.50 M ±9 % |  | 0 |\n")
 	require.Contains(t, md, "| round trip ≤ 1.5 × bufconn, P=1 | 2.00 × | **missed** |\n")
@@ -142,7 +167,7 @@ func TestSVGIsXML(t *testing.T) {
 func TestBenchstatFormat(t *testing.T) {
 	var out bytes.Buffer
 	r := sample()
-	r.Add(report.Key{Workload: "ring", Procs: 2, Peer: "mutex"},
+	r.Add(0, report.Key{Workload: "ring", Procs: 2, Peer: "mutex"},
 		[]workload.Result{{Params: "on=same/batch=1", N: 5, Metrics: []workload.Metric{{Unit: "ns/op", Value: 12.5}}}})
 	require.NoError(t, r.Benchstat(&out))
 	require.Contains(t, out.String(), "goos: linux\ngoarch: amd64\n")

@@ -11,7 +11,7 @@ import (
 func (r *Report) Markdown(w io.Writer) error {
 	p := &printer{w: w}
 	p.printf("Measured on %s.\n", r.Machine)
-	p.printf("Medians of %d interleaved rounds of %v; ± is half of the range between the extremes. "+
+	p.printf("Medians of %d interleaved rounds of %v; ± is half of the range between the extremes; ratios are medians of the ratios in each round. "+
 		"P is GOMAXPROCS. Each measurement has a process of its own.%s\n\n", r.Rounds, r.Time, r.note())
 	r.goalsMarkdown(p)
 	for _, t := range r.Tables() {

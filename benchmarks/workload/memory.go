@@ -358,14 +358,14 @@ func (c *crowd) beside(env *Env) ([]Metric, error) {
 		return nil, err
 	}
 	defer func() { _, _ = client.Close(), server.Close() }()
-	s, err := timed(func(n int) error { return transfer(client, server, 64<<10, alone(n)) }, env.Time)
+	s, err := env.timed(func(n int) error { return transfer(client, server, 64<<10, alone(n)) })
 	if err != nil {
 		return nil, err
 	}
 	mbs := bulkMetrics(s, 64<<10)[0]
 	go echo(server, 64)
 	buf := message(64)
-	s, err = timed(func(n int) error { return pingPong(client, buf, n) }, env.Time)
+	s, err = env.timed(func(n int) error { return pingPong(client, buf, n) })
 	if err != nil {
 		return nil, err
 	}

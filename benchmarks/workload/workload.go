@@ -64,6 +64,23 @@ type Env struct {
 	Peer string
 	// Time is how long a measurement of this workload should take.
 	Time time.Duration
+	// Calm, unless nil, calls a measurement again when the machine was not calm meanwhile. Workloads that are not Quick, of which
+	// each measurement is but a part, ask it for each of them.
+	Calm func(measure func() error) error
+}
+
+// timed is timed, in calm.
+func (e *Env) timed(run func(int) error) (s Sample, err error) {
+	measure := func() error {
+		s, err = timed(run, e.Time)
+		return err
+	}
+	if e.Calm == nil {
+		err = measure()
+	} else {
+		err = e.Calm(measure)
+	}
+	return s, err
 }
 
 // Open makes a transport of the environment's peer.

@@ -1,5 +1,5 @@
 // Command compare measures every peer with every workload, in interleaved rounds, and prints one
-// table of medians with ratios.
+// table of medians, with the medians of the rounds' ratios.
 //
 //	go run ./cmd/compare                                # everything, some ten minutes
 //	go run ./cmd/compare -quick                         # under two minutes
@@ -66,7 +66,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.SetOutput(errs)
 	f.IntVar(&o.rounds, "rounds", 0, "how many times everything is measured (5; 2 if -quick)")
 	f.DurationVar(&o.time, "time", 0, "how long one measurement takes (300ms; 100ms if -quick)")
-	f.IntVar(&o.calm, "calm", 1, "how often at most a measurement is made in which others used the machine; see calm.go")
+	f.IntVar(&o.calm, "calm", 1, "how often at most a measurement is made in which others used the machine, or its cores were far from each other; see package calm")
 	f.BoolVar(&o.quick, "quick", false, "few and short rounds, without the slow workloads")
 	f.BoolVar(&o.list, "list", false, "print the workloads and the peers, and end")
 	f.StringVar(&workloads, "workloads", "", "comma-separated `names` (default: all but million)")

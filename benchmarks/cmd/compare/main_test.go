@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"example.com/loopback/benchmarks/calm"
+	"example.com/loopback/benchmarks/report"
 	"example.com/loopback/benchmarks/workload"
 )
 
@@ -105,4 +107,20 @@ func TestChildReportsErrors(t *testing.T) {
 		require.NoError(t, json.Unmarshal(out.Bytes(), &a))
 		require.True(t, check(a), "%s: %+v", asked, a)
 	}
+}
+
+func TestOnlyPartsOfManyLookForCalmThemselves(t *testing.T) {
+	asked := 0
+	once := func() answer {
+		asked++
+		return answer{Error: "refused", Count: calm.Count{Again: 3, Agitated: 1}}
+	}
+	stone := calm.New()
+	a := options{calm: 4}.calmly(stone, workload.Workload{Weight: workload.Slow}, report.Key{}, once)
+	require.Equal(t, "refused", a.Error)
+	require.Equal(t, calm.Count{Again: 3, Agitated: 1}, stone.Count, "what the child counted is added")
+	options{calm: 4}.calmly(stone, workload.Workload{}, report.Key{}, once)
+	require.Equal(t, calm.Count{Again: 3, Agitated: 1}, stone.Count, "an error is not repeated, and the child does not count")
+	options{}.calmly(nil, workload.Workload{}, report.Key{}, once)
+	require.Equal(t, 3, asked)
 }

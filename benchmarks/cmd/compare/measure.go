@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
 
+	"example.com/loopback/benchmarks/calm"
 	"example.com/loopback/benchmarks/report"
 	"example.com/loopback/benchmarks/workload"
 )
@@ -27,11 +29,13 @@ type request struct {
 	Workload, Peer string
 	Time           time.Duration
 	Profile        string // file for a CPU profile
+	Calm           int    // how often at most a workload that looks for calm itself makes a measurement
 }
 
 // answer is what a child prints, in JSON.
 type answer struct {
 	Results     []workload.Result
+	Count       calm.Count // of a workload that looks for calm itself
 	Unsupported bool
 	Error       string
 }
@@ -42,11 +46,11 @@ const patience = 15 * time.Minute
 // measure runs all rounds. What a peer does not support is not tried again; what failed is.
 func measure(ctx context.Context, o options, plan []workload.Workload, r *report.Report, errs io.Writer) error {
 	skip := make(map[report.Key]bool)
-	stone := new(touchstone)
+	var stone *calm.Touchstone
 	if o.calm > 1 {
-		stone = newTouchstone()
+		stone = calm.New()
+		defer func() { r.Note = stone.Note(o.calm) }()
 	}
-	defer func() { r.Note = stone.note(o.calm) }()
 	for round := range o.rounds {
 		for _, w := range plan {
 			if round >= roundsOf(w, o.rounds) {
@@ -60,7 +64,7 @@ func measure(ctx context.Context, o options, plan []workload.Workload, r *report
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				a := stone.measure(o.calm, func() answer { return ask(ctx, o, k, round) })
+				a := o.calmly(stone, w, k, func() answer { return ask(ctx, o, k, round) })
 				switch {
 				case a.Unsupported:
 					skip[k] = true
@@ -68,12 +72,29 @@ func measure(ctx context.Context, o options, plan []workload.Workload, r *report
 					fmt.Fprintf(errs, "  %s, P=%d: %s\n", k.Peer, k.Procs, a.Error)
 					r.Failures = append(r.Failures, report.Failure{Key: k, Why: a.Error})
 				default:
-					r.Add(k, a.Results)
+					r.Add(round, k, a.Results)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// calmly returns what once does, called again if it was not calm meanwhile. Workloads of many parts look for calm themselves.
+func (o options) calmly(stone *calm.Touchstone, w workload.Workload, k report.Key, once func() answer) (a answer) {
+	switch {
+	case stone == nil:
+		return once()
+	case w.Weight != workload.Quick:
+		a = once()
+		stone.Add(a.Count)
+		return a
+	}
+	stone.Measure(o.calm, k.Procs > 1, func() bool {
+		a = once()
+		return a.Error != "" || a.Unsupported
+	})
+	return a
 }
 
 // roundsOf spares the workloads that take minutes.
@@ -113,7 +134,7 @@ func (o options) cells(w workload.Workload, round int) []report.Key {
 func ask(ctx context.Context, o options, k report.Key, round int) answer {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	q := request{Workload: k.Workload, Peer: k.Peer, Time: o.time}
+	q := request{Workload: k.Workload, Peer: k.Peer, Time: o.time, Calm: o.calm}
 	if o.profiles != "" {
 		q.Profile = filepath.Join(o.profiles,
 			fmt.Sprintf("%s.%s.p%d.%d.prof", k.Workload, k.Peer, k.Procs, round+1))
@@ -151,7 +172,7 @@ func child(asked string, out io.Writer) int {
 	var a answer
 	err := json.Unmarshal([]byte(asked), &q)
 	if err == nil {
-		a.Results, err = measureOne(q)
+		a.Results, a.Count, err = measureOne(q)
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		a.Unsupported = true
@@ -164,23 +185,36 @@ func child(asked string, out io.Writer) int {
 	return 0
 }
 
-func measureOne(q request) (results []workload.Result, err error) {
+func measureOne(q request) (results []workload.Result, count calm.Count, err error) {
 	w, err := workload.Find(q.Workload)
 	if err != nil {
-		return nil, err
+		return nil, count, err
 	}
 	if q.Profile != "" {
 		f, err := os.Create(q.Profile)
 		if err != nil {
-			return nil, err
+			return nil, count, err
 		}
 		if err := pprof.StartCPUProfile(f); err != nil {
-			return nil, errors.Join(err, f.Close())
+			return nil, count, errors.Join(err, f.Close())
 		}
 		defer func() {
 			pprof.StopCPUProfile()
 			err = errors.Join(err, f.Close())
 		}()
 	}
-	return workload.Measure(w, &workload.Env{Peer: q.Peer, Time: q.Time})
+	env := &workload.Env{Peer: q.Peer, Time: q.Time}
+	if q.Calm > 1 && w.Weight != workload.Quick {
+		stone := calm.New()
+		env.Calm = func(once func() error) (err error) {
+			stone.Measure(q.Calm, runtime.GOMAXPROCS(0) > 1, func() bool {
+				err = once()
+				return err != nil
+			})
+			return err
+		}
+		defer func() { count = stone.Count }()
+	}
+	results, err = workload.Measure(w, env)
+	return results, count, err
 }
