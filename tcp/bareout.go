@@ -25,6 +25,7 @@ func (t *TCB) SendAck(now time.Duration, b *[TSHeaderLen]byte, sum uint16, spare
 	t.putHeader(now, b, seq, ACK, wnd, sum)
 	t.ackSent()
 	t.countOut(spares)
+	t.idleX(spares)
 	return why
 }
 

@@ -195,6 +195,7 @@ func (t *TCB) outputAck(now time.Duration, out *Segment) {
 	}
 	t.ack.cause = CauseNone
 	t.header(now, out, t.acceptableSeq(), 0, why)
+	t.idleX(out.Spares)
 }
 
 // acceptableSeq returns the sequence number for a segment without text: SND.NXT, but not beyond a window

@@ -85,7 +85,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 // for what was outstanding no longer runs. No events come of it but EvReadable and EvSent, which it does not set. It returns 0, and
 // has done nothing, when the segment is for Input.
 //
-// It is dialogue, ackFast and idleX in one: what is outstanding is one segment that was sent once, nothing arrived since then, and no
+// It is dialogue and ackFast in one: what is outstanding is one segment that was sent once, nothing arrived since then, and no
 // ACK is owed.
 func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byte, spares *Spares) (taken int, due time.Duration) {
 	x := t.x
@@ -118,13 +118,9 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	t.total.delivered++
 	t.snd.una = ack
 	x.rtx.items, x.rtx.head = x.rtx.items[:0], 0
-	if x.snd.ackLent(ack) && len(into) > 0 && x.modest() && spares.put(x) {
-		if t.x = nil; x.rcv.private {
-			x.rcv.private = false
-		}
-	} else {
+	if !x.snd.ackLent(ack) || len(into) == 0 {
 		x.snd.ack(ack)
-		t.keepLone(text, into, spares)
+		x.keep(t.env.alloc, text, into)
 	}
 	rtt := now - out.sent
 	t.rack.rtt = rtt
@@ -169,14 +165,17 @@ func (t *TCB) untroubled() {
 	}
 }
 
-// keepLone copies text to the receive queue if the user does not wait for it. If he does, and has it in into, the queues are done with.
+// keep copies text to the receive queue if the user does not wait for it, and has not got it in into.
 //
 //go:noinline
-func (t *TCB) keepLone(text, into []byte, spares *Spares) {
-	if len(into) == 0 {
-		t.x.rcv.append(t.env.alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
-	} else {
-		t.idleX(spares)
+func (x *transfer) keep(alloc Allocator, text, into []byte) {
+	switch {
+	case len(into) > 0:
+	case x.rcv.pieces.len()+x.snd.chunks.len() == 0 && len(text) <= smallText:
+		x.rcv.borrow(x.small[:copy(x.small[:], text)])
+		x.holds = true // until SendLone needs it
+	default:
+		x.rcv.append(alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
 	}
 }
 
@@ -334,10 +333,11 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 	}
 }
 
-// idleX gives t.x back if nothing is in it, to spare if that is not nil and has room.
+// idleX gives t.x back if nothing is in it, to spare if that is not nil and has room. Who owes an ACK keeps it until that leaves,
+// alone or with an answer, which needs it: on another processor than spare's it would have to come from there, and go back.
 func (t *TCB) idleX(spare *Spares) {
 	x := t.x
-	if x == nil || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
+	if x == nil || t.ack.pending&ackSched != 0 || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
 		return
 	}
 	t.x = nil

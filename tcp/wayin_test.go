@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -161,26 +162,78 @@ func TestTakeLoneIsInput(t *testing.T) {
 	}
 }
 
-// TestTakenTransfer: what a question needed is there for the next, unless it has grown large.
+// TestTakenTransfer: what a question needed is there for the answer, and given back when the ACK leaves alone.
 func TestTakenTransfer(t *testing.T) {
 	for _, large := range []bool{false, true} {
-		w := newTalk(t, true)
-		w.now += time.Millisecond
-		h, s := w.lone(50)
-		_, e := w.ends()
-		x := e.x
-		x.rcv.private = true
-		if large {
-			x.rcv.pieces.room(make([]Piece, queueKeep+1))
+		for _, bare := range []bool{false, true} {
+			w := newTalk(t, true)
+			w.now += time.Millisecond
+			h, s := w.lone(50)
+			_, e := w.ends()
+			x := e.x
+			x.rcv.private = true
+			if large {
+				x.rcv.pieces.room(make([]Piece, queueKeep+1))
+			}
+			w.spares = Spares{}
+			n, due := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, make([]byte, 50), &w.spares)
+			require.Equal(t, 50, n)
+			require.Same(t, x, e.x)
+			require.Zero(t, w.spares.n)
+			require.Zero(t, x.rtx.len()+x.snd.chunks.len()+x.rcv.pieces.len())
+			e.Timeout(due)
+			if bare {
+				require.True(t, e.LoneAck())
+				e.SendAck(due, new([TSHeaderLen]byte), 0, &w.spares)
+			} else {
+				out := Segment{Spares: &w.spares}
+				require.True(t, e.Output(due, &out))
+				require.Zero(t, out.Payload.N)
+			}
+			require.Nil(t, e.x)
+			require.Same(t, x, w.spares.first)
+			require.False(t, x.rcv.private)
+			require.True(t, x.modest())
 		}
-		w.spares = Spares{}
-		n, _ := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, make([]byte, 50), &w.spares)
-		require.Equal(t, 50, n)
-		require.Nil(t, e.x)
-		require.Same(t, x, w.spares.first)
-		require.False(t, x.rcv.private)
-		require.Zero(t, x.rtx.len()+x.snd.chunks.len()+x.rcv.pieces.len())
-		require.True(t, x.modest())
+	}
+}
+
+// TestTextInSmall: text that nobody waits for stays where it was copied to until it is read, or somebody writes before he reads.
+func TestTextInSmall(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		n     int
+		small bool // it has room beside the queues
+		write bool // an answer, before the question is read
+	}{
+		{"read", 50, true, false},
+		{"the longest", smallText, true, false},
+		{"too long", smallText + 1, false, false},
+		{"answered first", 50, true, true},
+		{"too long, answered first", smallText + 1, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newTalk(t, true)
+			w.now += time.Millisecond
+			h, _ := w.lone(tt.n)
+			_, e := w.ends()
+			x, text := e.x, bytes.Repeat([]byte("?"), tt.n)
+			require.True(t, e.Dialogue())
+			taken, _ := e.TakeLone(w.now, &h, text, nil, &w.spares)
+			require.Equal(t, tt.n, taken)
+			in := func(b []byte) bool { return &b[0] == &x.small[0] }
+			require.Equal(t, tt.small, in(e.ReadPiece()))
+			if tt.write {
+				require.True(t, e.Lone(3))
+				sendLone(t, w.now, e, []byte("yes"), 3)
+				require.Equal(t, "yes", string(x.small[:3]))
+				require.False(t, in(e.ReadPiece()))
+			}
+			got := make([]byte, tt.n+1)
+			require.Equal(t, tt.n, e.Read(w.now, got))
+			require.Equal(t, text, got[:tt.n])
+			require.Same(t, x, e.x, "it is needed for the answer, or for what is outstanding")
+		})
 	}
 }
 
@@ -329,14 +382,12 @@ func (p *pipe) takeLone(e *TCB, s *Segment) bool {
 		return false
 	}
 	require.Len(p.t, text, n)
+	require.Equal(p.t, Spares{In: 1}, spares)
 	if s.Steady = into != nil; !s.Steady {
-		require.Equal(p.t, Spares{In: 1}, spares)
 		require.Equal(p.t, n, e.Readable())
 		p.kept++
 	} else {
 		require.Equal(p.t, text, into[:n])
-		require.Equal(p.t, Spares{In: 1, first: spares.first, n: 1}, spares)
-		require.NotNil(p.t, spares.first)
 		s.Taken = n
 	}
 	require.GreaterOrEqual(p.t, due, e.Deadline(), p.log())

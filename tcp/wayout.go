@@ -60,6 +60,9 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		x = t.needX(nil)
 	}
 	t.x = x
+	if x.holds {
+		x.yieldSmall(t.env.alloc)
+	}
 	x.snd.run = seq
 	c := x.snd.chunks.first()
 	c.owner, c.start, c.push, c.lent, c.loan = owner, seq, false, owner == nil, false

@@ -79,11 +79,15 @@ func TestSpares(t *testing.T) {
 	s.Into, s.Spares = make([]byte, 10), &spares
 	p.a.Input(p.now, &s)
 	require.Equal(t, 10, s.Taken)
+	require.Same(t, first, p.a.x, "an ACK is owed")
+	p.a.ack.now(CauseAck)
+	s.Spares = &spares
+	require.True(t, p.a.Output(p.now, &s))
 	require.Nil(t, p.a.x)
 	require.Equal(t, []*transfer{first, second}, list())
-	before[0]++ // what a received
-	before[1]++ // what a sent
-	before[2]++ // what b received
+	before[0]++    // what a received
+	before[1] += 2 // what a sent
+	before[2]++    // what b received
 	before[3] += 2
 	require.Equal(t, before, counts(p.a.env), "each segment is counted once")
 	for range 2 * maxSpares {
