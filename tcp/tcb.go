@@ -327,6 +327,7 @@ func (t *TCB) Release() {
 	t.dropAlg()
 	t.stopTimers()
 	t.state = StateClosed
+	t.idleX(nil)
 }
 
 // dataEnd returns the sequence number behind the last byte written.

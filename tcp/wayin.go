@@ -337,7 +337,7 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 // alone or with an answer, which needs it: on another processor than spare's it would have to come from there, and go back.
 func (t *TCB) idleX(spare *Spares) {
 	x := t.x
-	if x == nil || t.ack.pending&ackSched != 0 || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
+	if x == nil || t.ack.pending&ackSched != 0 && t.state != StateClosed || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
 		return
 	}
 	t.x = nil

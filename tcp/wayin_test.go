@@ -198,6 +198,23 @@ func TestTakenTransfer(t *testing.T) {
 	}
 }
 
+// TestReleaseGivesTransferBack: also when an ACK is owed, which will never be sent.
+func TestReleaseGivesTransferBack(t *testing.T) {
+	for _, end := range []func(*talk, *TCB){
+		func(_ *talk, e *TCB) { e.Release() },
+		func(w *talk, e *TCB) { e.Abort(w.now); e.Release() },
+	} {
+		w := newTalk(t, true)
+		w.now += time.Millisecond
+		h, s := w.lone(50)
+		_, e := w.ends()
+		_, _ = e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, make([]byte, 50), &w.spares)
+		require.NotNil(t, e.x)
+		end(w, e)
+		require.Nil(t, e.x)
+	}
+}
+
 // TestTextInSmall: text that nobody waits for stays where it was copied to until it is read, or somebody writes before he reads.
 func TestTextInSmall(t *testing.T) {
 	for _, tt := range []struct {
