@@ -172,7 +172,7 @@ func (t *TCB) Peek(p []byte, off int) int {
 }
 
 // ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
-// valid until Discard or Read takes them, or OwnBorrowed is called: a copy less for WriteTo.
+// valid until Discard or Read takes them, or OwnBorrowed or SendLone is called: a copy less for WriteTo.
 func (t *TCB) ReadPiece() []byte {
 	n := t.Readable()
 	if t.has(fUrgentIn) {
