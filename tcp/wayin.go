@@ -118,9 +118,11 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	t.total.delivered++
 	t.snd.una = ack
 	x.rtx.items, x.rtx.head = x.rtx.items[:0], 0
-	if !x.snd.ackLent(ack) || len(into) == 0 {
+	if !x.snd.ackLent(ack) {
 		x.snd.ack(ack)
-		x.keep(t.env.alloc, text, into)
+	}
+	if len(into) == 0 {
+		x.keep(t.env.alloc, text)
 	}
 	rtt := now - out.sent
 	t.rack.rtt = rtt
@@ -165,16 +167,14 @@ func (t *TCB) untroubled() {
 	}
 }
 
-// keep copies text to the receive queue if the user does not wait for it, and has not got it in into.
+// keep copies text, for which the user does not wait, to the receive queue.
 //
 //go:noinline
-func (x *transfer) keep(alloc Allocator, text, into []byte) {
-	switch {
-	case len(into) > 0:
-	case x.rcv.pieces.len()+x.snd.chunks.len() == 0 && len(text) <= smallText:
+func (x *transfer) keep(alloc Allocator, text []byte) {
+	if x.rcv.pieces.len()+x.snd.chunks.len() == 0 && len(text) <= smallText {
 		x.rcv.borrow(x.small[:copy(x.small[:], text)])
 		x.holds = true // until SendLone needs it
-	default:
+	} else {
 		x.rcv.append(alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
 	}
 }

@@ -1,10 +1,6 @@
 package report
 
-import (
-	"fmt"
-
-	"example.com/loopback/benchmarks/workload"
-)
+import "fmt"
 
 // Verdict is a goal of the project beside what was measured.
 type Verdict struct {
@@ -153,9 +149,7 @@ func (r *Report) judgeGrowth() []Verdict {
 				if !ok || params == "others=1" {
 					continue
 				}
-				if workload.HigherIsBetter(unit) {
-					x = 1 / x
-				}
+				x = advantage(unit, x)
 				all = append(all, Verdict{
 					fmt.Sprintf("%s beside %s: within 10 %%", Name(unit), params[len("others="):]),
 					fmt.Sprintf("%.2f × as good", x), 1/x <= 1.1,

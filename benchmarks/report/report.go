@@ -212,10 +212,7 @@ func (r *Report) row(t *Table, peer string) Row {
 			ours := k
 			ours.Peer = Ours
 			if x, ok := r.Ratio(k, ours, t.Unit); ok && x != 0 {
-				c.Ratio = x
-				if workload.HigherIsBetter(t.Unit) {
-					c.Ratio = 1 / x
-				}
+				c.Ratio = advantage(t.Unit, x)
 			}
 		}
 		for _, unit := range t.Others {
@@ -225,4 +222,13 @@ func (r *Report) row(t *Table, peer string) Row {
 		row.Cells = append(row.Cells, c)
 	}
 	return row
+}
+
+// advantage tells how many times better what is divided by is than what is divided: of times the ratio itself, of rates its
+// inverse.
+func advantage(unit string, ratio float64) float64 {
+	if workload.HigherIsBetter(unit) {
+		return 1 / ratio
+	}
+	return ratio
 }

@@ -361,7 +361,7 @@ func (c *crowd) beside(env *Env) ([]Metric, error) {
 	defer func() { _, _ = client.Close(), server.Close() }()
 	var ns, mbs [besideTimes]float64
 	for i := range mbs {
-		s, err := env.timed(func(n int) error { return transfer(client, server, 64<<10, alone(n)) })
+		s, err := env.timed(func(n int) error { return transfer(client, server, 64<<10, alone(n)) }, env.Time/besideParts)
 		if err != nil {
 			return nil, err
 		}
@@ -370,7 +370,7 @@ func (c *crowd) beside(env *Env) ([]Metric, error) {
 	go echo(server, 64)
 	buf := message(64)
 	for i := range ns {
-		s, err := env.timed(func(n int) error { return pingPong(client, buf, n) })
+		s, err := env.timed(func(n int) error { return pingPong(client, buf, n) }, env.Time/besideParts)
 		if err != nil {
 			return nil, err
 		}
@@ -382,5 +382,9 @@ func (c *crowd) beside(env *Env) ([]Metric, error) {
 }
 
 // besideTimes is how often a connection is measured beside others, of which the median is told: the others take minutes to open, and
-// are there in one round only or in few, when on two processors a round trip takes half as long again now and then.
-const besideTimes = 15
+// are there in one round only or in few, when on two processors a round trip takes half as long again now and then. Each time
+// takes one of besideParts parts of the time of a measurement.
+const (
+	besideTimes = 15
+	besideParts = 5
+)

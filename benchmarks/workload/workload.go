@@ -6,7 +6,7 @@
 //
 //	peer, _ := transport.Find("bufconn")
 //	w, _ := workload.Find("rtt")
-//	results, err := workload.Measure(w, peer.Name, workload.Settings{Time: time.Second})
+//	results, err := workload.Measure(w, &workload.Env{Peer: peer.Name, Time: time.Second})
 package workload
 
 import (
@@ -70,9 +70,9 @@ type Env struct {
 }
 
 // timed is timed, in calm.
-func (e *Env) timed(run func(int) error) (s Sample, err error) {
+func (e *Env) timed(run func(int) error, want time.Duration) (s Sample, err error) {
 	measure := func() error {
-		s, err = timed(run, e.Time)
+		s, err = timed(run, want)
 		return err
 	}
 	if e.Calm == nil {

@@ -1,7 +1,7 @@
 // Command compare measures every peer with every workload, in interleaved rounds, and prints one
 // table of medians, with the medians of the rounds' ratios.
 //
-//	go run ./cmd/compare                                # everything, some ten minutes
+//	go run ./cmd/compare                                # everything, about half an hour
 //	go run ./cmd/compare -quick                         # under two minutes
 //	go run ./cmd/compare -workloads rtt,churn -peers kernel,bufconn,loopback
 //	go run ./cmd/compare -md RESULTS.md -svg results.svg -bench results.txt
