@@ -72,9 +72,30 @@ func TestBudget(t *testing.T) {
 // TestWay: what a round trip executes of the stack lies together, but for little, in the files of its way (see
 // socket/wayout.go), and so takes no other's place in the cache for instructions.
 func TestWay(t *testing.T) {
-	in, all := map[string]int{}, map[string]int{}
+	var in, all map[string]int
+	for try := 0; try < 3 && (try == 0 || !together(in, all)); try++ { // as for budgets: what gets in between is not of the way
+		in, all = linesOfWay(stepped(t, options{workload: "rtt", peer: "loopback", ops: 16}, nil))
+		t.Log(in, "of", all)
+	}
+	require.Len(t, all, 3)
+	require.True(t, together(in, all), "%v of %v lines", in, all)
+}
+
+// together reports whether more than four fifths of each package's lines are in the files of its way.
+func together(in, all map[string]int) bool {
+	for pkg, n := range all {
+		if in[pkg]*10 <= n*8 {
+			return false
+		}
+	}
+	return true
+}
+
+// linesOfWay counts the lines of code that were executed in each package of the stack, and of these those in the files of its way.
+func linesOfWay(steps []executed) (in, all map[string]int) {
+	in, all = map[string]int{}, map[string]int{}
 	lines := map[uintptr]bool{}
-	for _, at := range stepped(t, options{workload: "rtt", peer: "loopback", ops: 16}, nil) {
+	for _, at := range steps {
 		_, entry := functionAt(at.pc)
 		name, _ := functionAt(entry) // not of what has become part of it
 		pkg := packageOf(name)
@@ -87,11 +108,7 @@ func TestWay(t *testing.T) {
 			in[pkg]++
 		}
 	}
-	for pkg, n := range all {
-		t.Logf("%s: %d of %d lines", pkg, in[pkg], n)
-		require.Greater(t, in[pkg]*10, n*8, pkg)
-	}
-	require.Len(t, all, 3)
+	return in, all
 }
 
 // A count is worth something only if it can be had again.
