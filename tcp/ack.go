@@ -253,7 +253,7 @@ func (t *TCB) cleanRtx(a *ackState) {
 			break
 		}
 		t.ackTx(s, r, a)
-		t.x.rtx.pop()
+		t.queues().rtx.pop()
 	}
 	if a.acked > 0 {
 		t.freeAcked(a.info)
@@ -311,7 +311,7 @@ func (t *TCB) spurious(s *txSeg, a *ackState) bool {
 
 // freeAcked gives buffers back and tells a waiting writer.
 func (t *TCB) freeAcked(info ackInfo) {
-	t.x.snd.ack(t.snd.una)
+	t.queues().snd.ack(t.snd.una)
 	if t.has(fNoSpace) {
 		t.tellSpace()
 	}

@@ -114,12 +114,21 @@ func newTransfer() *transfer {
 	return x
 }
 
-// needX returns t.x, taken from spare or the recycled ones if there was none. spare may be nil.
+// needX is queues with t.x taken from spare or the recycled ones if there was none. spare may be nil. It is small enough to be
+// part of the caller.
 func (t *TCB) needX(spare *Spares) *transfer {
-	if t.x == nil {
-		t.x = t.newX(spare)
+	if t.x == nil || t.snd.lone != loneNone {
+		t.makeX(spare)
 	}
 	return t.x
+}
+
+func (t *TCB) makeX(spare *Spares) {
+	if t.x == nil {
+		t.x = t.newX(spare)
+	} else {
+		t.unfold()
+	}
 }
 
 func (t *TCB) newX(spare *Spares) *transfer {
@@ -186,7 +195,7 @@ func (t *TCB) countOut(spare *Spares) {
 	t.total.segsOut++
 }
 
-// countIn counts a segment that was received.
+// countIn counts a segment that was received. What is outstanding is in the queues by now: see unfoldLone.
 func (t *TCB) countIn(in *Segment) {
 	if in.Spares != nil {
 		in.Spares.In++
@@ -211,8 +220,9 @@ const maxSpares = 16
 // flushSend empties the send queue and the retransmission queue. What they were in is for the caller to give back (idleX).
 func (t *TCB) flushSend() {
 	if t.x != nil {
-		t.x.snd.release()
-		t.x.rtx.clear()
+		x := t.queues()
+		x.snd.release()
+		x.rtx.clear()
 	}
 }
 
@@ -232,13 +242,16 @@ func (t *TCB) txq() []txSeg {
 	if t.x == nil {
 		return nil
 	}
-	return t.x.rtx.all()
+	return t.queues().rtx.all()
 }
 
 // packetsOut returns how many segments were sent and are not cumulatively acknowledged.
 func (t *TCB) packetsOut() int {
 	if t.x == nil {
 		return 0
+	}
+	if t.snd.lone != loneNone {
+		return 1
 	}
 	return t.x.rtx.len()
 }

@@ -30,11 +30,11 @@ func (t *TCB) steady() bool {
 		t.env.cfg.NotsentLowat == 0
 }
 
-// Dialogue reports whether what comes next may be an answer for TakeLone, though no Input has set Steady: the user is used to
-// answer, and nothing else is the matter. If TakeLone takes it that is as good as an Input that set Steady.
+// Dialogue reports whether what comes next may be an answer for TakeLone, though no Input has set Steady: what is outstanding is
+// a text of SendLone's, since which nothing was called, the user is used to answer, and nothing else is the matter. If TakeLone takes it that is as good as an Input that set Steady.
 func (t *TCB) Dialogue() bool {
 	a := &t.ack
-	return t.packetsOut() == 1 && t.txq()[0].marks&^(markPSH|markRun) == 0 && t.steady() && t.Readable() == 0 && t.wire() == nil && t.inPingpong() &&
+	return t.snd.lone != loneNone && t.steady() && t.Readable() == 0 && t.wire() == nil && t.inPingpong() &&
 		a.pending == 0 && t.timers.left[slotAck] == 0 && a.ato != 0 && a.ato <= t.env.cfg.DelackMin
 }
 

@@ -199,8 +199,9 @@ func (t *TCB) synText(now time.Duration, out *Segment) {
 		return
 	}
 	seq, n := t.snd.iss+1, int(fo.synData)
-	t.x.snd.payload(t.env.alloc, seq, n, &out.Payload)
-	t.x.rtx.push(txSeg{seq: seq, end: seq.Add(uint32(n)), sent: now, marks: markPSH})
+	x := t.queues()
+	x.snd.payload(t.env.alloc, seq, n, &out.Payload)
+	x.rtx.push(txSeg{seq: seq, end: seq.Add(uint32(n)), sent: now, marks: markPSH})
 	t.snd.nxt = seq.Add(uint32(n))
 	t.total.dataOut++
 	t.lastSend = now
@@ -266,7 +267,7 @@ func (t *TCB) synPayload(now time.Duration, in *Segment) {
 func (t *TCB) acceptFastOpen(now time.Duration, syn *Segment) {
 	fo := t.needOpt().fast
 	fo.sent = now
-	t.x.rtx.clear()
+	t.queues().rtx.clear()
 	t.snd.una = t.snd.nxt
 	t.flags |= fFastOpen
 	t.events |= EvConnected | EvWritable

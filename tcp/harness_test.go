@@ -403,7 +403,7 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 	if e.cong.Cwnd < 1 {
 		fail("cwnd %d", e.cong.Cwnd)
 	}
-	q := e.txq()
+	q := unfolded(e).txq()
 	if e.state != StateClosed && e.state != StateTimeWait {
 		at := e.snd.una
 		for i, s := range q {
@@ -444,7 +444,7 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 
 // checkScoreboard compares the counters with the marks.
 func checkScoreboard(e *TCB, fail func(string, ...any)) {
-	q := e.txq()
+	q := unfolded(e).txq()
 	if r := e.rec; r != nil {
 		var sacked, lost, retrans int
 		for _, s := range q {

@@ -89,5 +89,5 @@ func (t *TCB) dropLoan() int {
 	if t.x == nil {
 		return 0
 	}
-	return t.x.snd.endLoan(t.env.alloc, t.snd.una)
+	return t.queues().snd.endLoan(t.env.alloc, t.snd.una)
 }

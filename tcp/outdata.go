@@ -213,7 +213,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 	t.header(now, out, seq, 0, why)
 	if n > 0 {
 		t.dataSent(now)
-		if t.x.snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.snd.psh || t.endsRecord(s.end) {
+		if t.queues().snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.snd.psh || t.endsRecord(s.end) {
 			flags |= PSH
 			s.marks |= markPSH
 		}
@@ -373,7 +373,7 @@ func (t *TCB) sendAgain(now time.Duration, out *Segment, s *txSeg, text int, why
 	t.header(now, out, s.seq, 0, why)
 	if text > 0 {
 		t.dataSent(now)
-		t.x.snd.payload(t.env.alloc, s.seq, text, &out.Payload)
+		t.queues().snd.payload(t.env.alloc, s.seq, text, &out.Payload)
 		t.total.dataOut++
 	}
 	if s.is(markPSH) || s.is(markRun) && t.rec != nil && t.rec.again == s.seq {

@@ -73,7 +73,7 @@ func (t *TCB) splitTx(i int, seq Seq) {
 	if r := t.rec; r != nil {
 		r.count(first.marks, +1)
 	}
-	t.x.rtx.insert(i+1, second)
+	t.queues().rtx.insert(i+1, second)
 }
 
 // trimTx drops from the first entry what was acknowledged of it, and reports whether there was something.
@@ -117,7 +117,7 @@ func (t *TCB) joinTx(i, room int) {
 		}
 	}
 	if j > i+1 {
-		t.x.rtx.remove(i+1, j)
+		t.queues().rtx.remove(i+1, j)
 	}
 }
 

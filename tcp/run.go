@@ -28,7 +28,8 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 	}
 	end, marks := seq.Add(uint32(n)), txMarks(0)
 	out.Seq, out.Flags, out.ECN = seq, ACK, ECNNot
-	if t.x.snd.payload(t.env.alloc, seq, n, &out.Payload) || end == t.snd.psh {
+	x := t.queues()
+	if x.snd.payload(t.env.alloc, seq, n, &out.Payload) || end == t.snd.psh {
 		out.Flags |= PSH
 		marks = markPSH
 	}
@@ -42,7 +43,7 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 	t.answers(now) // and nothing restarts
 	t.total.dataOut++
 	t.countOut(out.Spares)
-	t.x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: end, marks: marks})
+	x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: seq, end: end, marks: marks})
 	t.snd.nxt = end
 	if t.timer(TimerLossProbe) != 0 {
 		t.rearmRTO(now)
@@ -64,7 +65,7 @@ func (t *TCB) LoneRun() bool {
 // is given in place of them. Their text are the next n bytes of what Lend was given. spares is the caller's, nil if he
 // has none. When there is no more RunSent is to be called; without it Output goes on.
 func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, room int, spares *Spares) (n, segs int) {
-	seq, mss, x := t.snd.nxt, int(t.mss), t.x
+	seq, mss, x := t.snd.nxt, int(t.mss), t.queues()
 	left := int(t.snd.end.Sub(seq))
 	n = min(left, mss)
 	if t.flags&fRun != 0 && seq.Before(t.snd.run) {
@@ -110,14 +111,14 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, room int, spares 
 // since. They may have sent them.
 func (t *TCB) RunGoesOn(n int) bool {
 	return n == int(t.snd.end.Sub(t.snd.nxt)) && t.snd.una != t.snd.nxt && int(t.snd.end.Sub(t.snd.una)) <= int(t.snd.wnd) &&
-		n <= (int(t.cong.Cwnd)-t.x.rtx.len())*int(t.mss) && t.ack.pending == 0 &&
+		n <= (int(t.cong.Cwnd)-t.packetsOut())*int(t.mss) && t.ack.pending == 0 &&
 		t.mood()&(moodGrave|moodCork|moodForce) == atRest && t.plain(unquiet&^(fRun|fSentNew))
 }
 
 // RunSent is the call of Output that finds no more to send, after the last SendRun.
 func (t *TCB) RunSent(now time.Duration) {
 	t.flags &^= fRun | fSentNew
-	n := t.x.rtx.len()
+	n := t.packetsOut()
 	kind, wait := TimerRetransmit, t.rto
 	if t.env.cfg.EarlyRetrans >= 3 {
 		kind, wait = TimerLossProbe, min(t.probeTimeout(n), t.rto)
@@ -142,6 +143,7 @@ func (t *TCB) nextOfRun(now time.Duration, in *Segment) bool {
 
 // takeRun notes what the header of so many such segments says.
 func (t *TCB) takeRun(now time.Duration, in *Segment, segs int) {
+	t.unfold()
 	for range segs {
 		t.countIn(in)
 	}

@@ -85,6 +85,7 @@ type sendVars struct {
 	scale uint8 // Snd.Wind.Shift (RFC 7323 §2.2)
 	shy   uint8 // whether and when the next loan is given; see MayLend
 	grown uint8 // how often loans were doubled; see LoanSize
+	lone  loneKind
 }
 
 // recvVars are the receive sequence variables (RFC 9293 §3.3.1, figure 4).

@@ -62,10 +62,10 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 func (t *TCB) pushRun(last bool) {
 	if uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
 		// "forced push": the receiver should not wait for the end of a large write.
-		t.x.snd.pushLast()
+		t.queues().snd.pushLast()
 		t.snd.shov = t.snd.end
 	} else if last {
-		t.x.snd.pushLast() // whatever is written next begins another run
+		t.queues().snd.pushLast() // whatever is written next begins another run
 	}
 }
 

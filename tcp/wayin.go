@@ -14,6 +14,7 @@ import (
 func (t *TCB) Input(now time.Duration, in *Segment) {
 	steady := in.Steady
 	in.Steady = false
+	t.unfold()
 	if in.Payload.N >= minRun && t.inputRun(now, in) {
 		return
 	}
@@ -88,14 +89,14 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 // It is dialogue and ackFast in one: what is outstanding is one segment that was sent once, nothing arrived since then, and no
 // ACK is owed.
 func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byte, spares *Spares) (taken int, due time.Duration) {
-	x := t.x
-	if x == nil || x.rtx.len() != 1 {
+	lone := t.snd.lone
+	if lone == loneNone {
 		return 0, 0
 	}
-	out, a, cfg := x.rtx.all()[0], &t.ack, t.env.cfg
+	sent, nth, a, cfg := t.lastSend, t.total.segsIn, &t.ack, t.env.cfg // see unfold
 	n, seq, ack := uint32(len(text)), Seq(binary.BigEndian.Uint32(h[offSeq:])), Seq(binary.BigEndian.Uint32(h[offAck:]))
 	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
-	if seq != t.rcv.nxt || ack != out.end || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
+	if seq != t.rcv.nxt || ack != t.snd.nxt || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
 		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
 		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0) && t.opens(t.rcv.wnd-owed, n) {
 		return 0, 0
@@ -117,17 +118,17 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	t.total.bytesAcked += uint64(uint32(ack - t.snd.una))
 	t.total.delivered++
 	t.snd.una = ack
-	x.rtx.items, x.rtx.head = x.rtx.items[:0], 0
-	if !x.snd.ackLent(ack) {
-		x.snd.ack(ack)
+	t.snd.lone = loneNone
+	if lone == loneChunk {
+		t.x.snd.ack(ack)
 	}
 	if len(into) == 0 {
-		x.keep(t.env.alloc, text)
+		t.x.keep(t.env.alloc, text)
 	}
-	rtt := now - out.sent
+	rtt := now - sent
 	t.rack.rtt = rtt
-	if out.sent > t.rack.sent || sentAfter(out.sent, t.rack.sent, out.nth, t.rack.nth, out.end, t.rack.end) {
-		t.rack.sent, t.rack.nth, t.rack.end = out.sent, out.nth, out.end
+	if sent > t.rack.sent || sentAfter(sent, t.rack.sent, nth, t.rack.nth, ack, t.rack.end) {
+		t.rack.sent, t.rack.nth, t.rack.end = sent, nth, ack
 	}
 	t.minRTT.Sample(now, rtt, cfg.MinRTTWin)
 	t.rtt.sample(micros(rtt), ack, ack, t.env.rtoFloor)
@@ -239,7 +240,7 @@ func (t *TCB) acksWhole(seq Seq) int {
 	if t.x == nil {
 		return 0
 	}
-	q := &t.x.rtx
+	q := &t.queues().rtx
 	for i := q.head; i < len(q.items); i++ {
 		s := &q.items[i]
 		if s.marks&^(markPSH|markRun|markSYN|markFIN) != 0 {
@@ -263,7 +264,8 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.total.delivered += uint32(n)
 	t.snd.una = seq
 	t.nonagle &^= nagleMore // as processAck has it
-	x, q := t.x, &t.x.rtx
+	x := t.queues()
+	q := &x.rtx
 	last := &q.items[q.head+n-1]
 	rtt, syn := now-last.sent, last.is(markSYN)
 	first := rtt // of the first
@@ -337,7 +339,7 @@ func (t *TCB) textFast(now time.Duration, in *Segment) {
 // alone or with an answer, which needs it: on another processor than spare's it would have to come from there, and go back.
 func (t *TCB) idleX(spare *Spares) {
 	x := t.x
-	if x == nil || t.ack.pending&ackSched != 0 && t.state != StateClosed || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
+	if x == nil || t.snd.lone != loneNone || t.ack.pending&ackSched != 0 && t.state != StateClosed || x.rtx.len()|x.snd.chunks.len()|x.rcv.pieces.len() != 0 {
 		return
 	}
 	t.x = nil

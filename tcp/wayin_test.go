@@ -92,9 +92,22 @@ func (w *talk) read(n int) {
 
 // state is all of e but where it lies, and who counts its segments.
 func state(e *TCB) string {
+	keep := unfolded(e)
+	queue := keep.txq()
+	apart := fmt.Sprintf("%+v %+v %+v %v", e.rec, e.ooo, e.opt, e.x == nil)
+	keep.env, keep.x, keep.extra, keep.keep, keep.rec, keep.ooo, keep.opt = nil, nil, nil, nil, nil, nil, nil
+	return fmt.Sprintf("%+v queue %+v %s", *keep, queue, apart)
+}
+
+// unfolded is a copy of e with its queues as they would be if somebody looked, which changes nothing of e.
+func unfolded(e *TCB) *TCB {
 	keep := *e
-	keep.env, keep.x, keep.extra, keep.keep = nil, nil, nil, nil
-	return fmt.Sprintf("%+v queue %+v %v", keep, e.txq(), e.x == nil)
+	if e.x != nil {
+		x := *e.x
+		keep.x = &x
+		keep.queues()
+	}
+	return &keep
 }
 
 // TestTakeLoneIsInput: what TakeLone learns from an answer is what Input does, without short cuts and with its own.
@@ -164,11 +177,13 @@ func TestTakeLoneIsInput(t *testing.T) {
 
 // TestTakenTransfer: what a question needed is there for the answer, and given back when the ACK leaves alone.
 func TestTakenTransfer(t *testing.T) {
-	for _, large := range []bool{false, true} {
-		for _, bare := range []bool{false, true} {
+	for i := range 8 {
+		large, bare, n := i&1 != 0, i&2 != 0, []int{50, smallText + 1}[i/4]
+		t.Run(fmt.Sprintf("%d bytes, large %v, bare %v", n, large, bare), func(t *testing.T) {
 			w := newTalk(t, true)
+			w.say(n)
 			w.now += time.Millisecond
-			h, s := w.lone(50)
+			h, s := w.lone(n)
 			_, e := w.ends()
 			x := e.x
 			x.rcv.private = true
@@ -176,8 +191,8 @@ func TestTakenTransfer(t *testing.T) {
 				x.rcv.pieces.room(make([]Piece, queueKeep+1))
 			}
 			w.spares = Spares{}
-			n, due := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, make([]byte, 50), &w.spares)
-			require.Equal(t, 50, n)
+			taken, due := e.TakeLone(w.now, &h, s.Payload.Pieces[0].B, make([]byte, n), &w.spares)
+			require.Equal(t, n, taken)
 			require.Same(t, x, e.x)
 			require.Zero(t, w.spares.n)
 			require.Zero(t, x.rtx.len()+x.snd.chunks.len()+x.rcv.pieces.len())
@@ -194,7 +209,7 @@ func TestTakenTransfer(t *testing.T) {
 			require.Same(t, x, w.spares.first)
 			require.False(t, x.rcv.private)
 			require.True(t, x.modest())
-		}
+		})
 	}
 }
 

@@ -63,23 +63,22 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	if x.holds {
 		x.yieldSmall(t.env.alloc)
 	}
-	x.snd.run = seq
-	c := x.snd.chunks.first()
-	c.owner, c.start, c.push, c.lent, c.loan = owner, seq, false, owner == nil, false
+	lone := loneSmall
 	if owner == nil {
-		c.b = x.small[:len(p):len(p)]
-		copy(c.b, p)
+		copy(x.small[:], p)
 	} else {
-		c.b = p
+		lone = loneChunk
 		owner.Retain()
+		x.snd.chunks.push(chunk{b: p, owner: owner, start: seq})
 	}
-	t.snd.end, t.snd.psh, t.snd.shov, t.snd.sml = end, end, end, end
 	if t.extra != nil {
 		t.mayRestart(now)
 	}
 	t.answers(now)
 	t.total.dataOut++
-	return t.loneOut(now, end, markPSH)
+	t.snd.lone = lone
+	t.snd.nxt, t.snd.end, t.snd.psh, t.snd.shov, t.snd.sml = end, end, end, end, end
+	return t.loneSent(now)
 }
 
 // putHeader writes a header with timestamps and no other option. It is small enough to be part of the caller.
@@ -132,12 +131,16 @@ func (t *TCB) answers(now time.Duration) {
 	}
 }
 
-// loneOut notes that all there is, text or a FIN, up to end, has left as one segment, the only one outstanding. It returns
-// when the timer expires that it sets.
-func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) (due time.Duration) {
-	s := t.x.rtx.first()
-	s.sent, s.nth, s.seq, s.end, s.marks, s.why = now, t.total.segsIn, t.snd.nxt, end, marks, CauseNone
+// loneOut enters the segment that all there is, text or a FIN, up to end, is leaving in into the empty retransmission queue.
+func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) {
+	*t.x.rtx.first() = txSeg{sent: now, nth: t.total.segsIn, seq: t.snd.nxt, end: end, marks: marks}
 	t.snd.nxt = end
+	t.loneSent(now)
+}
+
+// loneSent notes that all there is has left as one segment, the only one outstanding. It returns when the timer expires that it
+// sets.
+func (t *TCB) loneSent(now time.Duration) (due time.Duration) {
 	// Of the timers of setXmitTimer, that which would be left.
 	kind, wait := TimerRetransmit, t.rto
 	if t.env.cfg.EarlyRetrans >= 3 {
@@ -145,7 +148,7 @@ func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) (due time.Durat
 	}
 	due = max(now+wait, 1)
 	t.armXmit(kind, due)
-	if t.cong.loneOut(now, t.rto, end) {
+	if t.cong.loneOut(now, t.rto, t.snd.nxt) {
 		t.cong.loneOdd(now, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
 	}
 	return due
@@ -162,7 +165,7 @@ func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
 	}
 	var marks txMarks
 	t.header(now, out, t.snd.nxt, 0, CauseNewData)
-	if t.x.snd.payload(t.env.alloc, t.snd.nxt, n, &out.Payload) || end == t.snd.psh {
+	if t.queues().snd.payload(t.env.alloc, t.snd.nxt, n, &out.Payload) || end == t.snd.psh {
 		out.Flags |= PSH
 		marks = markPSH
 	}

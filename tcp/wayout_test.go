@@ -147,7 +147,7 @@ func TestLoneLeavesTheSame(t *testing.T) {
 			} else {
 				sendLone(t, p.now, &p.a, make([]byte, n), smallText)
 			}
-			a := &p.a
+			a := unfolded(&p.a)
 			return fmt.Sprintf("%+v", []any{a.flags, a.force, a.events, a.snd, a.rcv, a.ack, a.timers, a.cong, a.total, a.lastSend, a.txq(), a.x.snd.run, a.x.snd.cur})
 		}
 		require.Equal(t, state(true), state(false), "%d bytes", n)

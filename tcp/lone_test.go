@@ -1,0 +1,181 @@
+package tcp
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// notWhileOut are the methods that nobody calls while text is outstanding, or not without another that is called before; and
+// TakeLone and Dialogue, which are only for a lone one.
+var notWhileOut = map[string]bool{
+	"Connect": true, "Passive": true, "PassiveCookie": true, "SendLone": true, "SendAck": true, "SendRun": true, "RunSent": true,
+	"TimeWait": true, "HeldRead": true, "Inherit": true, "TakeLone": true, "Dialogue": true,
+}
+
+// arguments are those that a method is called with: as its types have it, the same each time.
+func (w *talk) arguments(e *TCB, m reflect.Type) (in []reflect.Value) {
+	for i := range m.NumIn() {
+		var v any
+		switch m.In(i) {
+		case reflect.TypeFor[time.Duration]():
+			v = w.now
+		case reflect.TypeFor[*Segment]():
+			v = new(Segment)
+		case reflect.TypeFor[[]byte]():
+			v = make([]byte, 30)
+		case reflect.TypeFor[string]():
+			v = "reno"
+		case reflect.TypeFor[bool]():
+			v = true
+		case reflect.TypeFor[KeepAliveConfig]():
+			v = KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
+		case reflect.TypeFor[ICMPError]():
+			v = ICMPError{Kind: ICMPPacketTooBig, MTU: 600, Seq: e.snd.una}
+		case reflect.TypeFor[*Spares]():
+			v = &w.spares
+		default:
+			n := reflect.New(m.In(i)).Elem()
+			if n.CanUint() {
+				n.SetUint(40)
+			} else {
+				n.SetInt(40)
+			}
+			in = append(in, n)
+			continue
+		}
+		in = append(in, reflect.ValueOf(v))
+	}
+	return in
+}
+
+// describe is all of s, which is built by Output.
+func describe(t *testing.T, s *Segment) string {
+	var text []byte
+	for _, p := range s.Payload.Pieces {
+		text = append(text, p.B...)
+		require.False(t, len(p.B) > 0 && !s.Payload.Lent && p.Owner == nil, "text that may change while it is on its way")
+	}
+	head := *s
+	head.Payload, head.Into, head.Spares = Payload{N: s.Payload.N}, nil, nil
+	return fmt.Sprintf("%+v %s", head, text)
+}
+
+var addresses = regexp.MustCompile("0x[0-9a-f]+")
+
+// TestLoneIsWhatQueuesSay: nobody can tell that a lone text is not in the queues, whatever happens next.
+func TestLoneIsWhatQueuesSay(t *testing.T) {
+	type happening struct {
+		name string
+		do   func(w *talk, e *TCB) any
+	}
+	var all []happening
+	methods := reflect.TypeFor[*TCB]()
+	for i := range methods.NumMethod() {
+		if name := methods.Method(i).Name; !notWhileOut[name] {
+			all = append(all, happening{name, func(w *talk, e *TCB) any {
+				m := reflect.ValueOf(e).MethodByName(name)
+				var out []any
+				for _, v := range m.Call(w.arguments(e, m.Type())) {
+					out = append(out, v.Interface())
+				}
+				return out
+			}})
+		}
+	}
+	require.Greater(t, len(all), 90)
+	arrivesAs := func(name string, n int, input func(w *talk, e *TCB, s *Segment) any) {
+		all = append(all, happening{name, func(w *talk, e *TCB) any {
+			s := Segment{Flags: ACK, Seq: e.rcv.nxt, Ack: e.snd.nxt, Wnd: 400, SrcPort: e.remotePort, DstPort: e.localPort}
+			s.Opts.HasTS, s.Opts.TSVal, s.Opts.TSEcr = true, e.ts.recent, e.tsNow(w.now)
+			s.Payload = Payload{Pieces: [2]Piece{{B: make([]byte, n)}}, N: n, Lent: true}
+			return input(w, e, &s)
+		}})
+	}
+	arrives := func(name string, n int, change func(e *TCB, s *Segment)) {
+		arrivesAs(name, n, func(w *talk, e *TCB, s *Segment) any {
+			change(e, s)
+			e.Input(w.now, s)
+			return s.Taken
+		})
+	}
+	arrives("its ACK", 0, func(*TCB, *Segment) {})
+	arrives("its ACK and text", 30, func(*TCB, *Segment) {})
+	arrives("an answer with room for it", 30, func(_ *TCB, s *Segment) { s.Flags |= PSH; s.Into = make([]byte, 30) })
+	arrives("text without its ACK", 30, func(e *TCB, s *Segment) { s.Ack = e.snd.una })
+	arrives("an older ACK", 0, func(e *TCB, s *Segment) { s.Ack = e.snd.una })
+	arrives("an ACK of a part", 0, func(e *TCB, s *Segment) { s.Ack = e.snd.una + 10 })
+	arrives("SACK of a part", 0, func(e *TCB, s *Segment) {
+		s.Ack, s.Opts.NSACK, s.Opts.SACK[0] = e.snd.una, 1, Range{e.snd.una + 10, e.snd.nxt}
+	})
+	arrives("an ACK of more", 0, func(_ *TCB, s *Segment) { s.Ack++ })
+	arrives("text that is not the next", 30, func(_ *TCB, s *Segment) { s.Seq += 100 })
+	arrives("much text", 3000, func(e *TCB, s *Segment) { s.Ack = e.snd.una })
+	arrivesAs("one of a run, in the same instant", 2000, func(w *talk, e *TCB, s *Segment) any {
+		e.lastRecv, s.Ack, s.Wnd = w.now, e.snd.una, uint16(e.snd.wnd>>e.snd.scale)
+		require.True(w.t, e.InputHeld(w.now, s, 1, 2000))
+		e.HeldRead(w.now, 2000)
+		return nil
+	})
+	arrives("a FIN", 0, func(_ *TCB, s *Segment) { s.Flags |= FIN })
+	arrives("a reset", 0, func(_ *TCB, s *Segment) { s.Flags = RST })
+	later := func(name string, then func(w *talk, e *TCB)) {
+		all = append(all, happening{name, func(w *talk, e *TCB) any { then(w, e); return nil }})
+	}
+	later("nothing for long", func(w *talk, e *TCB) {
+		for range 4 {
+			w.now = e.Deadline()
+			e.Timeout(w.now)
+			var out Segment
+			require.True(w.t, e.Output(w.now, &out))
+			out.Payload.Release()
+		}
+	})
+	later("more at once", func(w *talk, e *TCB) { e.SetNoDelay(true); e.Write(w.now, make([]byte, 3000)) })
+	later("a loan behind it", func(w *talk, e *TCB) { e.Lend(w.now, make([]byte, 3000), false, nil) })
+	later("its time has come", func(w *talk, e *TCB) { w.now = e.Deadline(); e.Timeout(w.now) })
+
+	for _, tt := range all {
+		for _, n := range []int{48, smallText + 4} {
+			t.Run(fmt.Sprintf("%s, %d bytes", tt.name, n), func(t *testing.T) {
+				follow := func(queues bool) (seen []string) {
+					w := newTalk(t, true)
+					w.now += 5 * time.Millisecond
+					e, _ := w.ends()
+					s := sendLone(t, w.now, e, bytes.Repeat([]byte("text"), n/4), smallText)
+					s.Payload.Release()
+					require.NotEqual(t, loneNone, e.snd.lone)
+					if queues {
+						e.queues()
+					}
+					w.now += time.Millisecond
+					look := func() { seen = append(seen, addresses.ReplaceAllString(state(e), "")) }
+					seen = append(seen, fmt.Sprintf("%+v", tt.do(w, e)))
+					look()
+					for range 3 { // and what comes of it
+						for i, out := 0, new(Segment); i < 20 && e.Output(w.now, out); i++ {
+							seen = append(seen, describe(t, out))
+							out.Payload.Release()
+						}
+						look()
+						if w.now = e.Deadline(); w.now == Never {
+							break
+						}
+						e.Timeout(w.now)
+					}
+					w.a.Release()
+					w.b.Release()
+					require.Nil(t, e.x)
+					require.Zero(t, w.alloc.out)
+					return seen
+				}
+				require.Equal(t, follow(true), follow(false))
+			})
+		}
+	}
+}
