@@ -157,45 +157,112 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestDialogueSteadyThroughDeadlines: to make sure that there is no deadline, as servers do, changes nothing for a
-// dialogue; one that passed does.
+// TestDialogueSteadyThroughDeadlines: deadlines are no matter of a dialogue's, and are kept all the same. A server of net/http sets two a
+// request, one of them past, to end a read.
 func TestDialogueSteadyThroughDeadlines(t *testing.T) {
-	synctest.Test(t, testSteadyThroughDeadlines)
-}
-
-func testSteadyThroughDeadlines(t *testing.T) {
-	c, d := dialled(t)
-	defer d.Close()
-	go func() {
-		_, _ = io.Copy(struct{ io.Writer }{d}, struct{ io.Reader }{d})
-	}()
-	p := make([]byte, 8)
-	steady := false
-	for range 1000 {
-		_, err := c.Write(p)
-		require.NoError(t, err)
-		_, err = io.ReadFull(c, p)
-		require.NoError(t, err)
-		if steady = socket.Steady(c); steady {
-			break
-		}
+	past, soon, none := func() time.Time { return time.Unix(1, 0) }, func() time.Time { return time.Now().Add(time.Second) }, time.Time{}
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T, c, d net.Conn)
+		ends bool // it is not steady any more
+	}{
+		{"none", func(t *testing.T, c, _ net.Conn) { require.NoError(t, c.SetDeadline(none)) }, false},
+		{"for reading, and not any more", func(t *testing.T, c, _ net.Conn) {
+			require.NoError(t, c.SetReadDeadline(soon()))
+			require.NoError(t, c.SetReadDeadline(none))
+			time.Sleep(2 * time.Second)
+		}, true}, // a timer has expired
+		{"past, for reading", func(t *testing.T, c, _ net.Conn) {
+			require.NoError(t, c.SetReadDeadline(past()))
+			_, first := c.Read(make([]byte, 8))
+			require.ErrorIs(t, first, os.ErrDeadlineExceeded)
+			_, err := c.Read(make([]byte, 8))
+			require.Same(t, first, err)
+			require.NoError(t, c.SetReadDeadline(none))
+		}, false},
+		{"past while somebody reads", func(t *testing.T, c, _ net.Conn) {
+			read := make(chan error)
+			go func() {
+				_, err := c.Read(make([]byte, 8))
+				read <- err
+			}()
+			synctest.Wait()
+			require.NoError(t, c.SetReadDeadline(past()))
+			require.ErrorIs(t, <-read, os.ErrDeadlineExceeded)
+			require.NoError(t, c.SetReadDeadline(none))
+		}, false},
+		{"past, and text comes", func(t *testing.T, c, d net.Conn) {
+			_, err := c.Write([]byte("question"))
+			require.NoError(t, err)
+			_, err = io.ReadFull(d, make([]byte, 8))
+			require.NoError(t, err)
+			require.NoError(t, c.SetReadDeadline(past()))
+			_, err = d.Write([]byte("answered"))
+			require.NoError(t, err)
+			require.True(t, socket.Kept(c))
+			_, err = c.Read(make([]byte, 8))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.True(t, socket.Kept(c))
+			require.NoError(t, c.SetReadDeadline(none))
+			got := make([]byte, 8)
+			_, err = c.Read(got)
+			require.NoError(t, err)
+			require.Equal(t, "answered", string(got))
+		}, false},
+		{"for reading, which passes", func(t *testing.T, c, _ net.Conn) {
+			require.NoError(t, c.SetReadDeadline(soon()))
+			began := time.Now()
+			_, err := c.Read(make([]byte, 8))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.Equal(t, time.Second, time.Since(began))
+			require.NoError(t, c.SetReadDeadline(none))
+		}, true},
+		{"for writing", func(t *testing.T, c, d net.Conn) {
+			require.NoError(t, c.SetWriteDeadline(soon()))
+			_, err := c.Write([]byte("question"))
+			require.NoError(t, err)
+			_, err = io.ReadFull(d, make([]byte, 8))
+			require.NoError(t, err)
+			require.NoError(t, c.SetWriteDeadline(none))
+		}, true},
+		{"past, for writing", func(t *testing.T, c, _ net.Conn) {
+			require.NoError(t, c.SetWriteDeadline(past()))
+			_, err := c.Write([]byte("question"))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.NoError(t, c.SetWriteDeadline(none))
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, d := dialled(t)
+				defer d.Close()
+				defer c.Close()
+				talk := func() {
+					for i := range 100 {
+						from, to := c, d
+						if i%2 == 1 {
+							from, to = d, c
+						}
+						done := make(chan struct{})
+						go func() {
+							_, _ = io.ReadFull(to, make([]byte, 8))
+							close(done)
+						}()
+						synctest.Wait()
+						_, err := from.Write([]byte("a text !"))
+						require.NoError(t, err)
+						<-done
+					}
+				}
+				talk()
+				require.True(t, socket.Steady(c))
+				tt.do(t, c, d)
+				require.Equal(t, !tt.ends, socket.Steady(c))
+				talk()
+				require.True(t, socket.Steady(c))
+				require.NoError(t, c.Close())
+				require.ErrorIs(t, c.SetDeadline(none), net.ErrClosed)
+			})
+		})
 	}
-	require.True(t, steady)
-	require.NoError(t, c.SetDeadline(time.Time{}))
-	require.True(t, socket.Steady(c))
-	require.NoError(t, c.SetReadDeadline(time.Unix(1, 0)))
-	require.False(t, socket.Steady(c))
-	late := make([]error, 2)
-	for i := range late {
-		_, late[i] = c.Read(p)
-		require.ErrorIs(t, late[i], os.ErrDeadlineExceeded)
-	}
-	require.Same(t, late[0], late[1])
-	require.NoError(t, c.SetReadDeadline(time.Time{}))
-	_, err := c.Write(p)
-	require.NoError(t, err)
-	_, err = io.ReadFull(c, p)
-	require.NoError(t, err)
-	require.NoError(t, c.Close())
-	require.ErrorIs(t, c.SetDeadline(time.Time{}), net.ErrClosed)
 }

@@ -19,6 +19,14 @@ func Armed(s *Stack) bool {
 	return s.timers.at != never || len(s.timers.near) > 0
 }
 
+// Kept is tcp.TCB.Kept of c's.
+func Kept(c net.Conn) bool {
+	t := c.(*TCPConn)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tcb.Kept()
+}
+
 // Steady reports whether nothing is the matter with the dialogue of c, a *TCPConn.
 func Steady(c net.Conn) bool {
 	t := c.(*TCPConn)

@@ -38,6 +38,7 @@ func TestPassed(t *testing.T) {
 		{name: "the reader has little room", n: 64, room: 63, read: 10},
 		{name: "after bulk", n: 64, bulk: true},
 		{name: "nobody waits", n: 64, readers: -1},
+		{name: "nobody waits, and comes with little room", n: 64, room: 63, readers: -1},
 		{name: "nobody waits, long", n: 400, readers: -1},
 		{name: "nobody waits, IPv6", addr: "[::1]:80", n: 64, readers: -1},
 		{name: "two wait", n: 64, readers: 2, read: 10},
@@ -46,7 +47,7 @@ func TestPassed(t *testing.T) {
 			s.nic.AddTap(func(device.Direction, time.Duration, *device.NIC, *device.Packet) {})
 		}},
 		{name: "the connection has been touched", n: 64, prepare: func(t *testing.T, _ *Stack, c *TCPConn) {
-			require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)))
+			c.Info()
 			require.False(t, c.steady)
 		}},
 		{name: "nobody has met", n: 64, prepare: func(_ *testing.T, s *Stack, _ *TCPConn) { s.receivers[0].met = acquaintances{} }},

@@ -189,7 +189,8 @@ func (c *TCPConn) recent() time.Duration {
 
 // lock takes the lock to do anything but what a dialogue consists of: receiving what the user waits for, and writing an
 // answer that leaves at once. These leave steady as it is, which says that for them nothing is the matter with the
-// socket and its TCB; while nobody else has had the lock they need not ask for all of it again.
+// socket and its TCB, deadlines apart; while nobody else has had the lock they need not ask for all of it again. Neither does it end by
+// setting deadlines, which a server of net/http does some times a request.
 func (c *TCPConn) lock() {
 	c.mu.Lock()
 	c.steady = false

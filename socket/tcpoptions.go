@@ -25,7 +25,7 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 	}
 	c.mu.Lock()
 	if t.IsZero() && c.due == nil && !(read && c.rpast) && !c.closed {
-		c.mu.Unlock() // there was none: net/http makes sure of it some times a request, and a dialogue stays steady
+		c.mu.Unlock() // there was none: net/http makes sure of it some times a request
 		return nil
 	}
 	return c.changeDeadline(t, read, write)
@@ -33,7 +33,6 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 
 // changeDeadline is setDeadline where there is or was one. It gives up the lock.
 func (c *TCPConn) changeDeadline(t time.Time, read, write bool) error {
-	c.steady = false
 	if c.closed {
 		defer c.mu.Unlock()
 		return c.localError(net.ErrClosed)

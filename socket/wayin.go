@@ -104,9 +104,12 @@ func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
 		return false
 	}
 	var reader *waiter // nobody, if the text is kept
-	if c.steady = len(into) > 0; c.steady {
+	if len(into) > 0 {
+		c.steady = true
 		c.rd.filled(n)
 		reader = c.rd.waiters()
+	} else {
+		c.steady = c.tcb.Kept()
 	}
 	if !c.timer.set || c.timer.due > due {
 		c.rearm()
@@ -374,8 +377,16 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 		c.awaitTurn()
 	}
 	for {
-		if !(c.steady && len(p) > 0) && !c.mustWait(p) {
-			c.steady = false
+		steady := c.steady && len(p) > 0 && !c.rpast
+		if steady && c.tcb.Kept() {
+			if n := c.tcb.ReadKept(c.clock, p); n > 0 {
+				c.mu.Unlock()
+				return n, nil
+			}
+			steady = false
+		}
+		if !steady && !c.mustWait(p) {
+			c.steady = c.steady && c.rpast // then the TCB is not asked
 			n, done, err := c.tryRead(p)
 			if done {
 				if c.s.cfg.Staged {

@@ -27,8 +27,9 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		return 0, syscall.EINVAL
 	}
 	c.mu.Lock()
-	lone := c.steady && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst
+	lone := c.steady && c.due == nil && c.tcb.LoneSteady(len(p)) && int(c.burst)+len(p) < writeBurst
 	if !lone {
+		c.steady = false
 		growStack()
 		lone = c.unhindered(len(p)) && c.tcb.Lone(len(p))
 	}
@@ -42,7 +43,6 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		}
 		return len(p), nil
 	}
-	c.steady = false
 	n, err := c.write(p)
 	if err != nil {
 		err = c.opError("write", err)

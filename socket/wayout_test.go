@@ -91,8 +91,6 @@ func questions(t *testing.T, addr string, verify, long bool) (seen []string) {
 // TestSteadyEnds: a dialogue is steady until somebody does anything else with the connection, and goes on after it.
 func TestSteadyEnds(t *testing.T) {
 	for name, do := range map[string]func(c, peer *TCPConn){
-		"a deadline for reading":    func(c, _ *TCPConn) { _ = c.SetReadDeadline(time.Now().Add(time.Hour)) },
-		"a deadline for writing":    func(c, _ *TCPConn) { _ = c.SetWriteDeadline(time.Now().Add(time.Hour)) },
 		"TCP_NODELAY":               func(c, _ *TCPConn) { _ = c.SetNoDelay(false) },
 		"keep-alive":                func(c, _ *TCPConn) { _ = c.SetKeepAlive(true) },
 		"a text that does not fit":  func(c, p *TCPConn) { _, _ = c.Write(make([]byte, 40000)); _, _ = io.ReadFull(p, make([]byte, 40000)) },

@@ -81,27 +81,17 @@ type transfer struct {
 
 	snd         sendBuf
 	next        *transfer // in Spares
-	holds       bool      // small may have text that was not read yet
 	firstChunks [2]chunk
 
 	rcv         recvBuf
 	firstPieces [1]Piece
-	_           [16]byte // small begins a line
+	_           [24]byte // small begins a line
 
 	small [smallText]byte // where SendLone keeps text that the segment has a copy of, and TakeLone text that was not read yet
 }
 
 // smallText is the most text that SendLone copies, in bytes.
 const smallText = 256
-
-// yieldSmall moves what was not read out of small, which is about to be written to.
-//
-//go:noinline
-func (x *transfer) yieldSmall(alloc Allocator) {
-	if x.holds = false; x.rcv.pieces.len() > 0 {
-		x.rcv.own(alloc)
-	}
-}
 
 // queueKeep is the most room, in items, that queues of a recycled transfer keep.
 const queueKeep = 256
@@ -229,7 +219,7 @@ func (t *TCB) flushSend() {
 // dropReceived empties the receive queue.
 func (t *TCB) dropReceived() {
 	if t.x != nil {
-		t.x.rcv.release()
+		t.received().release()
 		if t.wire() != nil {
 			t.wire().clear()
 		}
@@ -250,7 +240,7 @@ func (t *TCB) packetsOut() int {
 	if t.x == nil {
 		return 0
 	}
-	if t.snd.lone != loneNone {
+	if t.snd.lone.out() {
 		return 1
 	}
 	return t.x.rtx.len()

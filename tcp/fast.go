@@ -34,7 +34,7 @@ func (t *TCB) steady() bool {
 // a text of SendLone's, since which nothing was called, the user is used to answer, and nothing else is the matter. If TakeLone takes it that is as good as an Input that set Steady.
 func (t *TCB) Dialogue() bool {
 	a := &t.ack
-	return t.snd.lone != loneNone && t.steady() && t.Readable() == 0 && t.wire() == nil && t.inPingpong() &&
+	return t.snd.lone.out() && t.steady() && t.Readable() == 0 && t.wire() == nil && t.inPingpong() &&
 		a.pending == 0 && t.timers.left[slotAck] == 0 && a.ato != 0 && a.ato <= t.env.cfg.DelackMin
 }
 

@@ -1,42 +1,91 @@
 package tcp
 
-// A text that SendLone has sent is mostly answered, with its ACK on the answer, before anything else happens to the connection.
-// Until something does, the queues need not have it: what they would say of it follows from what the TCB knows anyway. That saves a
+import "time"
+
+// A text that SendLone has sent is mostly answered, with its ACK on the answer, before anything else happens to the connection. So
+// is a text that TakeLone took for a user who does not wait read before that. Until something else does happen the queues need
+// not have them: what they would say follows from what the TCB knows anyway. That saves a
 // round trip two cache lines at each end and the instructions that would fill them.
 
-// loneKind says how what is outstanding is kept.
+// loneKind says what of the queues is not in them. It is never both what is outstanding and what was not read.
 type loneKind uint8
 
 const (
-	loneNone  loneKind = iota // in the queues
-	loneSmall                 // it is one text, from SND.UNA to SND.NXT and there to SND.END, sent at lastSend, since when nothing has arrived: transfer.small
+	loneNone  loneKind = iota // nothing
+	loneSmall                 // one text is outstanding, from SND.UNA to SND.NXT and there to SND.END, sent at lastSend, since when nothing has arrived: transfer.small
 	loneChunk                 // the same, but that the text is in the send queue
+	loneKept                  // one text was not read, up to RCV.NXT, since which nothing has arrived: transfer.small
 )
 
-// queues returns t.x, which is not nil, for one who looks at what is to be sent or outstanding. All do but SendLone and TakeLone.
+// out reports whether a text is outstanding.
+func (k loneKind) out() bool { return k-loneSmall <= loneChunk-loneSmall }
+
+// queues returns t.x, which is not nil, for one who looks at what the queues say. All do but SendLone and TakeLone, or ask for what is received.
 // It is small enough to be part of the caller.
 func (t *TCB) queues() *transfer {
 	t.unfold()
 	return t.x
 }
 
-// unfold sees to it that what is outstanding is in the queues.
+// received returns the receive queue of t.x, which is not nil. It is small enough to be part of the caller.
+func (t *TCB) received() *recvBuf {
+	if t.snd.lone == loneKept {
+		t.unfoldLone()
+	}
+	return &t.x.rcv
+}
+
+// unfold sees to it that all is in the queues.
 func (t *TCB) unfold() {
 	if t.snd.lone != loneNone {
 		t.unfoldLone()
 	}
 }
 
-// unfoldLone is unfold where there is something to do. It must come before totals.segsIn counts one more, and before lastSend changes: text that leaves
-// then was written before, and that calls for the queues.
+// unfoldLone is unfold where there is something to do. It must come before totals.segsIn counts one more or RCV.NXT moves, and before lastSend
+// changes: text that leaves then was written before, and that calls for the queues.
 //
 //go:noinline
 func (t *TCB) unfoldLone() {
 	x, una, nxt := t.x, t.snd.una, t.snd.nxt
-	if n := int(nxt.Sub(una)); t.snd.lone == loneSmall {
+	lone := t.snd.lone
+	t.snd.lone = loneNone
+	switch lone {
+	case loneKept:
+		n := t.keptLen()
+		x.rcv.append(t.env.alloc, &Payload{Pieces: [2]Piece{{B: x.small[:n]}}, N: n, Lent: true})
+		return
+	case loneSmall:
+		n := int(nxt.Sub(una))
 		*x.snd.chunks.first() = chunk{b: x.small[:n:n], start: una, lent: true}
 	}
 	x.snd.run = una
 	*x.rtx.first() = txSeg{sent: t.lastSend, nth: t.total.segsIn, seq: una, end: nxt, marks: markPSH}
+}
+
+// keptLen is how long what is loneKept is.
+func (t *TCB) keptLen() int { return int(t.rcv.nxt - t.rcv.read) }
+
+// takeKept copies to p what is loneKept, if it fits and that is what there is to read, and returns how many bytes.
+func (t *TCB) takeKept(p []byte) int {
+	if t.snd.lone != loneKept || len(p) < t.keptLen() {
+		return 0
+	}
 	t.snd.lone = loneNone
+	return copy(p, t.x.small[:t.keptLen()])
+}
+
+// Kept reports whether TakeLone has kept a text for ReadKept.
+func (t *TCB) Kept() bool { return t.snd.lone == loneKept }
+
+// ReadKept is Read, and Output need not be called, if Kept says so and nothing was called since TakeLone. It returns 0, and has done nothing, when p has
+// not room for it all.
+func (t *TCB) ReadKept(now time.Duration, p []byte) int {
+	n := t.takeKept(p)
+	if n > 0 {
+		if t.rcv.read = t.rcv.nxt; t.drs.rtt != 0 {
+			t.adjustRcvSpace(now)
+		}
+	}
+	return n
 }

@@ -92,7 +92,8 @@ func (t *TCB) charge() int {
 	}
 	n, pieces := 0, 0
 	if t.x != nil {
-		n, pieces = t.x.rcv.bytes, t.x.rcv.pieces.len()
+		q := t.received()
+		n, pieces = q.bytes, q.pieces.len()
 	}
 	if n == 0 && t.ooo == nil {
 		return 0
@@ -106,7 +107,7 @@ func (t *TCB) charge() int {
 
 // roomy reports whether nothing is held, and so nothing but ssthresh limits a window that is scaled and does not shrink.
 func (t *TCB) roomy() bool {
-	return (t.x == nil || t.x.rcv.bytes == 0) && t.ooo == nil && t.wire() == nil && t.rcv.scale > 0 && t.env.cfg.ShrinkWindow != On
+	return t.Readable() == 0 && t.ooo == nil && t.wire() == nil && t.rcv.scale > 0 && t.env.cfg.ShrinkWindow != On
 }
 
 // chargeFor returns what n bytes in so many pieces count against SO_RCVBUF: as much as is set aside for

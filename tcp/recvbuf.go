@@ -86,11 +86,10 @@ func (r *recvBuf) copyIn(alloc Allocator, q Piece, size int) {
 	r.private = true
 }
 
-// borrowed is the owner of bytes that stay where they are for now: what is lent, see TCB.InputBorrowed, and what lies in
-// transfer.small.
+// borrowed is the owner of bytes that stay where they are for now: what is lent, see TCB.InputBorrowed.
 type borrowed struct{}
 
-// Retain and Release do nothing: who lent the bytes, or will write to small, says how long they are there.
+// Retain and Release do nothing: who lent the bytes says how long they are there.
 func (borrowed) Retain()  {}
 func (borrowed) Release() {}
 

@@ -242,5 +242,5 @@ func (t *TCB) OwnBorrowed() int {
 	if t.x == nil {
 		return 0
 	}
-	return t.x.rcv.own(t.env.alloc)
+	return t.received().own(t.env.alloc)
 }

@@ -82,10 +82,10 @@ type sendVars struct {
 
 	run Seq // the present run of segments ends here (see startRun), with fRun
 
-	scale uint8 // Snd.Wind.Shift (RFC 7323 §2.2)
-	shy   uint8 // whether and when the next loan is given; see MayLend
-	grown uint8 // how often loans were doubled; see LoanSize
-	lone  loneKind
+	scale uint8    // Snd.Wind.Shift (RFC 7323 §2.2)
+	shy   uint8    // whether and when the next loan is given; see MayLend
+	grown uint8    // how often loans were doubled; see LoanSize
+	lone  loneKind // what is not in the queues; see there
 }
 
 // recvVars are the receive sequence variables (RFC 9293 §3.3.1, figure 4).

@@ -149,7 +149,7 @@ func (t *TCB) urgentPointer(in *Segment) {
 
 // skipUrgent takes the byte at the head of the queue out of the stream.
 func (t *TCB) skipUrgent() {
-	t.x.rcv.skip(1)
+	t.received().skip(1)
 	t.rcv.read++
 	if t.wire() != nil {
 		t.wire().consume(1)

@@ -150,7 +150,10 @@ func (t *TCB) Read(now time.Duration, p []byte) int {
 			return 0
 		}
 	}
-	n := t.x.rcv.read(p)
+	n := t.takeKept(p)
+	if n == 0 {
+		n = t.received().read(p)
+	}
 	t.consumed(now, n)
 	return n
 }
@@ -168,11 +171,11 @@ func (t *TCB) Peek(p []byte, off int) int {
 			off++
 		}
 	}
-	return t.x.rcv.peek(p, off)
+	return t.received().peek(p, off)
 }
 
 // ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
-// valid until Discard or Read takes them, or OwnBorrowed or SendLone is called: a copy less for WriteTo.
+// valid until Discard or Read takes them, or OwnBorrowed is called: a copy less for WriteTo.
 func (t *TCB) ReadPiece() []byte {
 	n := t.Readable()
 	if t.has(fUrgentIn) {
@@ -181,7 +184,7 @@ func (t *TCB) ReadPiece() []byte {
 	if n == 0 || t.Readable() == 0 {
 		return nil
 	}
-	b := t.x.rcv.pieces.all()[0].B
+	b := t.received().pieces.all()[0].B
 	return b[:min(len(b), n)]
 }
 
@@ -194,14 +197,14 @@ func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
 	if t.Readable() == 0 || limit <= 0 {
 		return Piece{}, false
 	}
-	q = t.x.rcv.pieces.all()[0]
+	q = t.received().pieces.all()[0]
 	q.B = q.B[:min(len(q.B), limit)]
 	if q.Owner == (borrowed{}) {
 		q = q.owned(t.env.alloc)
 	} else if q.Owner != nil {
 		q.Owner.Retain()
 	}
-	t.x.rcv.skip(len(q.B))
+	t.received().skip(len(q.B))
 	t.consumed(now, len(q.B))
 	return q, true
 }
@@ -213,8 +216,8 @@ func (t *TCB) Discard(now time.Duration, n int) int {
 	}
 	done := 0
 	for done < n && t.Readable() > 0 {
-		k := min(n-done, len(t.x.rcv.pieces.all()[0].B))
-		t.x.rcv.skip(k)
+		k := min(n-done, len(t.received().pieces.all()[0].B))
+		t.received().skip(k)
 		done += k
 	}
 	t.consumed(now, done)
@@ -258,6 +261,9 @@ func (t *TCB) Pending() int { return t.untilUrgent(t.Readable()) }
 func (t *TCB) Readable() int {
 	if t.x == nil {
 		return 0
+	}
+	if t.snd.lone == loneKept {
+		return t.keptLen()
 	}
 	return t.x.rcv.bytes
 }

@@ -90,7 +90,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 // ACK is owed.
 func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byte, spares *Spares) (taken int, due time.Duration) {
 	lone := t.snd.lone
-	if lone == loneNone {
+	if !lone.out() {
 		return 0, 0
 	}
 	sent, nth, a, cfg := t.lastSend, t.total.segsIn, &t.ack, t.env.cfg // see unfold
@@ -123,7 +123,7 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 		t.x.snd.ack(ack)
 	}
 	if len(into) == 0 {
-		t.x.keep(t.env.alloc, text)
+		t.keepText(text)
 	}
 	rtt := now - sent
 	t.rack.rtt = rtt
@@ -168,15 +168,15 @@ func (t *TCB) untroubled() {
 	}
 }
 
-// keep copies text, for which the user does not wait, to the receive queue.
+// keepText keeps text, for which the user does not wait, while the receive queue is empty.
 //
 //go:noinline
-func (x *transfer) keep(alloc Allocator, text []byte) {
-	if x.rcv.pieces.len()+x.snd.chunks.len() == 0 && len(text) <= smallText {
-		x.rcv.borrow(x.small[:copy(x.small[:], text)])
-		x.holds = true // until SendLone needs it
+func (t *TCB) keepText(text []byte) {
+	if len(text) <= smallText {
+		t.snd.lone = loneKept
+		copy(t.x.small[:], text)
 	} else {
-		x.rcv.append(alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
+		t.x.rcv.append(t.env.alloc, &Payload{Pieces: [2]Piece{{B: text}}, N: len(text), Lent: true})
 	}
 }
 

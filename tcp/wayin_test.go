@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -87,7 +88,12 @@ func (w *talk) say(n int) {
 func (w *talk) read(n int) {
 	reader, _ := w.ends()
 	require.Equal(w.t, n, reader.Readable())
-	require.Equal(w.t, n, reader.Read(w.now, make([]byte, n+1)))
+	if reader.Kept() {
+		require.Equal(w.t, n, reader.ReadKept(w.now, make([]byte, n+1)))
+		require.False(w.t, reader.NeedsOutput())
+	} else {
+		require.Equal(w.t, n, reader.Read(w.now, make([]byte, n+1)))
+	}
 }
 
 // state is all of e but where it lies, and who counts its segments.
@@ -104,7 +110,7 @@ func unfolded(e *TCB) *TCB {
 	keep := *e
 	if e.x != nil {
 		x := *e.x
-		keep.x = &x
+		keep.x, keep.env = &x, newEnv(&Params{}) // with an Allocator of its own
 		keep.queues()
 	}
 	return &keep
@@ -237,33 +243,51 @@ func TestTextInSmall(t *testing.T) {
 		n     int
 		small bool // it has room beside the queues
 		write bool // an answer, before the question is read
+		apart bool // by ReadKept
 	}{
-		{"read", 50, true, false},
-		{"the longest", smallText, true, false},
-		{"too long", smallText + 1, false, false},
-		{"answered first", 50, true, true},
-		{"too long, answered first", smallText + 1, false, true},
+		{"read", 50, true, false, false},
+		{"read at once", 50, true, false, true},
+		{"the longest", smallText, true, false, false},
+		{"too long", smallText + 1, false, false, true},
+		{"answered first", 50, true, true, true},
+		{"too long, answered first", smallText + 1, false, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newTalk(t, true)
 			w.now += time.Millisecond
-			h, _ := w.lone(tt.n)
+			h, s := w.lone(tt.n)
+			s.Payload.Release()
 			_, e := w.ends()
 			x, text := e.x, bytes.Repeat([]byte("?"), tt.n)
 			require.True(t, e.Dialogue())
+			before := w.alloc.out
 			taken, _ := e.TakeLone(w.now, &h, text, nil, &w.spares)
 			require.Equal(t, tt.n, taken)
-			in := func(b []byte) bool { return &b[0] == &x.small[0] }
-			require.Equal(t, tt.small, in(e.ReadPiece()))
+			require.Equal(t, tt.small, e.Kept())
+			require.Equal(t, tt.small, w.alloc.out == before)
+			require.Equal(t, tt.n, e.Readable())
+			binary.BigEndian.PutUint32(h[offSeq:], uint32(e.rcv.nxt))
+			again, _ := e.TakeLone(w.now, &h, text, nil, &w.spares)
+			require.Zero(t, again, "one more is for Input")
+			require.Equal(t, !tt.small, e.LoneSteady(3))
 			if tt.write {
 				require.True(t, e.Lone(3))
 				sendLone(t, w.now, e, []byte("yes"), 3)
 				require.Equal(t, "yes", string(x.small[:3]))
-				require.False(t, in(e.ReadPiece()))
+				require.False(t, e.Kept())
+				require.Equal(t, before+1, w.alloc.out)
 			}
 			got := make([]byte, tt.n+1)
-			require.Equal(t, tt.n, e.Read(w.now, got))
+			require.Zero(t, e.ReadKept(w.now, got[:tt.n-1]))
+			if e.Kept() && tt.apart {
+				require.Equal(t, tt.n, e.ReadKept(w.now, got))
+			} else {
+				require.Equal(t, tt.n, e.Read(w.now, got))
+			}
 			require.Equal(t, text, got[:tt.n])
+			require.Zero(t, e.Readable())
+			require.False(t, e.Kept())
+			require.Equal(t, before, w.alloc.out)
 			require.Same(t, x, e.x, "it is needed for the answer, or for what is outstanding")
 		})
 	}

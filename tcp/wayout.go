@@ -19,12 +19,15 @@ const LoneCopied = smallText
 // Lone reports whether n bytes that the user writes now would leave at once, as one segment without options but
 // timestamps, with nothing else outstanding: whether SendLone may be called.
 func (t *TCB) Lone(n int) bool {
-	return t.LoneSteady(n) && t.mood()&(moodGrave|moodMore|moodCork|moodForce) == atRest && t.plain(unquiet) &&
+	return t.fits(n) && t.mood()&(moodGrave|moodMore|moodCork|moodForce) == atRest && t.plain(unquiet) &&
 		t.ack.pending&ackNow == 0 && t.env.cfg.NotsentLowat == 0
 }
 
-// LoneSteady is Lone after an Input that set Steady, with nothing called since.
-func (t *TCB) LoneSteady(n int) bool {
+// LoneSteady is Lone after an Input that set Steady, with nothing called since but TakeLone and SendLone, and with nothing Kept.
+func (t *TCB) LoneSteady(n int) bool { return t.snd.lone == loneNone && t.fits(n) }
+
+// fits reports whether nothing is outstanding, and n bytes are no full segment and fit into the windows.
+func (t *TCB) fits(n int) bool {
 	return t.snd.una == t.snd.end && n > 0 && n < int(t.mss) && n <= int(t.snd.wnd) && n <= int(t.sndLimit)
 }
 
@@ -37,6 +40,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	if now-t.lastSend > t.rto {
 		t.restartAfterIdle(now)
 	}
+	t.unfold() // what is kept
 	x, seq := t.x, t.snd.nxt
 	end := seq.Add(uint32(len(p)))
 	wnd, ok := t.standingWindow()
@@ -60,9 +64,6 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		x = t.needX(nil)
 	}
 	t.x = x
-	if x.holds {
-		x.yieldSmall(t.env.alloc)
-	}
 	lone := loneSmall
 	if owner == nil {
 		copy(x.small[:], p)
