@@ -4,10 +4,10 @@ package device
 // part of the RX ring on which a link puts what it hands back within a poll. It needs no atomic
 // instruction for it, and grows with use.
 type backlog struct {
-	slots []*Packet // len is a power of two
 	first uint      // the next to take
 	end   uint      // behind the last
 	limit int       // the most it holds
+	slots []*Packet // len is a power of two
 }
 
 // firstBacklog is how many packets a backlog has room for at first.

@@ -106,23 +106,23 @@ func (r TxResult) String() string {
 // All methods are safe for concurrent use, except that Poll and Rest of a queue belong to the holder
 // of its baton (see Ring).
 type NIC struct {
+	// What each packet of a dialogue needs is one cache line.
+	pool   *Pool
+	queues []queue
+	up     atomic.Bool
+	plain  atomic.Bool // up, on the loopback wire, with no tap and no filter: nothing is between TX and RX
+	link   atomic.Pointer[Link]
+	mtu    atomic.Int64
+
+	taps       atomic.Pointer[[]*tap]
+	filter     atomic.Pointer[func([]byte) int]
+	addrs      atomic.Pointer[addrTable]
+	fillSum    func(b []byte, start, offset int)
+	interrupt  func(q int)
 	name       string
 	txQueueLen int
 	metric     int
 	ringSize   int
-	fillSum    func(b []byte, start, offset int)
-	interrupt  func(q int)
-	pool       *Pool
-
-	up     atomic.Bool
-	plain  atomic.Bool // up, on the loopback wire, with no tap and no filter: nothing is between TX and RX
-	mtu    atomic.Int64
-	link   atomic.Pointer[Link]
-	taps   atomic.Pointer[[]*tap]
-	filter atomic.Pointer[func([]byte) int]
-	addrs  atomic.Pointer[addrTable]
-
-	queues []queue
 
 	_  [cacheLine]byte // above is what every packet's way reads, below what is written
 	mu sync.Mutex      // guards changes of what is plain or not, and of addrs

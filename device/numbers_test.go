@@ -121,6 +121,18 @@ func TestNumbersConcurrent(t *testing.T) {
 	require.LessOrEqual(t, pool.numbers.fresh[0].next, Desc(64))
 }
 
+// TestFewLines: what a packet alone needs to know lies together.
+func TestFewLines(t *testing.T) {
+	const line, allocators = 64, 8 // bytes; those of a large object come before it
+	require.LessOrEqual(t, unsafe.Offsetof(Pool{}.numbers)+unsafe.Offsetof(numbers{}.packets)+8, uintptr(32), "as socket.TestLinesApart has it")
+	require.LessOrEqual(t, unsafe.Offsetof(NIC{}.plain)+1, uintptr(line))
+	require.LessOrEqual(t, allocators+unsafe.Offsetof(rings{}.back)+unsafe.Offsetof(backlog{}.end)+8, uintptr(line))
+	at := func(within uintptr) uintptr { return (allocators + unsafe.Offsetof(rings{}.tx) + within) / line }
+	require.Equal(t, at(unsafe.Offsetof(Ring{}.links)), at(unsafe.Offsetof(Ring{}.lag)))
+	require.Equal(t, at(unsafe.Offsetof(Ring{}.word)), at(unsafe.Offsetof(Ring{}.seen)))
+	require.Equal(t, at(unsafe.Offsetof(Ring{}.pos)), at(unsafe.Offsetof(Ring{}.freed)))
+}
+
 // TestQueuesApart: what the holders of two batons write for each packet lies on different cache lines, and what they
 // both read on others.
 func TestQueuesApart(t *testing.T) {

@@ -32,18 +32,20 @@ type queue struct {
 
 // rings is what a queue needs once it is used. All but the rings belongs to the holder of the baton.
 type rings struct {
+	// What a packet alone asks for is on one cache line, and not on one with what tx writes.
+	pool *Pool                // the NIC's
+	rx   atomic.Pointer[Ring] // what came in outside of polls; few queues ever need one
+	back backlog              // what the link handed back within a poll
+
 	tx       Ring
-	rx       atomic.Pointer[Ring] // what came in outside of polls; few queues ever need one
-	back     backlog              // what the link handed back within a poll
-	spare    []*Packet            // to be used again, beside the queue's
-	pool     *Pool                // the NIC's
-	want     int                  // how many of spare to keep
-	lent     int                  // packets on their way through these whose bytes are lent
-	rxFirst  bool                 // whose turn it is: the ring's or the backlog's
-	descs    [batch]Desc          // what a ring had
-	txb, rxb [batch]*Packet       // the batches at hand; they keep what a few past packets are made of alive
-	tapTime  time.Duration        // the latest time a tap was told
-	scratch  []byte               // room for the filter to see a packet in one piece
+	spare    []*Packet      // to be used again, beside the queue's
+	want     int            // how many of spare to keep
+	lent     int            // packets on their way through these whose bytes are lent
+	rxFirst  bool           // whose turn it is: the ring's or the backlog's
+	descs    [batch]Desc    // what a ring had
+	txb, rxb [batch]*Packet // the batches at hand; they keep what a few past packets are made of alive
+	tapTime  time.Duration  // the latest time a tap was told
+	scratch  []byte         // room for the filter to see a packet in one piece
 }
 
 // open returns the queue's rings, and makes them at first use.

@@ -69,9 +69,9 @@ type Pool struct {
 	// which is why it is off by default; programs built with the race detector always have it on.
 	Audit bool
 
+	numbers numbers // begins with what each packet's way reads
 	bufs    [numClasses]sync.Pool
 	packets sync.Pool
-	numbers numbers
 
 	outBufs, outPackets, allocBufs, allocPackets atomic.Int64
 }

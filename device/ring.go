@@ -27,9 +27,10 @@ type Links struct {
 
 // linkTable is where the links are. Every packet's way reads it, so nothing that is written lies beside it.
 type linkTable struct {
+	first  []Desc       // the links of the first chunk, for most are there: without the address of the chunk
 	chunks []*linkChunk // has cache lines of its own, too
 	runs   []*runChunk  // as many
-	_      [cacheLine - 48]byte
+	_      [cacheLine - 72]byte
 }
 
 // linkChunk is the links of some descriptors. Those of a descriptor belong to its owner.
@@ -71,13 +72,21 @@ func (l *Links) Reserve(n int) {
 		grown.chunks = append(grown.chunks, new(linkChunk))
 		grown.runs = append(grown.runs, new(runChunk))
 	}
+	grown.first = grown.chunks[0].link[:]
 	l.table.Store(grown)
 }
 
-// of returns the link of d.
+// of returns the link of d. It is small enough to be part of the caller.
 func (l *Links) of(d Desc) *Desc {
-	return &l.table.Load().chunks[d>>chunkBits].link[d&chunkMask]
+	t := l.table.Load()
+	if int(d) < len(t.first) {
+		return &t.first[d]
+	}
+	return t.further(d)
 }
+
+// further is of for what is not in the first chunk.
+func (t *linkTable) further(d Desc) *Desc { return &t.chunks[d>>chunkBits].link[d&chunkMask] }
 
 // run returns the run that d ends.
 func (l *Links) run(d Desc) *[]Desc {

@@ -35,6 +35,10 @@ func TestLinesApart(t *testing.T) {
 	require.Zero(t, (unsafe.Sizeof(TCPConn{})+8)%line)
 	require.Equal(t, uintptr(192), unsafe.Offsetof(TCPConn{}.tcb), "as TestSizes of package tcp has it")
 	require.Zero(t, unsafe.Sizeof(receiver{})%line)
+	const allocators = 8 // bytes of an object, before the stack
+	var s Stack
+	require.LessOrEqual(t, allocators+unsafe.Offsetof(s.receivers)+16, uintptr(2*line), "what each packet asks of the stack")
+	require.LessOrEqual(t, allocators+unsafe.Offsetof(s.pool)+32, uintptr(3*line), "the same, with what it asks of the pool: TestFewLines of package device")
 	for _, queues := range []int{1, 2, 3, 4, 8} {
 		s := New(Config{Queues: queues})
 		for q := range queues {

@@ -68,7 +68,7 @@ func (s *Stack) sendDatagram(now time.Duration, q int, held bool, w *udpWay, b [
 	} else {
 		s.attach(p, b)
 	}
-	if s.cfg.VerifyChecksums {
+	if s.verify {
 		s.checksum(p, w.sum, protoUDP, ipLen, udpCsumOffset)
 	} else {
 		offload(p, ipLen, udpCsumOffset)

@@ -35,7 +35,7 @@ func (s *Stack) tcpPacket(n *flowNode[tcpEnd], seg *tcp.Segment, id uint16, outs
 	if seg.Payload.N > 0 {
 		s.carry(p, &seg.Payload, n.baton)
 	}
-	if s.cfg.VerifyChecksums {
+	if s.verify {
 		s.checksum(p, n.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		binary.BigEndian.PutUint16(b[at+tcpCsumOffset:], pseudoSum(n.sum, protoTCP, length))

@@ -24,7 +24,7 @@ const apartFor = 64
 // many bytes. An IP packet has no more than 65,535 bytes, and each segment has a checksum of its own, which somebody
 // would have to compute.
 func (r *receiver) roomToJoin(head int) int {
-	if r.s.cfg.VerifyChecksums || !r.s.nic.Quiet(r.queue) {
+	if r.s.verify || !r.s.nic.Quiet(r.queue) {
 		return 0
 	}
 	if r.apart > 0 {

@@ -154,7 +154,7 @@ func TestJoinedArrive(t *testing.T) {
 	}{
 		{name: "nothing", room: true},
 		{name: "a tap", do: func(j *joiner) { j.s.nic.AddTap(func(device.Direction, time.Duration, *device.NIC, *device.Packet) {}) }},
-		{name: "checksums", do: func(j *joiner) { j.s.cfg.VerifyChecksums = true }},
+		{name: "checksums", do: func(j *joiner) { j.s.verify = true }},
 		{name: "a reader had little room", do: func(j *joiner) { j.r.apart = 2 }},
 		{name: "a tap in the last instant", room: true, late: func(j *joiner) {
 			j.s.nic.AddTap(func(_ device.Direction, _ time.Duration, _ *device.NIC, p *device.Packet) {

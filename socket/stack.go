@@ -32,26 +32,31 @@ const (
 // device on the baton). One that is dropped is collected; Close is for those
 // who want the connections on it to fail now.
 type Stack struct {
-	cfg    Config
-	epoch  time.Time
-	clock  Clock // nil: package time
-	parker Parker
-	serial bool // the clock hands out one event at a time
-	secret [16]byte
-	ttl    uint8 // of what we send
-	nic    *device.NIC
-	pool   device.Pool
+	// What each packet of a dialogue asks for is on three cache lines (TestLinesApart).
+	epoch    time.Time
+	clock    Clock // nil: package time
+	nic      *device.NIC
+	anyStall atomic.Bool // see stalled
+	closed   atomic.Bool
+	ttl      uint8 // of what we send
+	staged   bool  // of cfg
+	verify   bool  // the same
+	serial   bool  // the clock hands out one event at a time
 
-	receivers []receiver   // one for each queue, used by the holder of its baton
-	lastNow   atomic.Int64 // see recent
+	raw       rawTable
+	receivers []receiver // one for each queue, used by the holder of its baton
+
+	lastNow atomic.Int64 // see recent
+	pool    device.Pool
+
+	cfg       Config
+	parker    Parker
+	secret    [16]byte
 	stalledMu sync.Mutex
 	stalled   []*TCPConn // wait for room on a TX ring
-	anyStall  atomic.Bool
-	closed    atomic.Bool
 
 	tcp       flowTable[tcpEnd]
 	udp       flowTable[*UDPConn]
-	raw       rawTable
 	tcpPorts  ports
 	udpPorts  ports
 	udpPeers  atomic.Int32 // UDP sockets that are connected
@@ -96,7 +101,7 @@ func NewChecked(cfg Config) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{cfg: cfg, clock: cfg.Clock, parker: cfg.Parker, serial: cfg.Clock != nil}
+	s := &Stack{cfg: cfg, clock: cfg.Clock, parker: cfg.Parker, serial: cfg.Clock != nil, staged: cfg.Staged, verify: cfg.VerifyChecksums}
 	s.tcpConfig.Store(tcpConfig)
 	s.epoch = s.wallNow()
 	s.secret = newSecret(cfg.Seed)

@@ -155,7 +155,7 @@ func (c *TCPConn) writeDue() time.Duration {
 
 // setDue sets the deadlines; the lock is held.
 func (c *TCPConn) setDue(read, write time.Duration) {
-	if read != never || write != never || c.s.cfg.Staged {
+	if read != never || write != never || c.s.staged {
 		c.needDue().read, c.needDue().write = read, write
 	} else {
 		c.due = nil
@@ -181,7 +181,7 @@ func (c *TCPConn) at(now time.Duration) time.Duration {
 // recent is the latest time the TCB was told: good enough where being a little
 // late does no harm, and cheaper than asking the clock. The lock is held.
 func (c *TCPConn) recent() time.Duration {
-	if c.s.cfg.Staged {
+	if c.s.staged {
 		return c.at(c.s.now()) // the clock costs nothing there
 	}
 	return c.clock
@@ -243,7 +243,7 @@ func (c *TCPConn) settle(now time.Duration) (w wakes) { return c.settleSoon(now,
 // settleUser is settle after a call of the user, whose output may be put off
 // (Config.Staged). A connection that the call has ended has no later.
 func (c *TCPConn) settleUser(now time.Duration) (w wakes) {
-	return c.settleSoon(now, c.s.cfg.Staged && !c.detached && c.tcb.State() != tcp.StateClosed)
+	return c.settleSoon(now, c.s.staged && !c.detached && c.tcb.State() != tcp.StateClosed)
 }
 
 // settleSoon is settle, which leaves it to the timer to send if later says so.
@@ -349,7 +349,7 @@ func (c *TCPConn) expire(now time.Duration) {
 	w = c.settle(now)
 	if d := c.due; d != nil {
 		c.rpast = c.rpast || d.read <= now
-		if c.rpast || c.s.cfg.Staged && d.turn <= now {
+		if c.rpast || c.s.staged && d.turn <= now {
 			w.rd = c.rd.waiters()
 		}
 		if d.write <= now {

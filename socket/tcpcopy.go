@@ -40,7 +40,7 @@ func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (c *TCPConn) writeTo(w io.Writer) (n int64, err error) {
-	if c.s.cfg.Staged {
+	if c.s.staged {
 		return io.Copy(w, onlyReader{c}) // Reads have their turns there
 	}
 	for {

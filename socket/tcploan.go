@@ -31,7 +31,7 @@ const (
 // The lock is held.
 func (c *TCPConn) mayLend(now time.Duration) bool {
 	s := c.s
-	return s.parker == nil && s.clock == nil && !s.cfg.Staged && c.pending == nil && !c.closed && !c.wshut && !c.detached && c.soErr == 0 &&
+	return s.parker == nil && s.clock == nil && !s.staged && c.pending == nil && !c.closed && !c.wshut && !c.detached && c.soErr == 0 &&
 		now < c.writeDue() && !c.outside
 }
 
@@ -143,7 +143,7 @@ func (c *TCPConn) sendOfRun(now time.Duration, r *receiver, p []byte) (n int, ma
 	length := tcp.TSHeaderLen + n
 	s.ipBehind(b, k, c.node.sum, protoTCP, c.tos, c.ipID, ipv4.FlagDF, length)
 	c.ipID += uint16(segs)
-	if s.cfg.VerifyChecksums {
+	if s.verify {
 		s.checksum(pk, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		binary.BigEndian.PutUint16(b[at+tcpCsumOffset:], pseudoSum(c.node.sum, protoTCP, length))

@@ -85,7 +85,7 @@ func (c *TCPConn) sendAck(now time.Duration) {
 	sum := pseudoSum(c.node.sum, protoTCP, tcp.TSHeaderLen)
 	why := c.tcb.SendAck(now, (*[tcp.TSHeaderLen]byte)(b[at:]), sum, c.spares())
 	c.node.label(p, why, c.outside)
-	if s.cfg.VerifyChecksums {
+	if s.verify {
 		s.checksum(p, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		offload(p, at, tcpCsumOffset)

@@ -44,6 +44,7 @@ type waiter struct {
 	buf     []byte // where the only one who waits would have what he waits for
 	got     int32  // how much of buf was filled, with late
 	direct  bool   // buf may be used
+	owed    bool   // late is not empty
 	rest    rest   // how waits of the only one begin
 
 	s        *Stack
@@ -115,7 +116,7 @@ func (w *waiter) fill(text []byte, later bool) {
 		w.late = w.late[:n+len(text)]
 	default:
 		w.fillUp()
-		w.late, w.lateAt = text, w.got
+		w.late, w.lateAt, w.owed = text, w.got, true
 	}
 	w.got += int32(len(text))
 }
@@ -125,7 +126,7 @@ const copyAtOnce = 512 << 10
 
 // fillUp copies what is still to be copied. It is small enough to be part of the caller.
 func (w *waiter) fillUp() {
-	if len(w.late) > 0 {
+	if w.owed {
 		w.copyLate()
 	}
 }
@@ -136,7 +137,7 @@ func (w *waiter) copyLate() {
 		n := copy(to, w.late[:min(len(w.late), copyAtOnce)])
 		to, w.late = to[n:], w.late[n:]
 	}
-	w.late = nil // and not what lies behind it
+	w.late, w.owed = nil, false // and not what lies behind it
 }
 
 // busy reports whether somebody waits.
@@ -291,8 +292,8 @@ func (s *Stack) newWaiter(l sync.Locker) *waiter {
 	}
 	w.own.L = l
 	w.cond = &w.own
-	w.direct = !s.cfg.Staged
-	w.rest.begin(s.clock == nil && !s.cfg.Staged, oneProcessor(), s.recent()+recentGrain)
+	w.direct = !s.staged
+	w.rest.begin(s.clock == nil && !s.staged, oneProcessor(), s.recent()+recentGrain)
 	return w
 }
 

@@ -126,7 +126,7 @@ func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
 	if r.now-r.s.recent() >= recentGrain {
 		r.s.lastNow.Store(int64(r.now))
 	}
-	return r.held == nil && r.lender == nil && !r.s.anyStall.Load() && r.s.nic.Rest(r.queue)
+	return !r.s.anyStall.Load() && r.s.nic.Rest(r.queue) // nobody has lent anything: he would have the baton
 }
 
 // converses reports whether a dialogue is under way, though a steady one has not begun or was interrupted. It is not on the way. Whose
@@ -373,7 +373,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 		return 0, syscall.EINVAL
 	}
 	c.mu.Lock()
-	if c.s.cfg.Staged {
+	if c.s.staged {
 		c.awaitTurn()
 	}
 	for {
@@ -389,7 +389,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 			c.steady = c.steady && c.rpast // then the TCB is not asked
 			n, done, err := c.tryRead(p)
 			if done {
-				if c.s.cfg.Staged {
+				if c.s.staged {
 					c.needDue().turn = c.s.now() + 1
 				}
 				if err != nil && err != io.EOF {

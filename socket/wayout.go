@@ -54,7 +54,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 // must be asked, too. The lock is held. It is small enough to be part of the caller.
 func (c *TCPConn) unhindered(n int) bool {
 	return !c.writing && !c.closed && !c.wshut && !c.detached && c.soErr == 0 && c.pending == nil && (c.due == nil || c.due.write == never) &&
-		!c.wr.busy() && int(c.burst)+n < writeBurst && !c.s.cfg.Staged
+		!c.wr.busy() && int(c.burst)+n < writeBurst && !c.s.staged
 }
 
 // writeLone is Write of such a text, if neither unhindered nor Lone says no, but for what the packet brings about: if r is not
@@ -73,7 +73,7 @@ func (c *TCPConn) writeLone(p []byte) (r *receiver, own *device.Packet) {
 	}
 	r = &s.receivers[q]
 	r.now, r.coarse = now, false
-	if len(p) > device.MaxHead-plainHead4 || !k.remote.is4() || s.cfg.VerifyChecksums {
+	if len(p) > device.MaxHead-plainHead4 || !k.remote.is4() || s.verify {
 		return c.writeOdd(now, p, r)
 	}
 	pk := s.nic.NewPacket(q, true) // who has the baton sends more cheaply
@@ -131,7 +131,7 @@ func (c *TCPConn) writeOdd(now time.Duration, p []byte, r *receiver) (_ *receive
 	}
 	c.ipID++
 	due := c.tcb.SendLone(now, p, owner, (*[tcp.TSHeaderLen]byte)(pk.Head[at:]), pseudoSum(c.node.sum, protoTCP, length), spares)
-	if s.cfg.VerifyChecksums {
+	if s.verify {
 		s.checksum(pk, c.node.sum, protoTCP, at, tcpCsumOffset)
 	} else {
 		offload(pk, at, tcpCsumOffset)

@@ -198,7 +198,7 @@ func (t *TCB) ackOutOfOrder(now time.Duration) {
 	if t.extra.compress != 0 {
 		return
 	}
-	rtt := time.Duration(t.drs.rtt>>3) * time.Microsecond
+	rtt := time.Duration(t.rcvRTT>>3) * time.Microsecond
 	if s := t.rtt.SRTT(); s > 0 && (rtt == 0 || s < rtt) {
 		rtt = s
 	}

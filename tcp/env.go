@@ -4,24 +4,30 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // env is what the connections of a stack have in common, so that each holds one pointer to it. It hangs on
 // the stack's Stats (see newEnv) and also recycles transfers.
 type env struct {
-	cfg      *Config
-	given    *Config   // what Params had
-	asked    Allocator // the same
-	alloc    Allocator
-	stats    *Stats
-	observer Observer
-	rtoFloor uint32 // the least RTTVAR, in microseconds
+	// What each packet of a dialogue asks for, most of it Config's, is one cache line (TestSizes).
+	observer                     Observer
+	rtoMin, rtoMax               time.Duration
+	delackMin, delackMax         time.Duration
+	minRTTWin                    time.Duration
+	rtoFloor                     uint32 // the least RTTVAR, in microseconds
+	earlyProbes, shrinks, shared bool   // EarlyRetrans is 3 or more; ShrinkWindow is On; alloc and observer can be compared
+	full                         bool   // no short cuts: for a comparison, or because they do not know of path MTU probes
 
-	shared bool // alloc and observer can be compared
-	full   bool // no short cuts: for a comparison, or because they do not know of path MTU probes
+	cfg   *Config
+	alloc Allocator
+	stats *Stats
+	given *Config   // what Params had
+	asked Allocator // the same
 
 	transfers sync.Pool
 	keepAlive atomic.Pointer[KeepAliveConfig] // the latest that was set
+	_         [24]byte                        // whole cache lines: they begin where those of memory do
 }
 
 // sharedKeepAlive returns c in memory that connections share: package net gives all of them the same. e may
@@ -53,8 +59,7 @@ func newEnv(p *Params) *env {
 	if e.cfg == nil || !e.cfg.filled {
 		e.cfg = e.cfg.Defaults()
 	}
-	e.full = e.cfg.MTUProbing != 0
-	e.rtoFloor = e.cfg.rtoLimits().floor()
+	e.ask()
 	if e.alloc == nil {
 		e.alloc = HeapAllocator{}
 	}
@@ -66,6 +71,15 @@ func newEnv(p *Params) *env {
 	return e
 }
 
+// ask takes from cfg what is asked for often.
+func (e *env) ask() {
+	c := e.cfg
+	e.full = c.MTUProbing != 0
+	e.rtoFloor = c.rtoLimits().floor()
+	e.rtoMin, e.rtoMax, e.delackMin, e.delackMax, e.minRTTWin = c.RTOMin, c.RTOMax, c.DelackMin, c.DelackMax, c.MinRTTWin
+	e.earlyProbes, e.shrinks = c.EarlyRetrans >= 3, c.ShrinkWindow == On
+}
+
 // canCompare reports whether values like v can be compared.
 func canCompare(v any) bool { return v == nil || reflect.TypeOf(v).Comparable() }
 
@@ -74,20 +88,21 @@ func canCompare(v any) bool { return v == nil || reflect.TypeOf(v).Comparable() 
 //
 // The first rooms of the queues are enough for a dialogue of small messages, and more come with use. As arrays of their own
 // they would share cache lines with those of connections that are at work on another processor. What a question and its answer need of
-// each lies beside the queue, on cache lines as few as possible: three, and those of the text (TestSizes).
+// each lies beside the queue, on cache lines as few as possible (TestSizes); a lone text needs the first of them, and those it lies on.
 type transfer struct {
-	rtx      queue[txSeg]
-	firstRtx [9]txSeg
-
-	snd         sendBuf
-	next        *transfer // in Spares
-	firstChunks [2]chunk
-
-	rcv         recvBuf
-	firstPieces [1]Piece
-	_           [24]byte // small begins a line
+	// Whoever comes for small is at the beginning, too: the compiler sees there that there is one.
+	rcv  recvBuf
+	next *transfer // in Spares
 
 	small [smallText]byte // where SendLone keeps text that the segment has a copy of, and TakeLone text that was not read yet
+
+	rtx      queue[txSeg]
+	firstRtx [9]txSeg
+	_        [8]byte // snd begins a line
+
+	snd         sendBuf
+	firstChunks [2]chunk
+	firstPieces [1]Piece
 }
 
 // smallText is the most text that SendLone copies, in bytes.

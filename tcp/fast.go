@@ -35,7 +35,7 @@ func (t *TCB) steady() bool {
 func (t *TCB) Dialogue() bool {
 	a := &t.ack
 	return t.snd.lone.out() && t.steady() && t.Readable() == 0 && t.wire() == nil && t.inPingpong() &&
-		a.pending == 0 && t.timers.left[slotAck] == 0 && a.ato != 0 && a.ato <= t.env.cfg.DelackMin
+		a.pending == 0 && t.timers.left[slotAck] == 0 && a.ato != 0 && a.ato <= t.env.delackMin
 }
 
 // calm reports whether nothing is the matter with the connection.

@@ -22,7 +22,7 @@ func TestInputHeldIsInput(t *testing.T) {
 		{"the window still grows", func(b *TCB) { b.rcv.ssthresh = b.rcv.clamp / 2 }},
 		{"no delay is known", func(b *TCB) { b.ack.ato = 0 }},
 		{"text comes seldom", func(b *TCB) { b.ack.lastData -= 30 * time.Millisecond }},
-		{"a round trip is known", func(b *TCB) { b.drs.rtt = 80_000 }},
+		{"a round trip is known", func(b *TCB) { b.rcvRTT = 80_000 }},
 		{"an answer was sent", func(b *TCB) { b.ack.pingpong = 3 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

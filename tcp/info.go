@@ -86,7 +86,7 @@ func (t *TCB) Info(now time.Duration) Info {
 		LastDataSent: now - t.lastSend, LastDataRecv: now - t.ack.lastData, LastAckRecv: now - t.lastRecv,
 		PMTU: uint32(t.mtu), RcvSsthresh: t.rcv.ssthresh, RTT: t.rtt.SRTT(), RTTVar: t.rtt.Var(),
 		SndSsthresh: t.cong.Ssthresh, SndCwnd: t.cong.Cwnd, AdvMSS: uint32(t.rcv.adv),
-		Reordering: uint32(t.reordering), RcvRTT: time.Duration(t.drs.rtt>>3) * time.Microsecond, RcvSpace: t.drs.space,
+		Reordering: uint32(t.reordering), RcvRTT: time.Duration(t.rcvRTT>>3) * time.Microsecond, RcvSpace: t.drs.space,
 		TotalRetrans: t.total.retrans, BytesAcked: t.total.bytesAcked, BytesReceived: t.total.bytesReceived,
 		SegsOut: t.total.segsOut, SegsIn: t.total.segsIn, NotsentBytes: uint32(t.Unsent()), MinRTT: t.minRTT.Get(),
 		DataSegsIn: t.total.dataIn, DataSegsOut: t.total.dataOut, Delivered: t.total.delivered,

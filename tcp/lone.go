@@ -83,7 +83,7 @@ func (t *TCB) Kept() bool { return t.snd.lone == loneKept }
 func (t *TCB) ReadKept(now time.Duration, p []byte) int {
 	n := t.takeKept(p)
 	if n > 0 {
-		if t.rcv.read = t.rcv.nxt; t.drs.rtt != 0 {
+		if t.rcv.read = t.rcv.nxt; t.rcvRTT != 0 {
 			t.adjustRcvSpace(now)
 		}
 	}

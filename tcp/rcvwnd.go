@@ -72,7 +72,7 @@ func (t *TCB) initBuffers(now time.Duration) {
 		t.rcv.clamp = uint32(max(2*int(adv), int(most)-int(adv)))
 	}
 	t.rcv.ssthresh = min(t.rcv.ssthresh, t.rcv.clamp)
-	t.drs = rcvSpace{
+	t.rcvRTT, t.drs = 0, rcvSpace{
 		seq: t.rcv.read, at: now,
 		space: min(t.rcv.ssthresh, t.rcv.wnd, uint32(initialCwndForRcv)*adv),
 	}
@@ -107,7 +107,7 @@ func (t *TCB) charge() int {
 
 // roomy reports whether nothing is held, and so nothing but ssthresh limits a window that is scaled and does not shrink.
 func (t *TCB) roomy() bool {
-	return t.Readable() == 0 && t.ooo == nil && t.wire() == nil && t.rcv.scale > 0 && t.env.cfg.ShrinkWindow != On
+	return t.Readable() == 0 && t.ooo == nil && t.wire() == nil && t.rcv.scale > 0 && !t.env.shrinks
 }
 
 // chargeFor returns what n bytes in so many pieces count against SO_RCVBUF: as much as is set aside for
@@ -168,7 +168,7 @@ func (t *TCB) offer() uint32 {
 
 // mayShrink reports whether less may be offered than before. We differ from RFC 9293 §3.8.6 (SHLD-14) there on request:
 // the buffer is all that the peer can fill then.
-func (t *TCB) mayShrink() bool { return t.env.cfg.ShrinkWindow == On && t.rcv.scale > 0 }
+func (t *TCB) mayShrink() bool { return t.env.shrinks && t.rcv.scale > 0 }
 
 // scaledUp rounds wnd up to what can be said with a shift of scale.
 func scaledUp(wnd uint32, scale uint8) uint32 {
@@ -229,7 +229,6 @@ type rcvSpace struct {
 	at    time.Duration // when the present measurement began
 	seq   Seq           // rcv.read then
 	space uint32        // bytes read in the best round trip so far
-	rtt   uint32        // receiver's RTT estimate, µs × 8; 0: none
 }
 
 // measureRcvRTT estimates the RTT from the receiving side: with timestamps by the echo on a full
@@ -238,7 +237,7 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 	if t.has(fTS) {
 		if in.Opts.HasTS && in.Opts.TSEcr != 0 && in.Payload.N >= int(t.rcv.mss) {
 			if d := t.tsNow(now) - in.Opts.TSEcr; int32(d) >= 0 {
-				t.drs.sample(time.Duration(max(d, 1))*time.Millisecond, false)
+				t.sampleRcvRTT(time.Duration(max(d, 1))*time.Millisecond, false)
 			}
 		}
 		return
@@ -248,7 +247,7 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 		if t.rcv.nxt.Before(x.rttTo) {
 			return
 		}
-		t.drs.sample(max(now-x.rttAt, time.Microsecond), true)
+		t.sampleRcvRTT(max(now-x.rttAt, time.Microsecond), true)
 	}
 	x.rttTo = t.rcv.nxt.Add(t.rcv.wnd)
 	x.rttAt = max(now, 1)
@@ -261,26 +260,26 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 //go:noinline
 func (t *TCB) opens(left, n uint32) bool {
 	return 2*uint64(left) <= uint64(t.rcv.clamp) && (n >= 128 || uint64(scaledUp(t.rcv.ssthresh, t.rcv.scale)) >= 2*uint64(left)) ||
-		t.drs.rtt != 0 && uint32(t.rcv.read.Sub(t.drs.seq))+n > t.drs.space
+		t.rcvRTT != 0 && uint32(t.rcv.read.Sub(t.drs.seq))+n > t.drs.space
 }
 
-// sample takes a measurement. One made of whole windows overestimates, so of those the least counts.
-func (d *rcvSpace) sample(m time.Duration, window bool) {
+// sampleRcvRTT takes a measurement. One made of whole windows overestimates, so of those the least counts.
+func (t *TCB) sampleRcvRTT(m time.Duration, window bool) {
 	us := micros(m)
-	switch {
-	case d.rtt == 0:
-		d.rtt = us << 3
+	switch rtt := &t.rcvRTT; {
+	case *rtt == 0:
+		*rtt = us << 3
 	case window:
-		d.rtt = min(d.rtt, us<<3)
+		*rtt = min(*rtt, us<<3)
 	default:
-		d.rtt = max(uint32(int64(d.rtt)+int64(us)-int64(d.rtt>>3)), 1)
+		*rtt = max(uint32(int64(*rtt)+int64(us)-int64(*rtt>>3)), 1)
 	}
 }
 
 // adjustRcvSpace is called when the user has read: once per round trip it compares what was read
 // with the best round trip before, and enlarges buffer and window to twice that and room for slow start.
 func (t *TCB) adjustRcvSpace(now time.Duration) {
-	rtt := time.Duration(t.drs.rtt>>3) * time.Microsecond
+	rtt := time.Duration(t.rcvRTT>>3) * time.Microsecond
 	if rtt == 0 || now-t.drs.at < rtt {
 		return
 	}

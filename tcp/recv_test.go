@@ -411,7 +411,7 @@ func TestPAWSAndTimestamps(t *testing.T) {
 // TestAckCompression: duplicate ACKs beyond those that start fast retransmit wait up to a millisecond.
 func TestAckCompression(t *testing.T) {
 	c := established(t, nil, synOpts)
-	c.tcb.drs.rtt = uint32(100000) << 3 // 100 ms
+	c.tcb.rcvRTT = uint32(100000) << 3 // 100 ms
 	for i := range 3 {
 		c.in(seg{flags: ACK, seq: 1001 + i*1000, ack: 1, len: 1000})
 		c.want("duplicate ACK", seg{flags: ACK, seq: 1, ack: 1})

@@ -120,7 +120,7 @@ func (t *TCB) RunSent(now time.Duration) {
 	t.flags &^= fRun | fSentNew
 	n := t.packetsOut()
 	kind, wait := TimerRetransmit, t.rto
-	if t.env.cfg.EarlyRetrans >= 3 {
+	if t.env.earlyProbes {
 		kind, wait = TimerLossProbe, min(t.probeTimeout(n), t.rto)
 	}
 	t.armXmit(kind, now+wait)
@@ -213,7 +213,7 @@ func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, borrow bool) b
 		a.pending |= ackPushed
 	}
 	for range segs {
-		t.drs.sample(time.Duration(max(age, 1))*time.Millisecond, false)
+		t.sampleRcvRTT(time.Duration(max(age, 1))*time.Millisecond, false)
 		a.ato = a.ato/2 + least/2
 	}
 	a.lastData = now

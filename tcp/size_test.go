@@ -14,10 +14,13 @@ func TestSizes(t *testing.T) {
 		// Five cache lines: there are 192 bytes of a socket before the TCB (TestLinesApart), and 56 of it before these.
 		{"what each packet of a dialogue writes to", unsafe.Offsetof(TCB{}.cong) + unsafe.Offsetof(Window{}.Cwnd) - unsafe.Offsetof(TCB{}.x), 5 * 64},
 		{"what is before it", unsafe.Offsetof(TCB{}.x), 56},
+		{"what each packet looks at behind it", unsafe.Offsetof(TCB{}.rcvRTT) + 4 - unsafe.Offsetof(TCB{}.cong) - unsafe.Offsetof(Window{}.Cwnd), 64},
+		{"what each packet asks of env", unsafe.Offsetof(env{}.full) + 1, 64},
+		{"env, in three cache lines", unsafe.Sizeof(env{}), 192},
 		{"TimeWait", unsafe.Sizeof(TimeWait{}), 88},
 		{"txSeg", unsafe.Sizeof(txSeg{}), 24},
 		{"transfer", unsafe.Sizeof(transfer{}), 768 - 8}, // the allocator's class of six pairs of cache lines, less what is its own
-		{"a segment outstanding, with its queue", unsafe.Offsetof(transfer{}.firstRtx) + unsafe.Sizeof(txSeg{}), 64 - 8},
+		{"a segment outstanding, with its queue", unsafe.Offsetof(transfer{}.firstRtx) + unsafe.Sizeof(txSeg{}) - unsafe.Offsetof(transfer{}.rtx), 64},
 	} {
 		t.Logf("%s: %d bytes", c.name, c.got)
 		if c.got > c.most {
@@ -29,6 +32,7 @@ func TestSizes(t *testing.T) {
 		at   uintptr
 	}{
 		{"TCB.x", 192 + unsafe.Offsetof(TCB{}.x)},
+		{"transfer.rtx", unsafe.Offsetof(transfer{}.rtx)},
 		{"transfer.snd", unsafe.Offsetof(transfer{}.snd)},
 		{"transfer.small", unsafe.Offsetof(transfer{}.small)},
 	} {

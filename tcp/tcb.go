@@ -56,14 +56,16 @@ type TCB struct {
 	lastRecv time.Duration // when an ACK was last received
 	cong     Window        // cwnd, ssthresh (RFC 5681)
 
-	// What follows is mostly only looked at.
-	rec    *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
-	opt    *options  // what users rarely set; nil: defaults
-	minRTT MinRTT
-	drs    rcvSpace
+	// What follows is mostly only looked at, the first by each packet of a dialogue: one cache line, with the rest of cong.
+	minRTT   MinRTT
+	sndLimit int32  // SO_SNDBUF, bytes
+	rcvRTT   uint32 // RTT as the receiver estimates it, µs × 8; 0: none
 
-	sndLimit, rcvLimit int32            // SO_SNDBUF and SO_RCVBUF, bytes
-	keep               *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed
+	rec      *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
+	opt      *options  // what users rarely set; nil: defaults
+	drs      rcvSpace
+	rcvLimit int32            // SO_RCVBUF, bytes
+	keep     *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed
 }
 
 // sendVars are the send sequence variables (RFC 9293 §3.3.1, figure 3).

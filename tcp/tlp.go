@@ -8,7 +8,7 @@ import "time"
 // scheduleTLP sets the probe timer instead of the retransmission timer when a probe makes sense, and
 // reports whether it did. advancing tells that RTO counts from now, not from the head's transmission.
 func (t *TCB) scheduleTLP(now time.Duration, advancing bool) bool {
-	if t.env.cfg.EarlyRetrans < 3 || t.packetsOut() == 0 || !t.has(fSACK) || t.has(fFastOpen) ||
+	if !t.env.earlyProbes || t.packetsOut() == 0 || !t.has(fSACK) || t.has(fFastOpen) ||
 		t.caState != CAOpen && t.caState != CACWR || t.rec != nil && t.rec.sacked > 0 {
 		return false
 	}
@@ -31,7 +31,7 @@ func (t *TCB) probeTimeout(n int) time.Duration {
 	case !t.rtt.Known():
 		return DefaultRTOInit
 	case n == 1:
-		return 2*t.rtt.SRTT() + t.env.cfg.RTOMin
+		return 2*t.rtt.SRTT() + t.env.rtoMin
 	}
 	return 2*t.rtt.SRTT() + 2*tick
 }

@@ -36,7 +36,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	if t.packetsOut() != 1 {
 		return false
 	}
-	a, cfg, b := &t.ack, t.env.cfg, in.Payload.Pieces[0].B
+	a, env, b := &t.ack, t.env, in.Payload.Pieces[0].B
 	out, n := &t.txq()[0], uint32(len(b))
 	owed := uint32(t.rcv.nxt-t.rcv.wup) + n
 	if in.Flags != PSH|ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || in.Seq != t.rcv.nxt || in.Ack != out.end || out.marks&^(markPSH|markRun) != 0 ||
@@ -44,8 +44,8 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 		n == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || a.pending != 0 ||
 		!steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || t.Readable() > 0 || t.wire() != nil || !t.inPingpong() ||
 			t.timers.left[slotAck] != 0) ||
-		a.ato == 0 || a.ato > cfg.DelackMin || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0) && t.opens(t.rcv.wnd-owed, n) {
+		a.ato == 0 || a.ato > env.delackMin || now-a.lastData > env.delackMin>>1 ||
+		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-owed, n) {
 		return false
 	}
 	t.countIn(in)
@@ -62,15 +62,15 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	t.softErr, t.probesOut = 0, 0
 	t.ackFast(now, in.Ack, 1)
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	if t.rcv.read = t.rcv.read.Add(n); t.drs.rtt != 0 {
+	if t.rcv.read = t.rcv.read.Add(n); t.rcvRTT != 0 {
 		t.adjustRcvSpace(now)
 	}
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
 	t.events |= EvReadable
-	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
-	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, cfg.DelackMax), tick), TimerDelayedAck
+	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+env.delackMin>>1 // as dataReceived has it
+	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, env.delackMax), tick), TimerDelayedAck
 	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
 		t.growWindow(int(n))
 	}
@@ -93,12 +93,12 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	if !lone.out() {
 		return 0, 0
 	}
-	sent, nth, a, cfg := t.lastSend, t.total.segsIn, &t.ack, t.env.cfg // see unfold
+	sent, nth, a, env := t.lastSend, t.total.segsIn, &t.ack, t.env // see unfold
 	n, seq, ack := uint32(len(text)), Seq(binary.BigEndian.Uint32(h[offSeq:])), Seq(binary.BigEndian.Uint32(h[offAck:]))
 	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
 	if seq != t.rcv.nxt || ack != t.snd.nxt || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
-		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > cfg.DelackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.drs.rtt != 0) && t.opens(t.rcv.wnd-owed, n) {
+		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > env.delackMin>>1 ||
+		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-owed, n) {
 		return 0, 0
 	}
 	spares.In++
@@ -130,10 +130,10 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	if sent > t.rack.sent || sentAfter(sent, t.rack.sent, nth, t.rack.nth, ack, t.rack.end) {
 		t.rack.sent, t.rack.nth, t.rack.end = sent, nth, ack
 	}
-	t.minRTT.Sample(now, rtt, cfg.MinRTTWin)
-	t.rtt.sample(micros(rtt), ack, ack, t.env.rtoFloor)
-	t.rto = t.rtt.rto(cfg.RTOMax)
-	if t.env.observer != nil {
+	t.minRTT.Sample(now, rtt, env.minRTTWin)
+	t.rtt.sample(micros(rtt), ack, ack, env.rtoFloor)
+	t.rto = t.rtt.rto(env.rtoMax)
+	if env.observer != nil {
 		t.tellRTT(now, rtt)
 	}
 	t.disarmXmit()
@@ -142,14 +142,14 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	}
 
 	t.rcv.nxt = t.rcv.nxt.Add(n)
-	if t.rcv.read = t.rcv.read.Add(uint32(copy(into, text))); t.drs.rtt != 0 && len(into) > 0 {
+	if t.rcv.read = t.rcv.read.Add(uint32(copy(into, text))); t.rcvRTT != 0 && len(into) > 0 {
 		t.adjustRcvSpace(now)
 	}
 	t.rcv.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
-	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+cfg.DelackMin>>1 // as dataReceived has it
-	due = now + max(min(a.ato, cfg.DelackMax), tick)
+	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+env.delackMin>>1 // as dataReceived has it
+	due = now + max(min(a.ato, env.delackMax), tick)
 	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-due, TimerDelayedAck
 	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
 		t.growWindow(int(n))
@@ -307,9 +307,9 @@ func (t *TCB) takeRTT(now, m, last time.Duration) {
 	if last < 0 {
 		last = m
 	}
-	t.minRTT.Sample(now, last, t.env.cfg.MinRTTWin)
+	t.minRTT.Sample(now, last, t.env.minRTTWin)
 	t.rtt.sample(micros(m), t.snd.una, t.snd.nxt, t.env.rtoFloor)
-	most := t.env.cfg.RTOMax
+	most := t.env.rtoMax
 	if t.opt != nil {
 		most = t.RTOMax()
 	}

@@ -134,8 +134,8 @@ func TestTakeLoneIsInput(t *testing.T) {
 		{"our window still grows", 200, func(e *TCB) { e.rcv.ssthresh = e.rcv.clamp * 3 / 4 }},
 		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }},
 		{"the window may become much larger", 50, func(e *TCB) { e.rcv.clamp = 8 << 20 }},
-		{"full segments came before", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 8, 1000 }},
-		{"full segments came in the same round trip", 50, func(e *TCB) { e.drs.rtt, e.drs.space = 1<<30, 1000 }},
+		{"full segments came before", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 8, 1000 }},
+		{"full segments came in the same round trip", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 1<<30, 1000 }},
 		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }},
 		{"sent earlier than another", 50, func(e *TCB) { e.rack.sent = time.Hour }},
 		{"sent with another", 50, func(e *TCB) { e.rack.sent, e.rack.nth = e.lastSend, e.total.segsIn }},
@@ -333,8 +333,8 @@ func TestNotTaken(t *testing.T) {
 		{name: "it would be if it were larger", do: func(_ *talk, e *TCB, _ *Segment) {
 			e.rcv.wnd, e.rcv.clamp, e.rcv.ssthresh = 64<<10+50, 128<<10, 128<<10-1<<e.rcv.scale
 		}, want: true},
-		{name: "more than in the best round trip", do: func(_ *talk, e *TCB, _ *Segment) { e.drs = rcvSpace{seq: e.rcv.read, rtt: 8, space: 49} }},
-		{name: "as much", do: func(_ *talk, e *TCB, _ *Segment) { e.drs = rcvSpace{seq: e.rcv.read, rtt: 8, space: 50} }, want: true},
+		{name: "more than in the best round trip", do: func(_ *talk, e *TCB, _ *Segment) { e.rcvRTT, e.drs = 8, rcvSpace{seq: e.rcv.read, space: 49} }},
+		{name: "as much", do: func(_ *talk, e *TCB, _ *Segment) { e.rcvRTT, e.drs = 8, rcvSpace{seq: e.rcv.read, space: 50} }, want: true},
 		{name: "it may grow far", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 8 << 20 }, n: 127, want: true},
 		{name: "it grows", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 8 << 20 }, n: 128},
 		{name: "almost", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2*(e.rcv.wnd-50) - 1 }, want: true},

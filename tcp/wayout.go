@@ -144,7 +144,7 @@ func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) {
 func (t *TCB) loneSent(now time.Duration) (due time.Duration) {
 	// Of the timers of setXmitTimer, that which would be left.
 	kind, wait := TimerRetransmit, t.rto
-	if t.env.cfg.EarlyRetrans >= 3 {
+	if t.env.earlyProbes {
 		kind, wait = TimerLossProbe, min(t.probeTimeout(1), t.rto)
 	}
 	due = max(now+wait, 1)

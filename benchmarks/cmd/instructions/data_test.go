@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,14 +59,26 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestDataBudget: how many cache lines a round trip writes to, both ends together.
+// TestDataBudget: how many cache lines a round trip reads and writes to, both ends together.
 func TestDataBudget(t *testing.T) {
 	const ops = 16
-	l := lines{}
-	stepped(t, options{workload: "rtt", peer: "loopback", ops: ops}, l)
-	for pkg, most := range map[string]int{"tcp": 18, "socket": 7, "device": 4} {
-		_, written := l.count(pkg)
-		require.NotZero(t, written, pkg)
-		require.LessOrEqual(t, written, most, pkg)
+	type budget struct{ lines, written int }
+	most := map[string]budget{"tcp": {24, 12}, "socket": {23, 7}, "device": {15, 4}}
+	over := func(l lines) (packages []string) {
+		for pkg, most := range most {
+			all, written := l.count(pkg)
+			require.NotZero(t, written, pkg)
+			if all > most.lines || written > most.written {
+				packages = append(packages, fmt.Sprintf("%s: %d lines, %d written, want %+v", pkg, all, written, most))
+			}
+		}
+		return packages
 	}
+	var bad []string
+	for try := 0; try < 3 && (try == 0 || bad != nil); try++ { // as for budgets: when the child is interrupted a text may go another way
+		l := lines{}
+		stepped(t, options{workload: "rtt", peer: "loopback", ops: ops}, l)
+		bad = over(l)
+	}
+	require.Empty(t, bad)
 }

@@ -48,7 +48,7 @@ func TestBudget(t *testing.T) {
 		ops                        int
 		most, calls, locks, clocks float64
 	}{
-		{"rtt", 16, 5_700, 105, 60, 5},
+		{"rtt", 16, 5_500, 105, 60, 5},
 		{"udp-64", 16, 2_150, 48, 12.5, 0.5},
 		{"raw-64", 16, 2_650, 60, 10.5, 0.5},
 		{"churn", 4, 44_000, 980, 260, 13},
