@@ -13,8 +13,9 @@ type Config struct {
 	// MTU of lo in bytes, 68 to 65535 (1280 or more for IPv6);
 	// 0 means device.DefaultMTU, 16436.
 	MTU int
-	// Queues is the number of RX and TX ring pairs of lo, 1 to 64. Flows are
-	// steered to a queue by hash; packets of one flow stay in order. 0 means 1.
+	// Queues is the number of RX and TX ring pairs of lo, 1 to 64. TCP connections
+	// take turns in them, all else is steered to one by the hash of its addresses
+	// and ports; packets of one flow stay in order. 0 means 1.
 	Queues int
 	// RingSize is the number of descriptors in each ring, rounded up to a
 	// power of two; 0 means 256.

@@ -19,7 +19,7 @@ type Segment struct {
 	Into  []byte
 	Taken int
 	// Steady is for Input to set when in was one of a dialogue in which nothing is the matter, the user having its text.
-	// The caller may set it for the next one if meanwhile he called nothing but SendLone and TakeLone: then what cannot have changed
+	// The caller may set it for the next one if meanwhile he called nothing but SendLone, TakeLone and ReadKept: then what cannot have changed
 	// is not asked again. No events but EvReadable and EvSent come of it. The same goes for Lone, in the place of which LoneSteady may be asked.
 	Steady bool
 	// Spares is for the caller of Input, Output or Passive to set who has some.

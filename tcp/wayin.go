@@ -80,8 +80,8 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 }
 
 // TakeLone is Input for a segment that SendLone of the peer gave, with the header h and text behind it, if the latest Input set
-// Steady and nothing but TakeLone and SendLone was called since, or if Dialogue says so. It puts the text into into, where the user
-// waits for it, or keeps it for him if into is empty, which ends what Steady says. It
+// Steady and nothing but TakeLone, SendLone and ReadKept was called since, or if Dialogue says so. It puts the text into into, where the user
+// waits for it, or keeps it for him if into is empty; unless it is Kept then that ends what Steady says. It
 // returns how many bytes these were, all of them, and when the delayed ACK's timer expires, which it sets; that
 // for what was outstanding no longer runs. No events come of it but EvReadable and EvSent, which it does not set. It returns 0, and
 // has done nothing, when the segment is for Input.

@@ -23,7 +23,7 @@ func (t *TCB) Lone(n int) bool {
 		t.ack.pending&ackNow == 0 && t.env.cfg.NotsentLowat == 0
 }
 
-// LoneSteady is Lone after an Input that set Steady, with nothing called since but TakeLone and SendLone, and with nothing Kept.
+// LoneSteady is Lone after an Input that set Steady, with nothing called since but TakeLone, SendLone and ReadKept, and with nothing Kept.
 func (t *TCB) LoneSteady(n int) bool { return t.snd.lone == loneNone && t.fits(n) }
 
 // fits reports whether nothing is outstanding, and n bytes are no full segment and fit into the windows.
