@@ -219,6 +219,14 @@ func TestLoansUnderFire(t *testing.T) {
 				wg.Wait()
 				close(stop)
 				<-over
+				for q := range s.receivers {
+					for !s.nic.Ring(q) {
+						runtime.Gosched()
+					}
+					r := &s.receivers[q]
+					require.True(t, r.lender == nil && r.held == nil && r.borrower == nil, "who has lent has the baton, see pass")
+					s.run(q, s.now(), false)
+				}
 				require.NoError(t, s.Close())
 			})
 		})

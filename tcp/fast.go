@@ -31,7 +31,8 @@ func (t *TCB) steady() bool {
 }
 
 // Dialogue reports whether what comes next may be an answer for TakeLone, though no Input has set Steady: what is outstanding is
-// a text of SendLone's, since which nothing was called, the user is used to answer, and nothing else is the matter. If TakeLone takes it that is as good as an Input that set Steady.
+// a text of SendLone's, since which nothing has arrived, the user is used to answer, and nothing else is the matter. If
+// TakeLone takes it that is as good as an Input that set Steady.
 func (t *TCB) Dialogue() bool {
 	a := &t.ack
 	return t.snd.lone.out() && t.steady() && t.Readable() == 0 && t.wire() == nil && t.inPingpong() &&

@@ -2,26 +2,29 @@ package tcp
 
 import "time"
 
-// A text that SendLone has sent is mostly answered, with its ACK on the answer, before anything else happens to the connection. So
-// is a text that TakeLone took for a user who does not wait read before that. Until something else does happen the queues need
-// not have them: what they would say follows from what the TCB knows anyway. That saves a
-// round trip two cache lines at each end and the instructions that would fill them.
+// A text that SendLone has sent is mostly answered, with its ACK on the answer, before anything else happens to the connection.
+// In the same way a text that TakeLone took for a user who does not wait is mostly read before that. Until something else does
+// happen the queues need not have them: what they would say follows from what the TCB knows anyway. That saves a round trip two
+// cache lines at each end and the instructions that would fill them.
 
 // loneKind says what of the queues is not in them. It is never both what is outstanding and what was not read.
 type loneKind uint8
 
 const (
-	loneNone  loneKind = iota // nothing
-	loneSmall                 // one text is outstanding, from SND.UNA to SND.NXT and there to SND.END, sent at lastSend, since when nothing has arrived: transfer.small
-	loneChunk                 // the same, but that the text is in the send queue
-	loneKept                  // one text was not read, up to RCV.NXT, since which nothing has arrived: transfer.small
+	loneNone loneKind = iota // nothing
+	// One text is outstanding, from SND.UNA to SND.NXT, which is SND.END. It was sent at lastSend, since when nothing has
+	// arrived, and lies in transfer.small.
+	loneSmall
+	loneChunk // the same, but that the text is in the send queue
+	// One text was not read, from rcv.read to RCV.NXT, since which nothing has arrived. It lies in transfer.small.
+	loneKept
 )
 
 // out reports whether a text is outstanding.
 func (k loneKind) out() bool { return k-loneSmall <= loneChunk-loneSmall }
 
-// queues returns t.x, which is not nil, for one who looks at what the queues say. All do but SendLone and TakeLone, or ask for what is received.
-// It is small enough to be part of the caller.
+// queues returns t.x, which is not nil, for one who looks at what the queues say: all but SendLone and TakeLone, and those who
+// ask for what was received. It is small enough to be part of the caller.
 func (t *TCB) queues() *transfer {
 	t.unfold()
 	return t.x
@@ -42,8 +45,8 @@ func (t *TCB) unfold() {
 	}
 }
 
-// unfoldLone is unfold where there is something to do. It must come before totals.segsIn counts one more or RCV.NXT moves, and before lastSend
-// changes: text that leaves then was written before, and that calls for the queues.
+// unfoldLone is unfold where there is something to do. It must come before totals.segsIn counts one more or RCV.NXT moves, and
+// before lastSend changes: text that leaves then was written before, and that calls for the queues.
 //
 //go:noinline
 func (t *TCB) unfoldLone() {
@@ -78,8 +81,8 @@ func (t *TCB) takeKept(p []byte) int {
 // Kept reports whether TakeLone has kept a text for ReadKept.
 func (t *TCB) Kept() bool { return t.snd.lone == loneKept }
 
-// ReadKept is Read, and Output need not be called, if Kept says so and nothing was called since TakeLone. It returns 0, and has done nothing, when p has
-// not room for it all.
+// ReadKept is Read, and Output need not be called, if Kept says so and nothing was called since TakeLone. It returns 0, and has
+// done nothing, when p has not room for it all.
 func (t *TCB) ReadKept(now time.Duration, p []byte) int {
 	n := t.takeKept(p)
 	if n > 0 {
