@@ -98,6 +98,11 @@ func TestDatagramsWithoutTheClock(t *testing.T) {
 func dialled(t *testing.T) (c, d net.Conn) {
 	s := socket.New(socket.Config{})
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return dialledOn(t, s)
+}
+
+// dialledOn returns both ends of a connection of s.
+func dialledOn(t *testing.T, s *socket.Stack) (c, d net.Conn) {
 	l, err := s.Listen("tcp", "127.0.0.1:80")
 	require.NoError(t, err)
 	c, err = s.Dial("tcp", "127.0.0.1:80")
@@ -262,6 +267,78 @@ func TestDialogueSteadyThroughDeadlines(t *testing.T) {
 				require.True(t, socket.Steady(c))
 				require.NoError(t, c.Close())
 				require.ErrorIs(t, c.SetDeadline(none), net.ErrClosed)
+			})
+		})
+	}
+}
+
+// TestNoDeadlineNoLock: to make sure that there is no deadline, as a server of net/http does five times a request, waits for
+// nobody where there is none, whatever there was before.
+func TestNoDeadlineNoLock(t *testing.T) {
+	past, soon, none := time.Unix(1, 0), func() time.Time { return time.Now().Add(time.Second) }, time.Time{}
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T, c net.Conn)
+	}{
+		{"never any", func(*testing.T, net.Conn) {}},
+		{"one to come was taken back", func(t *testing.T, c net.Conn) {
+			require.NoError(t, c.SetDeadline(soon()))
+			require.NoError(t, c.SetDeadline(none))
+		}},
+		{"a past one was taken back", func(t *testing.T, c net.Conn) {
+			require.NoError(t, c.SetReadDeadline(past))
+			require.NoError(t, c.SetReadDeadline(none))
+		}},
+		{"one that a write has met", func(t *testing.T, c net.Conn) {
+			require.NoError(t, c.SetWriteDeadline(past))
+			_, err := c.Write([]byte("text"))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.NoError(t, c.SetWriteDeadline(none))
+		}},
+		{"both taken back, one by one", func(t *testing.T, c net.Conn) {
+			require.NoError(t, c.SetDeadline(soon()))
+			require.NoError(t, c.SetWriteDeadline(none))
+			time.Sleep(2 * time.Second)
+			require.NoError(t, c.SetReadDeadline(none))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, d := dialled(t)
+				for _, c := range []net.Conn{c, d} {
+					tt.do(t, c)
+					socket.WithLock(c, func() { // he who asked for it would wait for ever
+						require.NoError(t, c.SetDeadline(none))
+						require.NoError(t, c.SetReadDeadline(none))
+						require.NoError(t, c.SetWriteDeadline(none))
+					})
+				}
+			})
+		})
+	}
+}
+
+// TestNoDeadlineOfClosed: that there is no deadline cannot be said of a connection that is closed, by whomever.
+func TestNoDeadlineOfClosed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		close func(s *socket.Stack, c net.Conn) error
+	}{
+		{"by the user", func(_ *socket.Stack, c net.Conn) error { return c.Close() }},
+		{"with the stack", func(s *socket.Stack, _ net.Conn) error { return s.Close() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := socket.New(socket.Config{})
+				defer s.Close()
+				c, d := dialledOn(t, s)
+				require.NoError(t, tt.close(s, c))
+				for _, set := range []func(time.Time) error{c.SetDeadline, c.SetReadDeadline, c.SetWriteDeadline} {
+					require.ErrorIs(t, set(time.Time{}), net.ErrClosed)
+				}
+				if tt.name == "with the stack" {
+					require.ErrorIs(t, d.SetDeadline(time.Time{}), net.ErrClosed)
+				}
 			})
 		})
 	}

@@ -400,7 +400,7 @@ func (c *TCPConn) await(ctx context.Context, due time.Duration) error {
 // giveUp ends a connection whose dial failed.
 func (c *TCPConn) giveUp() {
 	c.lock()
-	c.closed = true
+	c.shut()
 	now := c.s.now()
 	if !c.detached {
 		c.tcb.Abort(now)

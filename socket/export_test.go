@@ -34,3 +34,11 @@ func Steady(c net.Conn) bool {
 	defer t.mu.Unlock()
 	return t.steady
 }
+
+// WithLock calls f while it holds the lock of c, a TCPConn.
+func WithLock(c net.Conn, f func()) {
+	t := c.(*TCPConn)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f()
+}

@@ -81,7 +81,7 @@ func (l *TCPListener) forget() bool {
 	for _, c := range queue {
 		c.lock()
 		if c.detached {
-			c.closed = true
+			c.shut()
 			c.detach() // gives back what it had received
 		}
 		c.mu.Unlock()

@@ -326,7 +326,7 @@ func (s *Stack) Close() error {
 // kill closes c at once and in silence.
 func (c *TCPConn) kill() {
 	c.lock()
-	c.closed = true
+	c.shut()
 	c.detach()
 	c.rd.wakeAll()
 	c.wr.wakeAll()

@@ -306,7 +306,7 @@ func (k *Socket) renew() {
 // port went with the connection; if it was bound it gets that back. What the
 // connection had received is lost. Its lock is held.
 func (k *Socket) revive() {
-	k.tcp.closed = true
+	k.tcp.shut()
 	k.tcp.detach()
 	k.renew()
 	if k.isBound {

@@ -3,6 +3,7 @@ package socket
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/loopback/device"
@@ -44,14 +45,14 @@ type TCPConn struct {
 	outside   bool // the peer is beyond the open wire
 	steady    bool // a dialogue is under way; see lock
 
-	soErr   tcp.Error // told to the next caller, once (Linux's sk_err)
-	tos     uint8     // IP_TOS, IPV6_TCLASS: without ECN
-	how     hold      // its claim on the local port
-	claimed claimAddr // the address how was claimed for
-	network network   // what it was dialled or listened as, for errors, and netWide
-	ipID    uint16    // next IP identification
-	burst   int32     // bytes written since the writer last let others run
-	linger  int32     // seconds; -1: the default
+	soErr   tcp.Error   // told to the next caller, once (Linux's sk_err)
+	tos     uint8       // IP_TOS, IPV6_TCLASS: without ECN
+	how     hold        // its claim on the local port
+	claimed claimAddr   // the address how was claimed for
+	network network     // what it was dialled or listened as, for errors, and netWide
+	ipID    uint16      // next IP identification
+	burst   int32       // bytes written since the writer last let others run
+	bounded atomic.Bool // the user has set a deadline, which may have passed, or closed it; changed with the lock held
 
 	rd, wr  waitq          // readers; writers, dialers and lingering closers
 	ln      *TCPListener   // while it waits to be accepted
@@ -63,6 +64,7 @@ type TCPConn struct {
 
 	opening *opening  // what only opening it needs; nil: nothing
 	addrs   *tcpAddrs // made when first asked for
+	linger  int32     // seconds; -1: the default
 }
 
 // dues are the deadlines of a connection that has some.
@@ -160,6 +162,12 @@ func (c *TCPConn) setDue(read, write time.Duration) {
 	} else {
 		c.due = nil
 	}
+}
+
+// shut notes that the user has closed c, or lost it. The lock is held.
+func (c *TCPConn) shut() {
+	c.closed = true
+	c.bounded.Store(true)
 }
 
 func (c *TCPConn) needDue() *dues {

@@ -130,7 +130,8 @@ func (l *TCPListener) admit(c *TCPConn, r *receiver, p *device.Packet) {
 	if c.detached || !s.timeWaits.admit(&c.node) {
 		// The listener was closed just now, or two SYNs of one flow came at the
 		// same time on different queues.
-		c.detached, c.closed = true, true
+		c.detached = true
+		c.shut()
 		c.tcb.Release()
 		l.gone(c)
 		c.ln = nil
@@ -385,7 +386,7 @@ func (c *TCPConn) abandon(silent bool) {
 	now := c.s.now()
 	c.lock()
 	c.ln = nil
-	c.closed = true
+	c.shut()
 	if !silent || c.tcb.State() != tcp.StateSynReceived {
 		c.tcb.Abort(now)
 		c.settle(now).run()

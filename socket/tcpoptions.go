@@ -23,16 +23,15 @@ func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	c.mu.Lock()
-	if t.IsZero() && c.due == nil && !(read && c.rpast) && !c.closed {
-		c.mu.Unlock() // there was none: net/http makes sure of it some times a request
-		return nil
+	if t.IsZero() && !c.bounded.Load() {
+		return nil // there was none: net/http makes sure of it some times a request
 	}
 	return c.changeDeadline(t, read, write)
 }
 
-// changeDeadline is setDeadline where there is or was one. It gives up the lock.
+// changeDeadline is setDeadline where there is or was one.
 func (c *TCPConn) changeDeadline(t time.Time, read, write bool) error {
+	c.mu.Lock()
 	if c.closed {
 		defer c.mu.Unlock()
 		return c.localError(net.ErrClosed)
@@ -53,6 +52,7 @@ func (c *TCPConn) changeDeadline(t time.Time, read, write bool) error {
 		w.wr = c.wr.waiters() // they look at the new deadline and wait again
 	}
 	c.setDue(rdue, wdue)
+	c.bounded.Store(c.due != nil || c.rpast)
 	c.mu.Unlock()
 	w.run()
 	return nil

@@ -256,7 +256,7 @@ func (c *TCPConn) beginClose() (x closing, err error) {
 		c.mu.Unlock()
 		return x, c.opError("close", net.ErrClosed)
 	}
-	c.closed = true
+	c.shut()
 	x.linger, x.now = c.linger, c.s.now()
 	if c.linger == 0 {
 		c.tcb.Abort(x.now)

@@ -45,6 +45,7 @@ type TCB struct {
 	x        *transfer // queues; nil: all empty
 	snd      sendVars
 	rcv      recvVars
+	rcvLimit int32 // SO_RCVBUF, bytes
 	ts       tsVars
 	ack      ackVars
 	timers   timerTable
@@ -61,11 +62,10 @@ type TCB struct {
 	sndLimit int32  // SO_SNDBUF, bytes
 	rcvRTT   uint32 // RTT as the receiver estimates it, µs × 8; 0: none
 
-	rec      *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
-	opt      *options  // what users rarely set; nil: defaults
-	drs      rcvSpace
-	rcvLimit int32            // SO_RCVBUF, bytes
-	keep     *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed
+	rec  *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
+	opt  *options  // what users rarely set; nil: defaults
+	drs  rcvSpace
+	keep *KeepAliveConfig // parameters of keep-alive; nil: those of Config. Shared, never changed
 }
 
 // sendVars are the send sequence variables (RFC 9293 §3.3.1, figure 3).
