@@ -146,6 +146,16 @@ func (s *Stack) deliveries() (all, udp uint64) {
 	return all + udp, udp
 }
 
+// segmentsIn returns how many segments have come, modulo 1<<32.
+func (s *Stack) segmentsIn() uint32 {
+	var n uint64
+	for q := range s.receivers {
+		in, _ := s.receivers[q].segments.load()
+		n += in
+	}
+	return uint32(n)
+}
+
 // eachTCP is tcpStats.Each, with the segments that are counted elsewhere.
 func (s *Stack) eachTCP(yield func(group, name string, n uint64) bool) {
 	var in, out, acks uint64

@@ -18,6 +18,7 @@ type resting struct {
 	mu    sync.Mutex
 	q     waitq
 	takes time.Duration // how long a wait takes
+	come  uint64        // how many segments come meanwhile
 }
 
 func newResting(cfg Config) *resting {
@@ -32,6 +33,7 @@ func (r *resting) wait(inTime bool) (rests bool) {
 	if r.takes > 0 {
 		time.Sleep(r.takes) // in a bubble
 	}
+	r.s.receivers[0].segments.add(r.come, r.come)
 	if inTime {
 		r.q.waiters()
 	}
@@ -88,6 +90,7 @@ func TestSlowWaits(t *testing.T) {
 			OnProcessors(t, processors)
 			synctest.Test(t, func(t *testing.T) {
 				r := newResting(Config{})
+				r.come = 4 // or it would be tried what is faster
 				r.q.rest.rests = true
 				r.q.rest.next()
 				take := func(each time.Duration, rests bool, waits int) {
@@ -158,7 +161,7 @@ func TestRestTrials(t *testing.T) {
 				} else {
 					now += tt.parks
 				}
-				r.blockOver(now)
+				r.blockOver(now, false)
 			}
 			require.Equal(t, tt.trials, trials)
 			require.Equal(t, tt.restsAtTheEnd, r.rests)
@@ -179,7 +182,7 @@ func TestRestsNoLongerBetter(t *testing.T) {
 		} else {
 			now += parks
 		}
-		r.blockOver(now)
+		r.blockOver(now, false)
 	}
 	for range 3 {
 		block(500, 1000)
@@ -231,11 +234,13 @@ func TestLostTrial(t *testing.T) {
 	}
 }
 
-// TestRestsOnOneProcessor: when only one processor is left waits begin with a rest after a block at the latest, whatever that takes.
+// TestRestsOnOneProcessor: when only one processor is left waits begin with a rest after a block at the latest, whatever that
+// takes, if there are others at work.
 func TestRestsOnOneProcessor(t *testing.T) {
 	OnProcessors(t, 2)
 	synctest.Test(t, func(t *testing.T) { // where no wait takes long
 		r := newResting(Config{})
+		r.come = 4
 		require.False(t, r.wait(true))
 		runtime.GOMAXPROCS(1)
 		for range restBlock - 1 {
@@ -245,6 +250,49 @@ func TestRestsOnOneProcessor(t *testing.T) {
 			require.True(t, r.wait(true))
 		}
 	})
+}
+
+// TestRestsAlone: on a single processor waits begin with a rest, unless a dialogue that is alone has found that to be no faster.
+func TestRestsAlone(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		come          uint64        // segments a wait
+		rests, parks  time.Duration // what a wait takes
+		parksInTheEnd bool
+	}{
+		{"parking is better", 2, 1100, 1000, true},
+		{"resting is hardly better", 2, 940, 1000, true},
+		{"resting is better", 2, 900, 1000, false},
+		{"parking would be better, at the expense of others", 4, 1100, 1000, false},
+		{"time stands still", 2, 0, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			OnProcessors(t, 1)
+			synctest.Test(t, func(t *testing.T) {
+				r := newResting(Config{})
+				r.come = tt.come
+				rested := 0
+				const waits = 100 * restBlock
+				for range waits {
+					if r.takes = tt.parks; r.q.rest.left > 0 {
+						r.takes = tt.rests
+					}
+					if r.wait(true) {
+						rested++
+					}
+				}
+				switch {
+				case tt.parksInTheEnd:
+					require.Less(t, rested, waits/10)
+				case tt.rests > tt.parks || tt.rests == 0:
+					require.Equal(t, waits, rested)
+				default:
+					require.Greater(t, rested, waits*9/10)
+					require.Less(t, rested, waits, "it is tried")
+				}
+			})
+		})
+	}
 }
 
 // standing is a clock that stands.

@@ -51,6 +51,7 @@ type waiter struct {
 	cond     Cond      // &own, or the Parker's
 	late     []byte    // is still to be copied to buf
 	lateAt   int32     // where
+	seen     uint32    // how many segments had come when the last block of rests was over
 	own      sync.Cond // begins another line
 	borrower *TCPConn  // who has borrowed what a writer lends, for him
 }
