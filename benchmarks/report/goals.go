@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Verdict is a goal of the project beside what was measured.
 type Verdict struct {
@@ -54,22 +57,61 @@ func holds(v, limit float64, atMost bool) bool {
 	return v >= limit
 }
 
+// key is what the goal says of a peer.
+func (g relative) key(peer string) Key { return Key{g.workload, "", g.procs, peer} }
+
 func (r *Report) judgeRelative(g relative) (Verdict, bool) {
-	x, found := 0.0, false
+	var worst []float64 // the ratios to the peer with whom the goal is hardest
+	x := 0.0
 	for _, peer := range g.peers {
-		y, ok := r.Ratio(Key{g.workload, "", g.procs, Ours}, Key{g.workload, "", g.procs, peer}, g.unit)
-		if ok && (!found || (y > x) == g.atMost) {
-			x, found = y, true
+		if all := r.ratios(g.key(Ours), g.key(peer), g.unit); len(all) > 0 {
+			if y := summarize(all).Median; worst == nil || (y > x) == g.atMost {
+				worst, x = all, y
+			}
 		}
 	}
-	if !found {
+	if worst == nil {
 		return Verdict{}, false
 	}
 	got := fmt.Sprintf("%.2f ×", x)
 	if x < 0.5 && g.atMost {
 		got = fmt.Sprintf("1/%.1f", 1/x)
 	}
+	if len(worst) > r.Rounds { // it was not easily decided
+		lo, hi := interval(worst)
+		got = fmt.Sprintf("%.3f × (%.3f to %.3f)", x, lo, hi)
+	}
 	return Verdict{fmt.Sprintf("%s, P=%d", g.text, g.procs), got, holds(x, g.limit, g.atMost)}, true
+}
+
+// Undecided returns what is to be measured once more because goals are not decided: those that compare ours with others, when
+// chance may have had a part in whether they are met, since the 95 % confidence interval of the ratio includes the limit.
+func (r *Report) Undecided() []Key {
+	var all []Key
+	for _, g := range relatives() {
+		keys, missed := []Key{g.key(Ours)}, false
+		for _, peer := range g.peers {
+			ratios := r.ratios(g.key(Ours), g.key(peer), g.unit)
+			if len(ratios) == 0 {
+				continue
+			}
+			lo, hi := interval(ratios)
+			met := holds(lo, g.limit, g.atMost) && holds(hi, g.limit, g.atMost)
+			missed = missed || !holds(lo, g.limit, g.atMost) && !holds(hi, g.limit, g.atMost)
+			if !met {
+				keys = append(keys, g.key(peer))
+			}
+		}
+		if missed || len(keys) == 1 {
+			continue
+		}
+		for _, k := range keys {
+			if !slices.Contains(all, k) {
+				all = append(all, k)
+			}
+		}
+	}
+	return all
 }
 
 func relatives() []relative {

@@ -37,6 +37,7 @@ type Failure struct {
 type Report struct {
 	Machine  Machine
 	Rounds   int
+	Settle   int           // how many more at most of what decides a goal while its confidence interval includes the limit
 	Time     time.Duration // of one measurement
 	Note     string        // what else is to be known about how it was measured, in sentences; may be empty
 	Lines    []Line
@@ -92,6 +93,15 @@ func (r *Report) Get(k Key, unit string) (Summary, bool) {
 // Ratio returns the median of what a is divided by b, round by round. What is measured in one round is measured within seconds, on a
 // machine that is the same for both; the medians of all rounds may be of different minutes.
 func (r *Report) Ratio(a, b Key, unit string) (float64, bool) {
+	ratios := r.ratios(a, b, unit)
+	if len(ratios) == 0 {
+		return 0, false
+	}
+	return summarize(ratios).Median, true
+}
+
+// ratios returns what a is divided by b in each round in which both were measured, in ascending order.
+func (r *Report) ratios(a, b Key, unit string) []float64 {
 	theirs := r.rounds(b, unit)
 	var ratios []float64
 	for round, v := range r.rounds(a, unit) {
@@ -99,10 +109,16 @@ func (r *Report) Ratio(a, b Key, unit string) (float64, bool) {
 			ratios = append(ratios, v/w)
 		}
 	}
-	if len(ratios) == 0 {
-		return 0, false
-	}
-	return summarize(ratios).Median, true
+	slices.Sort(ratios)
+	return ratios
+}
+
+// interval returns between which of the values, of which there is at least one in ascending order, their median lies with a
+// confidence of 95 %, whatever their distribution. Of fewer than six it is between all of them that it lies, with less confidence.
+func interval(values []float64) (lo, hi float64) {
+	n := len(values)
+	off := int(math.Ceil(1.96 * math.Sqrt(float64(n)) / 2))
+	return values[max((n-1)/2-off, 0)], values[min(n/2+off, n-1)]
 }
 
 // rounds returns one metric of every round.

@@ -102,6 +102,64 @@ func TestVerdicts(t *testing.T) {
 	}, met, "what was not measured is not judged")
 }
 
+// TestUndecided: what is open is whether a limit is kept, of those who are compared with whom.
+func TestUndecided(t *testing.T) {
+	around := func(x float64) []float64 {
+		return []float64{x - 0.04, x - 0.03, x - 0.02, x - 0.01, x, x + 0.01, x + 0.02, x + 0.03, x + 0.04}
+	}
+	for _, tt := range []struct {
+		name           string
+		workload, unit string
+		ratios         map[string][]float64 // of ours to the peer's
+		open           []string
+	}{
+		{"nothing measured", "http-1", "req/s", nil, nil},
+		{"met", "http-1", "req/s", map[string][]float64{"bufconn": around(1.01), "fasthttputil": around(1.2)}, nil},
+		{"missed", "http-1", "req/s", map[string][]float64{"bufconn": around(0.93)}, nil},
+		{"open", "http-1", "req/s", map[string][]float64{"bufconn": around(0.999)}, []string{"loopback", "bufconn"}},
+		{"open with one", "http-1", "req/s", map[string][]float64{"net.Pipe": around(1.2), "fasthttputil": around(0.95)}, []string{"loopback", "fasthttputil"}},
+		{"missed with another", "http-1", "req/s", map[string][]float64{"bufconn": around(0.99), "fasthttputil": around(0.9)}, nil},
+		{"a time, open", "rtt", "ns/op", map[string][]float64{"bufconn": around(1.48), "kernel": {0.05, 0.06, 0.05, 0.04, 0.05, 0.05, 0.05, 0.05, 0.05}}, []string{"loopback", "bufconn"}},
+		{"a time, met", "rtt", "ns/op", map[string][]float64{"bufconn": around(1.4)}, nil},
+		{"a time, missed", "rtt", "ns/op", map[string][]float64{"bufconn": around(1.6)}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var r report.Report
+			add := func(round int, peer string, v float64) {
+				r.Add(round, report.Key{Workload: tt.workload, Procs: 1, Peer: peer}, []workload.Result{{N: 1, Metrics: []workload.Metric{{Unit: tt.unit, Value: v}}}})
+			}
+			for peer, ratios := range tt.ratios {
+				for round, x := range ratios {
+					add(round, peer, 1000/x)
+					add(round, report.Ours, 1000)
+				}
+			}
+			var open []string
+			for _, k := range r.Undecided() {
+				open = append(open, k.Peer)
+			}
+			require.Equal(t, tt.open, open)
+		})
+	}
+}
+
+// TestVerdictOfMoreRounds: who measured more often than the rest says between what the ratio lies.
+func TestVerdictOfMoreRounds(t *testing.T) {
+	for _, rounds := range []int{9, 8} {
+		r := report.Report{Rounds: rounds, Settle: 5}
+		for round := range 9 {
+			for p, v := range map[string]float64{"bufconn": 1000, report.Ours: 960 + float64(10*round)} {
+				r.Add(round, report.Key{Workload: "http-1", Procs: 1, Peer: p}, []workload.Result{{N: 1, Metrics: []workload.Metric{{Unit: "req/s", Value: v}}}})
+			}
+		}
+		require.Equal(t, []report.Verdict{{Goal: "HTTP, 1 client ≥ 0.97 × the best in memory, P=1",
+			Got: map[int]string{9: "1.00 ×", 8: "1.000 × (0.970 to 1.030)"}[rounds], Met: true}}, r.Verdicts())
+		var md bytes.Buffer
+		require.NoError(t, r.Markdown(&md))
+		require.Contains(t, md.String(), "up to 5 more rounds")
+	}
+}
+
 func TestGrowthAndScaling(t *testing.T) {
 	var r report.Report
 	add := func(w, params string, procs int, metrics ...workload.Metric) {

@@ -27,12 +27,17 @@ func (r *Report) Markdown(w io.Writer) error {
 	return p.err
 }
 
-// note is the note as it follows other sentences.
+// note is what else is to be said, as it follows other sentences.
 func (r *Report) note() string {
-	if r.Note == "" {
-		return ""
+	s := ""
+	if r.Settle > 0 {
+		s = fmt.Sprintf(" Of what decides a goal up to %d more rounds were made while the 95 %% confidence interval of its ratio, "+
+			"given in brackets then, included the limit.", r.Settle)
 	}
-	return " " + r.Note
+	if r.Note != "" {
+		s += " " + r.Note
+	}
+	return s
 }
 
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -46,6 +46,7 @@ func main() {
 // options are the flags.
 type options struct {
 	rounds    int
+	settle    int
 	time      time.Duration
 	calm      int
 	quick     bool
@@ -65,6 +66,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.SetOutput(errs)
 	f.IntVar(&o.rounds, "rounds", 0, "how many times everything is measured (5; 2 if -quick)")
+	f.IntVar(&o.settle, "settle", 0, "how many more rounds at most are made of what decides a goal while the 95 % confidence interval includes its limit")
 	f.DurationVar(&o.time, "time", 0, "how long one measurement takes (300ms; 100ms if -quick)")
 	f.IntVar(&o.calm, "calm", 1, "how often at most a measurement is made in which others used the machine, or its cores were far from each other; see package calm")
 	f.BoolVar(&o.quick, "quick", false, "few and short rounds, without the slow workloads")
@@ -90,8 +92,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 		}
 		o.procs = append(o.procs, n)
 	}
-	if o.rounds < 0 || o.time < 0 || o.calm < 1 {
-		return o, errors.New("-rounds, -time and -calm must be positive")
+	if o.rounds < 0 || o.settle < 0 || o.time < 0 || o.calm < 1 {
+		return o, errors.New("-rounds, -settle, -time and -calm must be positive")
 	}
 	o.fill()
 	return o, nil
@@ -129,7 +131,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := &report.Report{Machine: report.ThisMachine(), Rounds: o.rounds, Time: o.time}
+	r := &report.Report{Machine: report.ThisMachine(), Rounds: o.rounds, Settle: o.settle, Time: o.time}
 	err = measure(ctx, o, plan, r, errs)
 	if len(r.Lines) > 0 {
 		err = errors.Join(err, r.Text(out), o.write(r))

@@ -51,7 +51,7 @@ func TestCompare(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for _, bad := range [][]string{
-		{"-workloads", "nonsense"}, {"-peers", "nobody"}, {"-procs", "0"}, {"-procs", "x"}, {"-rounds", "-1"}, {"-calm", "0"}, {"extra"}, {"-bad"},
+		{"-workloads", "nonsense"}, {"-peers", "nobody"}, {"-procs", "0"}, {"-procs", "x"}, {"-rounds", "-1"}, {"-settle", "-1"}, {"-calm", "0"}, {"extra"}, {"-bad"},
 	} {
 		var out, errs bytes.Buffer
 		require.Error(t, run(t.Context(), bad, &out, &errs), "%q", bad)
@@ -123,4 +123,56 @@ func TestOnlyPartsOfManyLookForCalmThemselves(t *testing.T) {
 	require.Equal(t, calm.Count{Again: 3, Agitated: 1}, stone.Count, "an error is not repeated, and the child does not count")
 	options{}.calmly(nil, workload.Workload{}, report.Key{}, once)
 	require.Equal(t, 3, asked)
+}
+
+// TestSettle: what decides a goal is measured again until chance can hardly have a part in it, and so often at most; another peer begins
+// each time.
+func TestSettle(t *testing.T) {
+	const ours, theirs = report.Ours, "bufconn"
+	for _, tt := range []struct {
+		name  string
+		ratio func(round int) float64 // of ours to theirs
+		more  int
+	}{
+		{"met", func(int) float64 { return 1 }, 0},
+		{"missed", func(int) float64 { return 0.9 }, 0},
+		{"will be met", func(round int) float64 { return map[bool]float64{true: 0.9, false: 1}[round == 0] }, 6},
+		{"nobody knows", func(round int) float64 { return 0.97 + 0.05*float64(round%2*2-1) }, 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &report.Report{Rounds: 3}
+			var begun []string
+			again := func(round int, keys []report.Key) error {
+				begun = append(begun, keys[0].Peer)
+				for _, k := range keys {
+					v := 1000.0
+					if k.Peer == ours {
+						v *= tt.ratio(round)
+					}
+					r.Add(round, k, []workload.Result{{N: 1, Metrics: []workload.Metric{{Unit: "req/s", Value: v}}}})
+				}
+				return nil
+			}
+			key := func(peer string) report.Key { return report.Key{Workload: "http-16", Procs: 2, Peer: peer} }
+			for round := range 3 {
+				require.NoError(t, again(round, []report.Key{key(ours), key(theirs)}))
+			}
+			begun = nil
+			require.NoError(t, options{rounds: 3, settle: 20}.settleGoals(r, &bytes.Buffer{}, again))
+			require.Len(t, begun, tt.more)
+			for i, peer := range begun {
+				require.Equal(t, []string{ours, theirs}[i%2], peer)
+			}
+		})
+	}
+}
+
+func TestRotate(t *testing.T) {
+	key := func(w string, procs int, peer string) report.Key {
+		return report.Key{Workload: w, Procs: procs, Peer: peer}
+	}
+	keys := []report.Key{key("a", 1, "x"), key("a", 1, "y"), key("a", 1, "z"), key("a", 2, "x"), key("b", 2, "x"), key("b", 2, "y")}
+	require.Equal(t, keys, rotate(keys, 0))
+	require.Equal(t, []report.Key{keys[1], keys[2], keys[0], keys[3], keys[5], keys[4]}, rotate(keys, 1))
+	require.Empty(t, rotate(nil, 1))
 }

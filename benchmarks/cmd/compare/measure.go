@@ -51,33 +51,81 @@ func measure(ctx context.Context, o options, plan []workload.Workload, r *report
 		stone = calm.New()
 		defer func() { r.Note = stone.Note(o.calm) }()
 	}
+	cells := func(w workload.Workload, round int, keys []report.Key) error {
+		for _, k := range keys {
+			if skip[k] {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			a := o.calmly(stone, w, k, func() answer { return ask(ctx, o, k, round) })
+			switch {
+			case a.Unsupported:
+				skip[k] = true
+			case a.Error != "":
+				fmt.Fprintf(errs, "  %s, P=%d: %s\n", k.Peer, k.Procs, a.Error)
+				r.Failures = append(r.Failures, report.Failure{Key: k, Why: a.Error})
+			default:
+				r.Add(round, k, a.Results)
+			}
+		}
+		return nil
+	}
 	for round := range o.rounds {
 		for _, w := range plan {
 			if round >= roundsOf(w, o.rounds) {
 				continue
 			}
 			fmt.Fprintf(errs, "round %d of %d: %s\n", round+1, o.rounds, w.Title)
-			for _, k := range o.cells(w, round) {
-				if skip[k] {
-					continue
-				}
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				a := o.calmly(stone, w, k, func() answer { return ask(ctx, o, k, round) })
-				switch {
-				case a.Unsupported:
-					skip[k] = true
-				case a.Error != "":
-					fmt.Fprintf(errs, "  %s, P=%d: %s\n", k.Peer, k.Procs, a.Error)
-					r.Failures = append(r.Failures, report.Failure{Key: k, Why: a.Error})
-				default:
-					r.Add(round, k, a.Results)
-				}
+			if err := cells(w, round, o.cells(w, round)); err != nil {
+				return err
 			}
 		}
 	}
+	return o.settleGoals(r, errs, func(round int, keys []report.Key) error {
+		for _, k := range keys {
+			w, err := workload.Find(k.Workload)
+			if err == nil {
+				err = cells(w, round, []report.Key{k})
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// settleGoals has what decides goals measured again while chance may have a part in whether they are met.
+func (o options) settleGoals(r *report.Report, errs io.Writer, again func(round int, keys []report.Key) error) error {
+	for more := range o.settle {
+		open := r.Undecided()
+		if len(open) == 0 {
+			break
+		}
+		fmt.Fprintf(errs, "round %d of at most %d, of goals that are not decided\n", more+1, o.settle)
+		if err := again(o.rounds+more, rotate(open, more)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// rotate has another of the peers begin each time, among those of one workload with as many processors.
+func rotate(keys []report.Key, by int) []report.Key {
+	var all []report.Key
+	for len(keys) > 0 {
+		n := 1
+		for n < len(keys) && keys[n].Workload == keys[0].Workload && keys[n].Procs == keys[0].Procs {
+			n++
+		}
+		for i := range n {
+			all = append(all, keys[(i+by)%n])
+		}
+		keys = keys[n:]
+	}
+	return all
 }
 
 // calmly returns what once does, called again if it was not calm meanwhile. Workloads of many parts look for calm themselves.
