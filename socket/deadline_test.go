@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -322,22 +323,21 @@ func TestNoDeadlineNoLock(t *testing.T) {
 func TestNoDeadlineOfClosed(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		close func(s *socket.Stack, c net.Conn) error
+		close func(s *socket.Stack, c, d net.Conn) error
 	}{
-		{"by the user", func(_ *socket.Stack, c net.Conn) error { return c.Close() }},
-		{"with the stack", func(s *socket.Stack, _ net.Conn) error { return s.Close() }},
+		{"by the user", func(_ *socket.Stack, c, d net.Conn) error { return errors.Join(c.Close(), d.Close()) }},
+		{"with the stack", func(s *socket.Stack, _, _ net.Conn) error { return s.Close() }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := socket.New(socket.Config{})
 				defer s.Close()
 				c, d := dialledOn(t, s)
-				require.NoError(t, tt.close(s, c))
-				for _, set := range []func(time.Time) error{c.SetDeadline, c.SetReadDeadline, c.SetWriteDeadline} {
-					require.ErrorIs(t, set(time.Time{}), net.ErrClosed)
-				}
-				if tt.name == "with the stack" {
-					require.ErrorIs(t, d.SetDeadline(time.Time{}), net.ErrClosed)
+				require.NoError(t, tt.close(s, c, d))
+				for _, c := range []net.Conn{c, d} {
+					for _, set := range []func(time.Time) error{c.SetDeadline, c.SetReadDeadline, c.SetWriteDeadline} {
+						require.ErrorIs(t, set(time.Time{}), net.ErrClosed)
+					}
 				}
 			})
 		})

@@ -51,12 +51,13 @@ func measure(ctx context.Context, o options, plan []workload.Workload, r *report
 		stone = calm.New()
 		defer func() { r.Note = stone.Note(o.calm) }()
 	}
-	cells := func(w workload.Workload, round int, keys []report.Key) error {
+	cells := func(round int, keys []report.Key) error {
 		for _, k := range keys {
 			if skip[k] {
 				continue
 			}
-			if err := ctx.Err(); err != nil {
+			w, err := workload.Find(k.Workload)
+			if err = errors.Join(err, ctx.Err()); err != nil {
 				return err
 			}
 			a := o.calmly(stone, w, k, func() answer { return ask(ctx, o, k, round) })
@@ -78,23 +79,12 @@ func measure(ctx context.Context, o options, plan []workload.Workload, r *report
 				continue
 			}
 			fmt.Fprintf(errs, "round %d of %d: %s\n", round+1, o.rounds, w.Title)
-			if err := cells(w, round, o.cells(w, round)); err != nil {
+			if err := cells(round, o.cells(w, round)); err != nil {
 				return err
 			}
 		}
 	}
-	return o.settleGoals(r, errs, func(round int, keys []report.Key) error {
-		for _, k := range keys {
-			w, err := workload.Find(k.Workload)
-			if err == nil {
-				err = cells(w, round, []report.Key{k})
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return o.settleGoals(r, errs, cells)
 }
 
 // settleGoals has what decides goals measured again while chance may have a part in whether they are met.
