@@ -6,6 +6,7 @@ import "time"
 // peer is not told (TCP cannot), and like on Linux what it sends is still taken while the connection is
 // established.
 func (t *TCB) CloseRead(now time.Duration) error {
+	t.unfold()
 	if t.state == StateClosed {
 		return ErrNotConnected
 	}
@@ -18,6 +19,7 @@ func (t *TCB) CloseRead(now time.Duration) error {
 // call of RFC 9293 §3.10.4, which leaves the other direction open. A second call does nothing.
 // ErrNotConnected says that there is no connection (any more). In SYN-SENT the attempt is given up.
 func (t *TCB) CloseWrite(now time.Duration) error {
+	t.unfold()
 	switch t.state {
 	case StateClosed, StateTimeWait, StateListen:
 		return ErrNotConnected
@@ -65,6 +67,7 @@ func (t *TCB) queueFIN(now time.Duration) {
 // are still delivered, by an orphan that nobody can read from. If there is unread data the peer must
 // learn that it was lost, and gets a reset (RFC 9293 §3.6.1, SHLD-3; RFC 2525 §2.17).
 func (t *TCB) Close(now time.Duration) {
+	t.unfold()
 	if t.has(fOrphan) {
 		return
 	}
@@ -111,6 +114,7 @@ func (t *TCB) countOrphan(now time.Duration) {
 // ... all segments queued for transmission (except for the RST formed above) or retransmission should be
 // flushed". Err becomes ErrAborted when a connection was cut.
 func (t *TCB) Abort(now time.Duration) {
+	t.unfold()
 	t.flags |= fOrphan | fRcvShut
 	t.dropReceived()
 	t.rcv.read = t.rcv.nxt

@@ -72,7 +72,7 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 	a.schedule()
 	if n := in.Payload.N; n < surelyShort && n < int(t.rcv.mss) && in.Flags&PSH != 0 && t.has(fTS) {
 		// Neither of the two below learns anything from it but that it was pushed.
-		t.rcv.lastSeg = 0
+		t.lastSeg = 0
 		a.pushed()
 	} else {
 		t.measureRcvMSS(in)
@@ -103,8 +103,8 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 // measureRcvMSS estimates how large the peer's full segments are, and notes whether this one is the end
 // of a burst.
 func (t *TCB) measureRcvMSS(in *Segment) {
-	last := t.rcv.lastSeg
-	t.rcv.lastSeg = 0
+	last := uint32(t.lastSeg)
+	t.lastSeg = 0
 	n := uint32(in.Payload.N)
 	if n >= t.rcv.mss {
 		if t.wire() != nil && n != t.rcv.mss {
@@ -121,7 +121,7 @@ func (t *TCB) measureRcvMSS(in *Segment) {
 	whole := n + uint32(in.HeaderLen())
 	if whole >= defaultMSS4+MinHeaderLen || whole >= 88+MinHeaderLen && in.Flags&(PSH|FIN|SYN|RST|URG) == 0 {
 		whole -= uint32(MinHeaderLen + t.tsLen())
-		t.rcv.lastSeg = whole
+		t.lastSeg = uint16(whole)
 		if whole == last {
 			t.rcv.mss = max(whole, 1)
 			return

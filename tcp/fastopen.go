@@ -198,7 +198,7 @@ func (t *TCB) synText(now time.Duration, out *Segment) {
 	if fo == nil || fo.synData == 0 || t.state != StateSynSent {
 		return
 	}
-	seq, n := t.snd.iss+1, int(fo.synData)
+	seq, n := t.edge.iss+1, int(fo.synData)
 	x := t.queues()
 	x.snd.payload(t.env.alloc, seq, n, &out.Payload)
 	x.rtx.push(txSeg{seq: seq, end: seq.Add(uint32(n)), sent: now, marks: markPSH})

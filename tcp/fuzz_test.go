@@ -46,8 +46,8 @@ func (s *script) near(base ...Seq) Seq {
 // segment makes a segment, most often a plausible one, for the present state of t.
 func (s *script) segment(t *TCB) Segment {
 	in := Segment{SrcPort: 1, DstPort: 2}
-	in.Seq = s.near(t.rcv.nxt, t.rcv.irs, t.rcv.nxt.Add(t.rcv.wnd), t.rcv.wup, t.rcv.nxt+1000)
-	in.Ack = s.near(t.snd.nxt, t.snd.una, t.snd.iss, t.snd.una+1000, t.snd.end)
+	in.Seq = s.near(t.rcv.nxt, t.edge.irs, t.rcv.nxt.Add(t.rcv.wnd), t.rcv.wup, t.rcv.nxt+1000)
+	in.Ack = s.near(t.snd.nxt, t.snd.una, t.edge.iss, t.snd.una+1000, t.snd.end)
 	switch c := s.byte(); {
 	case c < 128:
 		in.Flags = ACK

@@ -403,7 +403,8 @@ func checkInvariants(t testing.TB, e *TCB, log func() string) {
 	if e.cong.Cwnd < 1 {
 		fail("cwnd %d", e.cong.Cwnd)
 	}
-	q := unfolded(e).txq()
+	e = unfolded(e)
+	q := e.txq()
 	if e.state != StateClosed && e.state != StateTimeWait {
 		at := e.snd.una
 		for i, s := range q {

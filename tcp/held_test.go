@@ -18,7 +18,7 @@ func TestInputHeldIsInput(t *testing.T) {
 		{"the ordinary", func(b *TCB) {}},
 		{"the peer's segments seemed smaller", func(b *TCB) { b.rcv.mss = 1000 }},
 		{"and larger", func(b *TCB) { b.rcv.mss = 20_000 }},
-		{"an odd one came before", func(b *TCB) { b.rcv.lastSeg = 1000 }},
+		{"an odd one came before", func(b *TCB) { b.lastSeg = 1000 }},
 		{"the window still grows", func(b *TCB) { b.rcv.ssthresh = b.rcv.clamp / 2 }},
 		{"no delay is known", func(b *TCB) { b.ack.ato = 0 }},
 		{"text comes seldom", func(b *TCB) { b.ack.lastData -= 30 * time.Millisecond }},

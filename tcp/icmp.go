@@ -91,12 +91,13 @@ func (e *ICMPError) abandons(v6 bool) bool {
 // connection being opened ends; any other remembers the error (SoftErr) and goes on: like Linux, for hard
 // errors too, since nobody can tell who sent them (RFC 9293 §3.9.2.2, MUST-54 to MUST-56).
 func (t *TCB) ICMP(now time.Duration, e ICMPError) {
+	t.unfold()
 	if t.state == StateClosed || t.state == StateTimeWait || e.Kind == ICMPSourceQuench {
 		return
 	}
 	oldest := t.snd.una
 	if t.has(fFastOpen) {
-		oldest = t.snd.iss // the SYN-ACK is in flight as well
+		oldest = t.edge.iss // the SYN-ACK is in flight as well
 	}
 	if !e.Seq.Between(oldest, t.snd.nxt) {
 		t.env.stats.OutOfWindowIcmps.Add(1)
@@ -137,7 +138,7 @@ func (t *TCB) beingOpened(e *ICMPError) bool {
 	case t.has(fFastOpen):
 		return e.Unaccepted
 	}
-	return e.Seq == t.snd.iss || !t.has(fPassive)
+	return e.Seq == t.edge.iss || !t.has(fPassive)
 }
 
 // Least path MTU believed: RFC 1191 §3 would take 68, which is an invitation to trouble; Linux takes 552

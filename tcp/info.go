@@ -79,6 +79,7 @@ const (
 
 // Info returns a snapshot (TCP_INFO; the STATUS call of RFC 9293 §3.10.6) as of now.
 func (t *TCB) Info(now time.Duration) Info {
+	t.tally()
 	i := Info{
 		State: t.state, CAState: t.caState, Retransmits: t.retransmits, Probes: t.probesOut, Backoff: t.backoff,
 		Options: t.infoOptions(), RTO: t.rto, ATO: t.ack.ato, SndMSS: uint32(t.mss), RcvMSS: t.rcv.mss,
@@ -92,7 +93,7 @@ func (t *TCB) Info(now time.Duration) Info {
 		DataSegsIn: t.total.dataIn, DataSegsOut: t.total.dataOut, Delivered: t.total.delivered,
 		BytesSent: t.bytesSent(),
 		SndWnd:    t.snd.wnd, RcvWnd: t.rcv.wnd, UserTimeout: t.userTimeout(),
-		SndUna: t.snd.una, SndNxt: t.snd.nxt, ISS: t.snd.iss, RcvNxt: t.rcv.nxt, IRS: t.rcv.irs,
+		SndUna: t.snd.una, SndNxt: t.snd.nxt, ISS: t.edge.iss, RcvNxt: t.rcv.nxt, IRS: t.edge.irs,
 		Congestion: t.Congestion(), SndBuf: int(t.sndLimit), RcvBuf: int(t.rcvLimit),
 		SndQueue: t.Unacked(), RcvQueue: t.Readable(),
 	}

@@ -112,7 +112,7 @@ func (t *TCB) ackByState(now time.Duration, in *Segment) bool {
 	switch t.state {
 	case StateSynReceived:
 		// "If SND.UNA < SEG.ACK =< SND.NXT, then enter ESTABLISHED state and continue processing".
-		if t.snd.una == t.snd.iss {
+		if t.snd.una == t.edge.iss {
 			// "If the segment acknowledgment is not acceptable, form a reset segment".
 			t.answerReset(in)
 			t.dropped(now, in, DropOldACK)

@@ -205,7 +205,7 @@ const pawsWrap = 24 * 24 * time.Hour
 // is not to be relied on. Zero as TS.Recent comes from hosts that begin with it.
 func (t *TCB) pawsOK(now time.Duration, v uint32, slack int32) bool {
 	return !t.has(fTSRecent) || int32(t.ts.recent-v) <= slack ||
-		now-t.ts.recentAt >= pawsWrap || t.ts.recent == 0
+		now-t.recentAt >= pawsWrap || t.ts.recent == 0
 }
 
 // pawsRejects is the PAWS test (RFC 7323 §5.3, R1), except that a pure ACK that was overtaken by another
@@ -230,6 +230,6 @@ func (t *TCB) updateTSRecent(now time.Duration, in *Segment) {
 }
 
 func (t *TCB) storeTSRecent(now time.Duration, v uint32) {
-	t.ts.recent, t.ts.recentAt = v, now
+	t.ts.recent, t.recentAt = v, now
 	t.flags |= fTSRecent
 }

@@ -7,7 +7,7 @@ func (t *TCB) inputSynSent(now time.Duration, in *Segment) {
 	// First, check the ACK bit: "If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is
 	// set, if so drop the segment and return)".
 	if in.Flags&ACK != 0 {
-		if in.Ack.AtOrBefore(t.snd.iss) || in.Ack.After(t.snd.nxt) {
+		if in.Ack.AtOrBefore(t.edge.iss) || in.Ack.After(t.snd.nxt) {
 			t.answerReset(in)
 			if t.retransmits == 0 {
 				// An old connection of the peer was in the way, and the reset will clear it: try again soon.
@@ -45,7 +45,7 @@ func (t *TCB) inputSynSent(now time.Duration, in *Segment) {
 		return
 	}
 	// Fourth, check the SYN bit: "RCV.NXT is set to SEG.SEQ+1, IRS is set to SEG.SEQ."
-	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = in.Seq, in.Seq.Add(1), in.Seq.Add(1), in.Seq.Add(1)
+	t.edge.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = in.Seq, in.Seq.Add(1), in.Seq.Add(1), in.Seq.Add(1)
 	t.takeSYNOptions(now, in)
 	switch {
 	case t.has(fWScale):
@@ -115,7 +115,7 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 		latest = t.txq()[0].sent
 	}
 	paws := t.has(fTS) && in.Opts.HasTS && (!t.pawsOK(now, in.Opts.TSVal, 0) || in.Opts.TSEcr != 0 && t.packetsOut() > 0 && !t.echoPlausible(latest, in.Opts.TSEcr))
-	if in.Seq == t.rcv.irs && in.Flags&(SYN|ACK|RST) == SYN && !paws {
+	if in.Seq == t.edge.irs && in.Flags&(SYN|ACK|RST) == SYN && !paws {
 		if !t.oowLimited(now, in, &t.env.stats.TCPACKSkippedSynRecv) {
 			t.force |= forceSyn
 			t.flags |= fSynRexmit
@@ -152,7 +152,7 @@ func (t *TCB) inputSynReceived(now time.Duration, in *Segment) {
 		t.dropped(now, in, DropReset)
 		return
 	}
-	if in.Flags&RST != 0 || in.Flags&SYN != 0 && in.Seq != t.rcv.irs {
+	if in.Flags&RST != 0 || in.Flags&SYN != 0 && in.Seq != t.edge.irs {
 		t.endEmbryo(now, in)
 		return
 	}

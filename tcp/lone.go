@@ -4,10 +4,12 @@ import "time"
 
 // A text that SendLone has sent is mostly answered, with its ACK on the answer, before anything else happens to the connection.
 // In the same way a text that TakeLone took for a user who does not wait is mostly read before that. Until something else does
-// happen the queues need not have them: what they would say follows from what the TCB knows anyway. That saves a round trip two
-// cache lines at each end and the instructions that would fill them.
+// happen the queues need not have them, and most figures of the TCB need not be what they say: it follows from what the
+// two do write down, on two cache lines. The others, and those of the queues, stay where they are, which matters most when a connection's
+// ends are at work on different processors.
 
-// loneKind says what of the queues is not in them. It is never both what is outstanding and what was not read.
+// loneKind says what of the queues is not in them. It is never both what is outstanding and what was not read. As long as it is
+// not loneNone nothing but lone texts has arrived or left, and tally knows what became of the figures.
 type loneKind uint8
 
 const (
@@ -18,7 +20,11 @@ const (
 	loneChunk // the same, but that the text is in the send queue
 	// One text was not read, from rcv.read to RCV.NXT, since which nothing has arrived. It lies in transfer.small.
 	loneKept
+	loneRead // nothing: the text that was received last, at lastRecv, is with the user or in the receive queue
 )
+
+// mostLone is how many lone texts are received before they are counted: fewer than lonesIn can tell, and fewer bytes than a Seq.
+const mostLone = 1<<16 - 2
 
 // out reports whether a text is outstanding.
 func (k loneKind) out() bool { return k-loneSmall <= loneChunk-loneSmall }
@@ -38,22 +44,25 @@ func (t *TCB) received() *recvBuf {
 	return &t.x.rcv
 }
 
-// unfold sees to it that all is in the queues.
+// unfold sees to it that all is in the queues, and the figures are what they say. It must come before anything but lone texts is
+// done with the connection.
 func (t *TCB) unfold() {
 	if t.snd.lone != loneNone {
 		t.unfoldLone()
 	}
 }
 
-// unfoldLone is unfold where there is something to do. It must come before totals.segsIn counts one more or RCV.NXT moves, and
-// before lastSend changes: text that leaves then was written before, and that calls for the queues.
+// unfoldLone is unfold where there is something to do.
 //
 //go:noinline
 func (t *TCB) unfoldLone() {
+	t.tally()
 	x, una, nxt := t.x, t.snd.una, t.snd.nxt
 	lone := t.snd.lone
 	t.snd.lone = loneNone
 	switch lone {
+	case loneRead:
+		return
 	case loneKept:
 		n := t.keptLen()
 		x.rcv.append(t.env.alloc, &Payload{Pieces: [2]Piece{{B: x.small[:n]}}, N: n, Lent: true})
@@ -66,6 +75,84 @@ func (t *TCB) unfoldLone() {
 	*x.rtx.first() = txSeg{sent: t.lastSend, nth: t.total.segsIn, seq: una, end: nxt, marks: markPSH}
 }
 
+// tally writes down what SendLone and TakeLone have left out since it was called last. It changes nothing that they ask for, so that a
+// dialogue goes on behind it.
+func (t *TCB) tally() {
+	if t.lonesIn|t.lonesOut != 0 {
+		t.tallyLone()
+	}
+}
+
+// tallyLone is tally where there is something to do.
+//
+//go:noinline
+func (t *TCB) tallyLone() {
+	in, out := uint32(t.lonesIn), uint32(t.lonesOut)
+	t.lonesIn, t.lonesOut = 0, 0
+	n := &t.total
+	n.segsIn += in
+	n.dataIn += in
+	n.delivered += in
+	n.segsOut += out
+	n.dataOut += out
+	n.bytesAcked += uint64(uint32(t.snd.una - n.una))
+	n.bytesReceived += uint64(uint32(t.rcv.nxt - t.edge.got))
+	n.una, t.edge.got = t.snd.una, t.rcv.nxt
+	if out > 0 {
+		t.edge.psh, t.edge.shov, t.edge.sml = t.snd.end, t.snd.end, t.snd.end
+		t.cong.loneOut(t.snd.nxt)
+	}
+	a := &t.ack
+	if in > 0 {
+		t.recentAt, a.lastData, t.lastSeg = t.lastRecv, t.lastRecv, 0
+		t.rack = rackState{rtt: t.lastRecv - t.rackSent, nth: n.segsIn - 1, end: t.snd.una}
+		t.rto = t.rtt.rto(t.env.rtoMax)
+		t.cong.Touch(t.lastRecv)
+	}
+	if t.snd.lone.out() {
+		a.pending, t.timers.left[slotAck] = 0, 0
+		kind, wait := t.xmitWait(t.rto)
+		t.armXmit(kind, t.lastSend+wait)
+	} else {
+		a.pending, t.timers.left[slotXmit] = ackSched|ackPushed, 0
+		t.timers.left[slotAck], t.timers.kind[slotAck] = Never-t.lastRecv-t.delay(), TimerDelayedAck
+	}
+}
+
+// delay is how long the ACK of a lone text waits for an answer.
+func (t *TCB) delay() time.Duration { return max(min(t.ack.ato, t.env.delackMax), tick) }
+
+// beginLone sees to it that SendLone may leave out what it does, and does what it seldom does. It returns RTO, and whether oddLone
+// has to follow.
+//
+//go:noinline
+func (t *TCB) beginLone(now time.Duration) (rto time.Duration, odd bool) {
+	if t.snd.lone == loneKept {
+		t.unfoldLone()
+	}
+	t.tally()
+	t.total.una, t.edge.got = t.snd.una, t.rcv.nxt
+	if now-t.lastSend > t.rto {
+		t.restartAfterIdle(now)
+	}
+	t.ackSent()
+	if t.extra != nil {
+		t.mayRestart(now)
+	}
+	if a := &t.ack; now-a.lastData < a.ato && a.pingpong < 255 { // as answers has it
+		a.pingpong++
+	}
+	return t.rto, t.cong.isOdd(now, t.rto)
+}
+
+// oddLone is for a congestion window that is full with one text, or goes unused. See loneSent.
+//
+//go:noinline
+func (t *TCB) oddLone(now time.Duration) {
+	t.tally()
+	t.cong.loneOdd(now, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
+}
+
 // keptLen is how long what is loneKept is.
 func (t *TCB) keptLen() int { return int(t.rcv.nxt - t.rcv.read) }
 
@@ -74,7 +161,7 @@ func (t *TCB) takeKept(p []byte) int {
 	if t.snd.lone != loneKept || len(p) < t.keptLen() {
 		return 0
 	}
-	t.snd.lone = loneNone
+	t.snd.lone = loneRead
 	return copy(p, t.x.small[:t.keptLen()])
 }
 

@@ -75,13 +75,17 @@ func (w *talk) lonely(lone loneKind) *TCB {
 	from, to := w.ends()
 	s := sendLone(w.t, w.now, from, text, smallText)
 	s.Payload.Release()
-	if lone != loneKept {
+	if lone.out() {
 		return from
 	}
 	var h [TSHeaderLen]byte
 	s.MarshalHeader(h[:])
 	require.True(w.t, to.Dialogue())
-	n, _ := to.TakeLone(w.now, &h, text, nil, &w.spares)
+	var into []byte
+	if lone == loneRead {
+		into = make([]byte, len(text))
+	}
+	n, _ := to.TakeLone(w.now, &h, text, into, &w.spares)
 	require.Equal(w.t, len(text), n)
 	return to
 }
@@ -142,6 +146,7 @@ func TestLoneIsWhatQueuesSay(t *testing.T) {
 	arrives("text that is not the next", 30, func(_ *TCB, s *Segment) { s.Seq += 100 })
 	arrives("much text", 3000, func(e *TCB, s *Segment) { s.Ack = e.snd.una })
 	arrivesAs("one of a run, in the same instant", 2000, func(w *talk, e *TCB, s *Segment) any {
+		e.tally() // or it would be when the text came
 		e.lastRecv, s.Ack, s.Wnd = w.now, e.snd.una, uint16(e.snd.wnd>>e.snd.scale)
 		if e.Readable() > 0 {
 			require.True(w.t, e.InputBorrowed(w.now, s, 1))
@@ -170,7 +175,7 @@ func TestLoneIsWhatQueuesSay(t *testing.T) {
 	later("its time has come", func(w *talk, e *TCB) { w.now = e.Deadline(); e.Timeout(w.now) })
 
 	for _, tt := range all {
-		for _, lone := range []loneKind{loneSmall, loneChunk, loneKept} {
+		for _, lone := range []loneKind{loneSmall, loneChunk, loneKept, loneRead} {
 			t.Run(fmt.Sprintf("%s, %d", tt.name, lone), func(t *testing.T) {
 				follow := func(queues bool) (seen []string) {
 					w := newTalk(t, true)

@@ -23,8 +23,8 @@ func (t *TCB) headFits() bool {
 func (t *TCB) next(now time.Duration) (n int, fin, ok bool) {
 	mss := t.currentMSS()
 	left := int(t.dataEnd().Sub(t.snd.nxt))
-	if t.snd.nxt.Before(t.snd.run) && t.has(fRun) {
-		n = min(int(t.snd.run.Sub(t.snd.nxt)), mss, left)
+	if t.snd.nxt.Before(t.edge.run) && t.has(fRun) {
+		n = min(int(t.edge.run.Sub(t.snd.nxt)), mss, left)
 		return n, t.has(fFinQueued) && n == left && n > 0, n > 0
 	}
 	t.flags &^= fRun
@@ -76,7 +76,7 @@ func (t *TCB) startRun(left, room, mss, quota int) {
 		n -= part
 	}
 	if n > mss {
-		t.snd.run = t.snd.nxt.Add(uint32(n))
+		t.edge.run = t.snd.nxt.Add(uint32(n))
 		t.flags |= fRun
 	}
 }
@@ -137,7 +137,7 @@ func (t *TCB) nagleHolds() bool {
 	if t.nonagle&nagleOff != 0 {
 		return false
 	}
-	return t.packetsOut() > 0 && t.snd.sml.After(t.snd.una) && !t.snd.sml.After(t.snd.nxt)
+	return t.packetsOut() > 0 && t.edge.sml.After(t.snd.una) && !t.edge.sml.After(t.snd.nxt)
 }
 
 // outputNew gives the next segment of new data, or the FIN.
@@ -213,7 +213,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 	t.header(now, out, seq, 0, why)
 	if n > 0 {
 		t.dataSent(now)
-		if t.queues().snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.snd.psh || t.endsRecord(s.end) {
+		if t.queues().snd.payload(t.env.alloc, seq, n, &out.Payload) || s.end == t.edge.psh || t.endsRecord(s.end) {
 			flags |= PSH
 			s.marks |= markPSH
 		}
@@ -222,7 +222,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 			flags |= PSH
 			s.marks |= markPSH
 		}
-		if s.end == t.snd.run && t.has(fRun) {
+		if s.end == t.edge.run && t.has(fRun) {
 			flags |= PSH // of the run, not of the text: not repeated with it
 			s.marks |= markRun
 		}
@@ -237,7 +237,7 @@ func (t *TCB) sendNew(now time.Duration, out *Segment, n int, fin bool, why Caus
 	}
 	out.Flags |= flags
 	if n < mss && n > 0 && why != CauseNewMTUProbe {
-		t.snd.sml = s.end
+		t.edge.sml = s.end
 	}
 	first := t.packetsOut() == 0
 	t.needX(out.Spares).rtx.push(s)

@@ -10,6 +10,7 @@ func (t *TCB) Output(now time.Duration, out *Segment) bool {
 	if t.Quiet() {
 		return false
 	}
+	t.unfold()
 	if t.state == StateEstablished && (t.OutputRun(now, out) || t.outputFast(now, out)) {
 		return true
 	}
@@ -112,9 +113,9 @@ func (t *TCB) outputSYN(now time.Duration, out *Segment) bool {
 
 // sendSYN makes Output give the first SYN or SYN-ACK and starts its timer. spare may be nil.
 func (t *TCB) sendSYN(now time.Duration, spare *Spares) {
-	t.snd.nxt = t.snd.iss.Add(1)
+	t.snd.nxt = t.edge.iss.Add(1)
 	if t.packetsOut() == 0 {
-		t.needX(spare).rtx.push(txSeg{seq: t.snd.iss, end: t.snd.nxt, sent: now, marks: markSYN})
+		t.needX(spare).rtx.push(txSeg{seq: t.edge.iss, end: t.snd.nxt, sent: now, marks: markSYN})
 	}
 	t.force |= forceSyn
 	t.armXmit(TimerRetransmit, now+t.rto)
@@ -129,7 +130,7 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	*out = Segment{}
 	out.Spares = spare
 	out.SrcPort, out.DstPort = t.localPort, t.remotePort
-	out.Seq, out.Flags, out.Cause = t.snd.iss, SYN, CauseSYN
+	out.Seq, out.Flags, out.Cause = t.edge.iss, SYN, CauseSYN
 	out.Wnd = uint16(min(t.rcv.wnd, 65535))
 	out.Opts.MSS, out.Opts.HasMSS = t.advMSS(), true
 	out.Opts.SACKPermitted = t.env.cfg.SACK == On && (offered || t.has(fSACK))
@@ -174,7 +175,7 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	}
 	if again {
 		t.total.segsOut += ours
-		t.tellRetransmit(now, out.Cause, Range{t.snd.iss, t.snd.iss + 1})
+		t.tellRetransmit(now, out.Cause, Range{t.edge.iss, t.edge.iss + 1})
 		return
 	}
 	t.total.segsOut += ours - 1
@@ -234,6 +235,7 @@ func (t *TCB) answerReset(in *Segment) {
 // Refuse answers in, the ACK that would end the handshake, with a reset, and ends the connection
 // (tcp_abort_on_overflow).
 func (t *TCB) Refuse(now time.Duration, in *Segment) {
+	t.unfold()
 	t.answerReset(in)
 	t.toClosed(now)
 }

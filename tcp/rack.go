@@ -6,10 +6,9 @@ import "time"
 
 // rackState is the part of RACK that lives as long as the connection.
 type rackState struct {
-	sent time.Duration // RACK.xmit_ts
-	rtt  time.Duration // RACK.rtt
-	nth  uint32        // txSeg.nth of that
-	end  Seq           // RACK.end_seq
+	rtt time.Duration // RACK.rtt
+	nth uint32        // txSeg.nth of that
+	end Seq           // RACK.end_seq
 }
 
 // rackFlags are yes-or-no state of RACK and of tail loss probes.
@@ -42,8 +41,8 @@ func (t *TCB) rackAdvance(s *txSeg, now time.Duration) {
 	}
 	t.rackFlags |= rackAdvanced
 	t.rack.rtt = rtt
-	if sentAfter(s.sent, t.rack.sent, s.nth, t.rack.nth, s.end, t.rack.end) {
-		t.rack.sent, t.rack.nth, t.rack.end = s.sent, s.nth, s.end
+	if sentAfter(s.sent, t.rackSent, s.nth, t.rack.nth, s.end, t.rack.end) {
+		t.rackSent, t.rack.nth, t.rack.end = s.sent, s.nth, s.end
 	}
 }
 
@@ -80,7 +79,7 @@ func (t *TCB) rackDetectLoss(now time.Duration) (wait time.Duration) {
 		if s.is(markSACKed) || s.is(markLost) && !s.is(markRetrans) {
 			continue
 		}
-		if !sentAfter(t.rack.sent, s.sent, t.rack.nth, s.nth, t.rack.end, s.end) {
+		if !sentAfter(t.rackSent, s.sent, t.rack.nth, s.nth, t.rack.end, s.end) {
 			if !s.is(markEver) {
 				break // all behind were sent later, or are retransmissions sent later still
 			}

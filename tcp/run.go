@@ -16,7 +16,7 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 		t.lastSend != now || t.snd.una == t.snd.nxt || !t.calm() || t.force != 0 || t.ack.pending != 0 {
 		return false
 	}
-	seq, run := t.snd.nxt, t.snd.run
+	seq, run := t.snd.nxt, t.edge.run
 	if t.flags&fRun != 0 && seq.Before(run) { // as next has it: there are no records, and no FIN
 		n = min(n, int(run.Sub(seq)))
 	} else {
@@ -24,12 +24,12 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 		if n, _, ok = t.next(now); !ok {
 			return false
 		}
-		run = t.snd.run
+		run = t.edge.run
 	}
 	end, marks := seq.Add(uint32(n)), txMarks(0)
 	out.Seq, out.Flags, out.ECN = seq, ACK, ECNNot
 	x := t.queues()
-	if x.snd.payload(t.env.alloc, seq, n, &out.Payload) || end == t.snd.psh {
+	if x.snd.payload(t.env.alloc, seq, n, &out.Payload) || end == t.edge.psh {
 		out.Flags |= PSH
 		marks = markPSH
 	}
@@ -38,7 +38,7 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 		marks |= markRun
 	}
 	if n < int(t.mss) {
-		t.snd.sml = end
+		t.edge.sml = end
 	}
 	t.answers(now) // and nothing restarts
 	t.total.dataOut++
@@ -68,8 +68,8 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, room int, spares 
 	seq, mss, x := t.snd.nxt, int(t.mss), t.queues()
 	left := int(t.snd.end.Sub(seq))
 	n = min(left, mss)
-	if t.flags&fRun != 0 && seq.Before(t.snd.run) {
-		n = min(n, int(t.snd.run.Sub(seq)))
+	if t.flags&fRun != 0 && seq.Before(t.edge.run) {
+		n = min(n, int(t.edge.run.Sub(seq)))
 	} else if t.flags &^= fRun; left > mss {
 		t.startRun(left, int(t.snd.una.Add(t.snd.wnd).Sub(seq)), mss, int(t.cong.Cwnd)-x.rtx.len())
 	}
@@ -83,14 +83,14 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, room int, spares 
 		t.armXmit(TimerRetransmit, now+t.rto)
 	}
 	if n < mss {
-		t.snd.sml = seq.Add(uint32(n))
+		t.edge.sml = seq.Add(uint32(n))
 	}
 	for at, flags := seq, ACK; ; {
 		end, marks := at.Add(uint32(n)), txMarks(0)
-		if x.snd.pushed(end) || end == t.snd.psh {
+		if x.snd.pushed(end) || end == t.edge.psh {
 			flags, marks = PSH|ACK, markPSH
 		}
-		if t.flags&fRun != 0 && end == t.snd.run {
+		if t.flags&fRun != 0 && end == t.edge.run {
 			flags, marks = PSH|ACK, marks|markRun
 		}
 		t.answers(now)
@@ -98,7 +98,7 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, room int, spares 
 		t.countOut(spares)
 		x.rtx.push(txSeg{sent: now, nth: t.total.segsIn, seq: at, end: end, marks: marks})
 		t.snd.nxt = end
-		if segs++; int(end.Sub(seq))+mss > room || flags&PSH != 0 || t.flags&fRun == 0 || int(t.snd.run.Sub(end)) < mss {
+		if segs++; int(end.Sub(seq))+mss > room || flags&PSH != 0 || t.flags&fRun == 0 || int(t.edge.run.Sub(end)) < mss {
 			t.putHeader(now, b, seq, flags, wnd, 0)
 			t.flags |= fSentNew
 			return int(end.Sub(seq)), segs
@@ -148,7 +148,7 @@ func (t *TCB) takeRun(now time.Duration, in *Segment, segs int) {
 		t.countIn(in)
 	}
 	if !in.Seq.After(t.rcv.wup) {
-		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
+		t.ts.recent, t.recentAt = in.Opts.TSVal, now
 	}
 	if last := in.Seq.Add(uint32(segs-1) * t.rcv.mss); last.After(t.snd.wl1) {
 		t.snd.wl1 = last
@@ -184,6 +184,7 @@ func (t *TCB) InputBorrowed(now time.Duration, in *Segment, segs int) bool {
 
 // inputHeld is InputHeld or InputBorrowed but for what they ask beforehand.
 func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, borrow bool) bool {
+	t.unfold()
 	b := in.Payload.Pieces[0].B
 	if len(b) != in.Payload.N || !t.nextOfRun(now, in) || t.wire() != nil {
 		return false
@@ -207,7 +208,7 @@ func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, borrow bool) b
 		return true
 	}
 	// What dataReceived does for one more full segment.
-	t.rcv.lastSeg = 0
+	t.lastSeg = 0
 	a.pending |= ackSched
 	if in.Flags&PSH != 0 {
 		a.pending |= ackPushed
@@ -232,6 +233,7 @@ func (t *TCB) HeldRead(now time.Duration, n int) {
 
 // AckBorrowed asks for an ACK of what InputBorrowed took: what is lent and not acknowledged would be copied. Call Output afterwards.
 func (t *TCB) AckBorrowed() {
+	t.unfold()
 	if t.ack.pending&ackSched != 0 {
 		t.ack.now(CauseAck)
 	}

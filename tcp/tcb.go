@@ -35,32 +35,39 @@ type TCB struct {
 	mtu                   uint16 // path MTU, IP header included
 	mssClamp              uint16 // SendMSS: what the peer announced
 	reordering            uint16 // segments of reordering expected
+	lastSeg               uint16 // size of the latest odd segment that was received
 
 	env   *env      // what all connections of the stack share
 	ooo   *oooQueue // out-of-order segments; nil: none
 	extra *extra    // what few connections need; nil: nothing of it
 
-	// What each packet of a dialogue writes to lies together, and nothing before it or behind: its five cache lines travel from
+	// What each packet of a dialogue writes to lies together, and nothing before it or behind: its two cache lines travel from
 	// processor to processor with the connection.
 	x        *transfer // queues; nil: all empty
 	snd      sendVars
 	rcv      recvVars
-	rcvLimit int32 // SO_RCVBUF, bytes
+	lonesIn  uint16 // lone texts that were received, and
+	lonesOut uint16 // sent, since tally
 	ts       tsVars
-	ack      ackVars
-	timers   timerTable
 	rtt      RTT
-	rto      time.Duration // retransmission timeout with backoff (RFC 6298)
-	rack     rackState
-	total    totals
 	lastSend time.Duration // when data was last sent
 	lastRecv time.Duration // when an ACK was last received
-	cong     Window        // cwnd, ssthresh (RFC 5681)
+	rackSent time.Duration // RACK.xmit_ts
 
-	// What follows is mostly only looked at, the first by each packet of a dialogue: one cache line, with the rest of cong.
+	// What follows a dialogue only looks at, mostly at the first cache line. What would change is brought up to date when
+	// somebody else asks for it; see tally.
+	ack      ackVars
 	minRTT   MinRTT
 	sndLimit int32  // SO_SNDBUF, bytes
 	rcvRTT   uint32 // RTT as the receiver estimates it, µs × 8; 0: none
+	cong     Window // cwnd, ssthresh (RFC 5681)
+	rcvLimit int32  // SO_RCVBUF, bytes
+	edge     edges
+	timers   timerTable
+	rto      time.Duration // retransmission timeout with backoff (RFC 6298)
+	rack     rackState
+	total    totals
+	recentAt time.Duration // when TS.Recent was taken
 
 	rec  *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
 	opt  *options  // what users rarely set; nil: defaults
@@ -70,19 +77,13 @@ type TCB struct {
 
 // sendVars are the send sequence variables (RFC 9293 §3.3.1, figure 3).
 type sendVars struct {
-	una  Seq    // SND.UNA: oldest unacknowledged
-	nxt  Seq    // SND.NXT: next to be sent; never goes back, so it is also the highest sent
-	end  Seq    // behind everything written, and behind the FIN once the user closed
-	wl1  Seq    // SND.WL1: SEG.SEQ of the latest window update
-	wl2  Seq    // SND.WL2: SEG.ACK of the latest window update
-	iss  Seq    // ISS
-	sml  Seq    // end of the latest segment sent that was not full (Minshall's Nagle)
-	psh  Seq    // the segment that ends here carries PSH: end of the latest write
-	shov Seq    // up to here data was pushed (Linux's pushed_seq)
-	wnd  uint32 // SND.WND, bytes
-	max  uint32 // MAX.SND.WND (RFC 5961 §5)
-
-	run Seq // the present run of segments ends here (see startRun), with fRun
+	una Seq    // SND.UNA: oldest unacknowledged
+	nxt Seq    // SND.NXT: next to be sent; never goes back, so it is also the highest sent
+	end Seq    // behind everything written, and behind the FIN once the user closed
+	wl1 Seq    // SND.WL1: SEG.SEQ of the latest window update
+	wl2 Seq    // SND.WL2: SEG.ACK of the latest window update
+	wnd uint32 // SND.WND, bytes
+	max uint32 // MAX.SND.WND (RFC 5961 §5)
 
 	scale uint8    // Snd.Wind.Shift (RFC 7323 §2.2)
 	shy   uint8    // whether and when the next loan is given; see MayLend
@@ -90,17 +91,26 @@ type sendVars struct {
 	lone  loneKind // what is not in the queues; see there
 }
 
+// edges are places in sequence space that few segments ask about.
+type edges struct {
+	iss  Seq // ISS
+	irs  Seq // IRS
+	sml  Seq // end of the latest segment sent that was not full (Minshall's Nagle)
+	psh  Seq // the segment that ends here carries PSH: end of the latest write
+	shov Seq // up to here data was pushed (Linux's pushed_seq)
+	run  Seq // the present run of segments ends here (see startRun), with fRun
+	got  Seq // RCV.NXT up to which totals.bytesReceived counts those of lone texts; see tally
+}
+
 // recvVars are the receive sequence variables (RFC 9293 §3.3.1, figure 4).
 type recvVars struct {
 	nxt      Seq    // RCV.NXT
 	wup      Seq    // RCV.NXT when the window was last advertised
-	irs      Seq    // IRS
 	read     Seq    // next number the user reads
 	wnd      uint32 // RCV.WND as advertised at wup, bytes
 	ssthresh uint32 // the most we advertise now; grows as the peer proves to fill segments
 	clamp    uint32 // the most we ever advertise
 	mss      uint32 // size of the peer's full segments, as seen
-	lastSeg  uint32 // size of the latest odd segment
 	adv      uint16 // the MSS we announced, without the timestamps we send
 	scale    uint8  // Rcv.Wind.Shift
 	offered  uint8  // the shift our SYN says
@@ -108,9 +118,8 @@ type recvVars struct {
 
 // tsVars are the timestamp variables (RFC 7323 §4.3).
 type tsVars struct {
-	recent   uint32        // TS.Recent
-	offset   uint32        // added to our clock
-	recentAt time.Duration // when TS.Recent was taken
+	recent uint32 // TS.Recent
+	offset uint32 // added to our clock
 }
 
 // totals are for Info.
@@ -118,6 +127,7 @@ type totals struct {
 	bytesAcked, bytesReceived        uint64
 	segsIn, segsOut, dataIn, dataOut uint32
 	delivered, retrans, lost         uint32
+	una                              Seq // SND.UNA up to which bytesAcked counts those of lone texts; see tally
 }
 
 // tcbFlags are yes-or-no state of a connection.
@@ -219,12 +229,13 @@ func (t *TCB) init(now time.Duration, p *Params) {
 	if !t.has(fRcvLocked) {
 		t.rcvLimit = int32(t.env.cfg.Rmem[1])
 	}
-	t.ts = tsVars{offset: p.TSOffset, recent: p.TSRecent, recentAt: p.TSRecentAt}
+	t.ts = tsVars{offset: p.TSOffset, recent: p.TSRecent}
+	t.recentAt = p.TSRecentAt
 	t.set(fTSRecent, p.HasTSRecnt)
 
-	t.snd.iss, t.snd.una, t.snd.nxt = p.ISS, p.ISS, p.ISS
+	t.edge.iss, t.snd.una, t.snd.nxt = p.ISS, p.ISS, p.ISS
 	t.snd.end = p.ISS.Add(1)
-	t.snd.sml, t.snd.psh, t.snd.shov = p.ISS, p.ISS, p.ISS.Add(1)
+	t.edge.sml, t.edge.psh, t.edge.shov = p.ISS, p.ISS, p.ISS.Add(1)
 	t.rcv.adv = t.advMSS()
 	t.lastSend, t.lastRecv = now, now
 }
@@ -275,7 +286,7 @@ func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
 	t.takeSYNOptions(now, syn)
 	mss := int(t.rcv.adv) - t.tsLen()
 	t.initWindow(t.has(fWScale), mss)
-	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = syn.Seq, syn.Seq.Add(1), syn.Seq.Add(1), syn.Seq.Add(1)
+	t.edge.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = syn.Seq, syn.Seq.Add(1), syn.Seq.Add(1), syn.Seq.Add(1)
 	t.takeSYNWindow(syn)
 	if t.env.cfg.ECN != ECNOff && syn.Flags.Has(ECE|CWR) && syn.ECN == ECNNot {
 		t.ecn |= ecnOK
@@ -307,7 +318,7 @@ func (t *TCB) PassiveCookie(now time.Duration, p *Params, ack *Segment, c Cookie
 	}}
 	t.takeSYNOptions(now, &syn)
 	t.initWindow(t.has(fWScale), int(c.MSS)) // whole segments of the size that the cookie tells, as Linux has it
-	t.rcv.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = c.IRS, c.IRS.Add(1), c.IRS.Add(1), c.IRS.Add(1)
+	t.edge.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = c.IRS, c.IRS.Add(1), c.IRS.Add(1), c.IRS.Add(1)
 	t.takeSYNWindow(&syn)
 	if c.ECN && t.env.cfg.ECN != ECNOff {
 		t.ecn |= ecnOK

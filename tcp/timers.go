@@ -102,6 +102,7 @@ func (t *TCB) disarmXmit() { t.timers.left[slotXmit] = 0 }
 // Deadline returns when Timeout must be called, or Never. It changes with every call of Input, Output,
 // Timeout and the user's verbs.
 func (t *TCB) Deadline() time.Duration {
+	t.tally()
 	l := &t.timers.left
 	most := max(l[slotXmit], l[slotAck], l[slotRest])
 	if t.extra != nil {
@@ -112,6 +113,7 @@ func (t *TCB) Deadline() time.Duration {
 
 // Timeout handles all timers that expire at now or before. Call Output afterwards.
 func (t *TCB) Timeout(now time.Duration) {
+	t.unfold()
 	for s := range t.timers.left {
 		if l := t.timers.left[s]; l == 0 || Never-l > now {
 			continue

@@ -14,9 +14,10 @@ func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p
 
 // Flush ends what WriteMore began: what it held back is sent as if the last write had been Write.
 func (t *TCB) Flush() {
+	t.unfold()
 	if t.nonagle&nagleMore != 0 {
 		t.nonagle &^= nagleMore
-		t.snd.psh, t.snd.shov = t.snd.end, t.snd.end
+		t.edge.psh, t.edge.shov = t.snd.end, t.snd.end
 	}
 }
 
@@ -60,10 +61,10 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 
 // pushRun is called when what was written has filled a run of the send queue; last says that there is no more.
 func (t *TCB) pushRun(last bool) {
-	if uint32(t.snd.end.Sub(t.snd.shov)) > t.snd.max/2 {
+	if uint32(t.snd.end.Sub(t.edge.shov)) > t.snd.max/2 {
 		// "forced push": the receiver should not wait for the end of a large write.
 		t.queues().snd.pushLast()
-		t.snd.shov = t.snd.end
+		t.edge.shov = t.snd.end
 	} else if last {
 		t.queues().snd.pushLast() // whatever is written next begins another run
 	}
@@ -75,12 +76,13 @@ func (t *TCB) written(more bool) {
 	if more {
 		t.nonagle |= nagleMore
 	} else {
-		t.snd.psh, t.snd.shov = t.snd.end, t.snd.end
+		t.edge.psh, t.edge.shov = t.snd.end, t.snd.end
 	}
 }
 
 // EndRecord keeps what is written later out of the segments of what was written so far (MSG_EOR).
 func (t *TCB) EndRecord() {
+	t.unfold()
 	o := t.needOpt()
 	for len(o.eors) > 0 && o.eors[0].AtOrBefore(t.snd.una) {
 		o.eors = o.eors[1:]
@@ -151,8 +153,9 @@ func (t *TCB) Read(now time.Duration, p []byte) int {
 		}
 	}
 	n := t.takeKept(p)
+	t.unfold()
 	if n == 0 {
-		n = t.received().read(p)
+		n = t.x.rcv.read(p)
 	}
 	t.consumed(now, n)
 	return n
@@ -177,6 +180,7 @@ func (t *TCB) Peek(p []byte, off int) int {
 // ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
 // valid until Discard or Read takes them, or OwnBorrowed is called: a copy less for WriteTo.
 func (t *TCB) ReadPiece() []byte {
+	t.unfold()
 	n := t.Readable()
 	if t.has(fUrgentIn) {
 		n = min(n, t.beforeUrgent(n))
@@ -191,6 +195,7 @@ func (t *TCB) ReadPiece() []byte {
 // TakePiece removes the first contiguous bytes from the receive queue, at most limit, and returns them with
 // a reference to their memory for the caller to release. ok is false when there are none.
 func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
+	t.unfold()
 	if t.has(fUrgentIn) {
 		limit = t.beforeUrgent(limit)
 	}
@@ -211,6 +216,7 @@ func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
 
 // Discard takes n bytes from the receive queue without copying them, and returns how many there were.
 func (t *TCB) Discard(now time.Duration, n int) int {
+	t.unfold()
 	if t.has(fUrgentIn) {
 		n = t.beforeUrgent(n)
 	}

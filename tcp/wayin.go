@@ -50,7 +50,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	}
 	t.countIn(in)
 	if !in.Seq.After(t.rcv.wup) {
-		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
+		t.ts.recent, t.recentAt = in.Opts.TSVal, now
 	}
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
 	t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
@@ -65,7 +65,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	if t.rcv.read = t.rcv.read.Add(n); t.rcvRTT != 0 {
 		t.adjustRcvSpace(now)
 	}
-	t.rcv.lastSeg = 0
+	t.lastSeg = 0
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
 	t.events |= EvReadable
@@ -93,19 +93,20 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	if !lone.out() {
 		return 0, 0
 	}
-	sent, nth, a, env := t.lastSend, t.total.segsIn, &t.ack, t.env // see unfold
+	sent, lastData, a, env := t.lastSend, t.lastRecv, &t.ack, t.env
+	if t.lonesIn == 0 {
+		lastData = a.lastData
+	}
 	n, seq, ack := uint32(len(text)), Seq(binary.BigEndian.Uint32(h[offSeq:])), Seq(binary.BigEndian.Uint32(h[offAck:]))
-	owed, tsVal := uint32(t.rcv.nxt-t.rcv.wup)+n, binary.BigEndian.Uint32(h[MinHeaderLen+4:])
-	if seq != t.rcv.nxt || ack != t.snd.nxt || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 ||
-		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-a.lastData > env.delackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-owed, n) {
+	tsVal := binary.BigEndian.Uint32(h[MinHeaderLen+4:])
+	if seq != t.rcv.nxt || ack != t.snd.nxt || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 || t.lonesIn == mostLone ||
+		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-lastData > env.delackMin>>1 ||
+		n > t.rcv.wnd || (2*uint64(t.rcv.wnd-n) <= uint64(t.rcv.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-n, n) {
 		return 0, 0
 	}
 	spares.In++
-	t.total.segsIn++
-	if !seq.After(t.rcv.wup) {
-		t.ts.recent, t.ts.recentAt = tsVal, now
-	}
+	t.lonesIn++
+	t.ts.recent = tsVal
 	wnd := uint32(binary.BigEndian.Uint16(h[offWnd:])) << (t.snd.scale & 15)
 	t.snd.wl1, t.snd.wl2, t.snd.wnd = seq, ack, wnd
 	if wnd > t.snd.max {
@@ -115,10 +116,8 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	t.lastRecv = now
 	t.untroubled()
 
-	t.total.bytesAcked += uint64(uint32(ack - t.snd.una))
-	t.total.delivered++
 	t.snd.una = ack
-	t.snd.lone = loneNone
+	t.snd.lone = loneRead
 	if lone == loneChunk {
 		t.x.snd.ack(ack)
 	}
@@ -126,35 +125,29 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 		t.keepText(text)
 	}
 	rtt := now - sent
-	t.rack.rtt = rtt
-	if sent > t.rack.sent || sentAfter(sent, t.rack.sent, nth, t.rack.nth, ack, t.rack.end) {
-		t.rack.sent, t.rack.nth, t.rack.end = sent, nth, ack
-	}
+	t.rackSent = sent
 	t.minRTT.Sample(now, rtt, env.minRTTWin)
 	t.rtt.sample(micros(rtt), ack, ack, env.rtoFloor)
-	t.rto = t.rtt.rto(env.rtoMax)
 	if env.observer != nil {
+		t.rto = t.rtt.rto(env.rtoMax)
 		t.tellRTT(now, rtt)
-	}
-	t.disarmXmit()
-	if t.cong.Touch(now); t.extra != nil || t.cong.IsLimited() {
-		t.raise(now, rtt, 1)
 	}
 
 	t.rcv.nxt = t.rcv.nxt.Add(n)
 	if t.rcv.read = t.rcv.read.Add(uint32(copy(into, text))); t.rcvRTT != 0 && len(into) > 0 {
 		t.adjustRcvSpace(now)
 	}
-	t.rcv.lastSeg = 0
-	t.total.dataIn++
-	t.total.bytesReceived += uint64(n)
-	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+env.delackMin>>1 // as dataReceived has it
-	due = now + max(min(a.ato, env.delackMax), tick)
-	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-due, TimerDelayedAck
+	if ato := a.ato>>1 + env.delackMin>>1; ato != a.ato { // as dataReceived has it
+		a.ato = ato
+	}
 	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
 		t.growWindow(int(n))
 	}
-	return len(text), due
+	if t.extra != nil || t.cong.Cwnd <= 1 {
+		t.tally()
+		t.raise(now, rtt, 1)
+	}
+	return len(text), now + t.delay()
 }
 
 // untroubled notes that something was delivered, and forgets what told of trouble. What is as it should be is not written to: its
@@ -202,7 +195,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	}
 	t.countIn(in)
 	if !in.Seq.After(t.rcv.wup) {
-		t.ts.recent, t.ts.recentAt = in.Opts.TSVal, now
+		t.ts.recent, t.recentAt = in.Opts.TSVal, now
 	}
 	if n == 0 {
 		t.countPureAck(in)
@@ -274,8 +267,8 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	}
 	t.rackFlags |= rackAdvanced
 	t.rack.rtt = rtt
-	if last.sent > t.rack.sent || sentAfter(last.sent, t.rack.sent, last.nth, t.rack.nth, last.end, t.rack.end) {
-		t.rack.sent, t.rack.nth, t.rack.end = last.sent, last.nth, last.end
+	if last.sent > t.rackSent || sentAfter(last.sent, t.rackSent, last.nth, t.rack.nth, last.end, t.rack.end) {
+		t.rackSent, t.rack.nth, t.rack.end = last.sent, last.nth, last.end
 	}
 	q.drop(n)
 	if !x.snd.ackLent(seq) && !x.snd.ackLoan(seq) {

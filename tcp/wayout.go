@@ -24,7 +24,7 @@ func (t *TCB) Lone(n int) bool {
 }
 
 // LoneSteady is Lone after an Input that set Steady, with nothing called since but TakeLone, SendLone and ReadKept, and with nothing Kept.
-func (t *TCB) LoneSteady(n int) bool { return t.snd.lone == loneNone && t.fits(n) }
+func (t *TCB) LoneSteady(n int) bool { return t.snd.lone != loneKept && t.fits(n) }
 
 // fits reports whether nothing is outstanding, and n bytes are no full segment and fit into the windows.
 func (t *TCB) fits(n int) bool {
@@ -37,10 +37,10 @@ func (t *TCB) fits(n int) bool {
 // takes a reference. spares is the caller's, nil if he has none. It returns when the timer expires that it sets; the delayed
 // ACK's no longer runs, and of the others none was changed.
 func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLen]byte, sum uint16, spares *Spares) (due time.Duration) {
-	if now-t.lastSend > t.rto {
-		t.restartAfterIdle(now)
+	rto, odd := t.rtt.rto(t.env.rtoMax), false
+	if t.snd.lone != loneRead || now-t.lastSend >= rto || t.extra != nil || t.ack.quick > 0 {
+		rto, odd = t.beginLone(now)
 	}
-	t.unfold() // what is kept
 	x, seq := t.x, t.snd.nxt
 	end := seq.Add(uint32(len(p)))
 	wnd, ok := t.standingWindow()
@@ -50,20 +50,15 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		wnd = uint32(t.selectWindow())
 	}
 	t.putHeader(now, b, seq, PSH|ACK, uint16(wnd), sum)
-	t.ackSent()
-	t.total.segsOut++
 	if spares != nil {
 		spares.Out++
-		if x == nil {
-			x = spares.take()
-		}
 	} else {
 		t.env.stats.OutSegs.add(t.localPort)
 	}
 	if x == nil {
-		x = t.needX(nil)
+		x = t.newX(spares)
+		t.x = x
 	}
-	t.x = x
 	lone := loneSmall
 	if owner == nil {
 		copy(x.small[:], p)
@@ -72,14 +67,18 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		owner.Retain()
 		x.snd.chunks.push(chunk{b: p, owner: owner, start: seq})
 	}
-	if t.extra != nil {
-		t.mayRestart(now)
+	if a := &t.ack; a.pingpong < 255 && t.lonesIn > 0 && now-t.lastRecv < a.ato {
+		a.pingpong++ // as answers has it
 	}
-	t.answers(now)
-	t.total.dataOut++
+	t.lonesOut++
+	t.lastSend = now
 	t.snd.lone = lone
-	t.snd.nxt, t.snd.end, t.snd.psh, t.snd.shov, t.snd.sml = end, end, end, end, end
-	return t.loneSent(now)
+	t.snd.nxt, t.snd.end = end, end
+	if odd {
+		t.oddLone(now)
+	}
+	_, wait := t.xmitWait(rto)
+	return max(now+wait, 1)
 }
 
 // putHeader writes a header with timestamps and no other option. It is small enough to be part of the caller.
@@ -142,17 +141,21 @@ func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) {
 // loneSent notes that all there is has left as one segment, the only one outstanding. It returns when the timer expires that it
 // sets.
 func (t *TCB) loneSent(now time.Duration) (due time.Duration) {
-	// Of the timers of setXmitTimer, that which would be left.
-	kind, wait := TimerRetransmit, t.rto
-	if t.env.earlyProbes {
-		kind, wait = TimerLossProbe, min(t.probeTimeout(1), t.rto)
-	}
+	kind, wait := t.xmitWait(t.rto)
 	due = max(now+wait, 1)
 	t.armXmit(kind, due)
-	if t.cong.loneOut(now, t.rto, t.snd.nxt) {
+	if t.cong.loneOut(t.snd.nxt); t.cong.isOdd(now, t.rto) {
 		t.cong.loneOdd(now, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
 	}
 	return due
+}
+
+// xmitWait returns which of the timers of setXmitTimer would be left when all there is was sent as one segment, and when it expires.
+func (t *TCB) xmitWait(rto time.Duration) (kind Timer, wait time.Duration) {
+	if t.env.earlyProbes {
+		return TimerLossProbe, min(t.probeTimeout(1), rto)
+	}
+	return TimerRetransmit, rto
 }
 
 // outputFast is Output, up to and with the conclusions of the burst, for all there is to send in one segment, with
@@ -166,12 +169,12 @@ func (t *TCB) outputFast(now time.Duration, out *Segment) bool {
 	}
 	var marks txMarks
 	t.header(now, out, t.snd.nxt, 0, CauseNewData)
-	if t.queues().snd.payload(t.env.alloc, t.snd.nxt, n, &out.Payload) || end == t.snd.psh {
+	if t.queues().snd.payload(t.env.alloc, t.snd.nxt, n, &out.Payload) || end == t.edge.psh {
 		out.Flags |= PSH
 		marks = markPSH
 	}
 	if n < int(t.mss) {
-		t.snd.sml = end
+		t.edge.sml = end
 	}
 	t.dataSent(now)
 	t.total.dataOut++

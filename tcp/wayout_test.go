@@ -148,7 +148,8 @@ func TestLoneLeavesTheSame(t *testing.T) {
 				sendLone(t, p.now, &p.a, make([]byte, n), smallText)
 			}
 			a := unfolded(&p.a)
-			return fmt.Sprintf("%+v", []any{a.flags, a.force, a.events, a.snd, a.rcv, a.ack, a.timers, a.cong, a.total, a.lastSend, a.txq(), a.x.snd.run, a.x.snd.cur})
+			a.total.una, a.edge.got = 0, 0
+			return fmt.Sprintf("%+v", []any{a.flags, a.edge, a.rto, a.rack, a.force, a.events, a.snd, a.rcv, a.ack, a.timers, a.cong, a.total, a.lastSend, a.txq(), a.x.snd.run, a.x.snd.cur})
 		}
 		require.Equal(t, state(true), state(false), "%d bytes", n)
 	}

@@ -16,13 +16,6 @@ const MinSsthresh = 2
 // in segments of the sending MSS, as Linux does and tcp_info shows. The loss recovery code and the
 // Congestion algorithm share it.
 type Window struct {
-	// These change with each segment.
-	stamp    time.Duration // when the window was last known to be used up, or was changed for not being
-	used     uint32        // most segments in flight since the window was last the limit
-	maxOut   uint32        // most segments in flight in the present round trip
-	usageEnd Seq           // the present round trip ends when SND.UNA gets here
-	limited  bool          // the window was the limit at some time in this round trip
-
 	Cwnd     uint32 // congestion window, segments, at least 1
 	CwndCnt  uint32 // segments acknowledged since CongAvoid last enlarged Cwnd
 	Ssthresh uint32 // slow start threshold, segments, or InfiniteSsthresh
@@ -31,6 +24,13 @@ type Window struct {
 
 	PriorCwnd     uint32 // Cwnd before the latest congestion episode, for Undo; 0: nothing to undo
 	PriorSsthresh uint32 // CurrentSsthresh before it
+
+	// These change with each segment.
+	stamp    time.Duration // when the window was last known to be used up, or was changed for not being
+	used     uint32        // most segments in flight since the window was last the limit
+	maxOut   uint32        // most segments in flight in the present round trip
+	usageEnd Seq           // the present round trip ends when SND.UNA gets here
+	limited  bool          // the window was the limit at some time in this round trip
 }
 
 // Init starts a connection with an initial window of iw segments: slow start, no threshold, no clamp.
@@ -122,11 +122,13 @@ func (w *Window) Validate(u Usage) {
 	}
 }
 
-// loneOut is Validate for a single segment, with nothing else outstanding. If it returns true loneOdd has to do the rest.
-func (w *Window) loneOut(now, rto time.Duration, nxt Seq) bool {
+// loneOut is Validate for a single segment that ends at nxt, with nothing else outstanding. loneOdd has to do the rest if isOdd.
+func (w *Window) loneOut(nxt Seq) {
 	w.limited, w.maxOut, w.usageEnd, w.used = false, 1, nxt, max(w.used, 1)
-	return w.Cwnd <= 1 || now-w.stamp >= rto
 }
+
+// isOdd reports whether the window is full with one segment, or goes unused.
+func (w *Window) isOdd(now, rto time.Duration) bool { return w.Cwnd <= 1 || now-w.stamp >= rto }
 
 // runOut is Validate for n segments that are all there is outstanding, the last of which ends at nxt. If it returns true shrink has
 // to follow, if that is wanted.

@@ -270,7 +270,7 @@ func TestWindowLoneOut(t *testing.T) {
 		b := a
 		const now = 1 << 15
 		a.Validate(Usage{Now: now, RTO: time.Duration(rto), Una: 1000, Nxt: 1010, Out: 1, Limited: a.Cwnd <= 1, Shrink: shrink})
-		if b.loneOut(now, time.Duration(rto), 1010) {
+		if b.loneOut(1010); b.isOdd(now, time.Duration(rto)) {
 			b.loneOdd(now, shrink)
 		}
 		return a == b
