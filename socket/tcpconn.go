@@ -31,40 +31,41 @@ type tcpEnd interface {
 type TCPConn struct {
 	node flowNode[tcpEnd] // its key is what the connection is called
 
-	s     *Stack
-	mu    sync.Mutex
-	clock time.Duration // the latest time the TCB was told; see at
-
-	detached  bool // out of the demultiplexer
-	closed    bool // by the user
-	connected bool // the handshake is done
-	writing   bool // a Write is under way; others wait for it
-	wshut     bool // CloseWrite was called
-	rpast     bool // the read deadline has passed: reads need not ask the clock
-	stalled   bool // on the stack's list of those that wait for ring room
-	outside   bool // the peer is beyond the open wire
-	steady    bool // a dialogue is under way; see lock
-
-	soErr   tcp.Error   // told to the next caller, once (Linux's sk_err)
-	tos     uint8       // IP_TOS, IPV6_TCLASS: without ECN
-	how     hold        // its claim on the local port
-	claimed claimAddr   // the address how was claimed for
-	network network     // what it was dialled or listened as, for errors, and netWide
-	ipID    uint16      // next IP identification
-	burst   int32       // bytes written since the writer last let others run
-	bounded atomic.Bool // the user has set a deadline, which may have passed, or closed it; changed with the lock held
-
+	s       *Stack
 	rd, wr  waitq          // readers; writers, dialers and lingering closers
 	ln      *TCPListener   // while it waits to be accepted
 	pending *device.Packet // cut from the TCB when the TX ring was full
 	due     *dues          // until when the user's calls may wait; nil: for ever
 	timer   timer
 
-	tcb tcp.TCB
+	opening   *opening    // what only opening it needs; nil: nothing
+	addrs     *tcpAddrs   // made when first asked for
+	linger    int32       // seconds; -1: the default
+	bounded   atomic.Bool // the user has set a deadline, which may have passed, or closed it; changed with the lock held
+	connected bool        // the handshake is done
+	how       hold        // its claim on the local port
+	claimed   claimAddr   // the address how was claimed for
+	network   network     // what it was dialled or listened as, for errors, and netWide
+	_         [4]byte
 
-	opening *opening  // what only opening it needs; nil: nothing
-	addrs   *tcpAddrs // made when first asked for
-	linger  int32     // seconds; -1: the default
+	// What each packet of a dialogue writes to begins a cache line here, and goes on in the TCB (TestLinesApart).
+	mu    sync.Mutex
+	clock time.Duration // the latest time the TCB was told; see at
+	burst int32         // bytes written since the writer last let others run
+	ipID  uint16        // next IP identification
+
+	steady   bool      // a dialogue is under way; see lock
+	detached bool      // out of the demultiplexer
+	closed   bool      // by the user
+	writing  bool      // a Write is under way; others wait for it
+	wshut    bool      // CloseWrite was called
+	rpast    bool      // the read deadline has passed: reads need not ask the clock
+	stalled  bool      // on the stack's list of those that wait for ring room
+	outside  bool      // the peer is beyond the open wire
+	soErr    tcp.Error // told to the next caller, once (Linux's sk_err)
+	tos      uint8     // IP_TOS, IPV6_TCLASS: without ECN
+
+	tcb tcp.TCB
 }
 
 // dues are the deadlines of a connection that has some.

@@ -177,7 +177,7 @@ func (t *TCB) dubious(a *ackState) bool {
 // but for SACK blocks it may carry. RFC 5961 §5.2: an ACK older than the largest window ever seen is no
 // old duplicate but a guess.
 func (t *TCB) oldAck(now time.Duration, in *Segment) ackResult {
-	far := uint32(min(uint64(t.snd.max), t.total.bytesAcked))
+	far := uint32(min(uint64(t.maxWnd), t.total.bytesAcked))
 	if t.state == StateEstablished && in.SeqLen() == 0 && in.Seq == t.rcv.nxt && in.Flags&^PSH == ACK && uint32(in.Wnd)<<t.snd.scale == t.snd.wnd {
 		t.updateTSRecent(now, in) // Linux predicts such a segment before it looks at the ACK
 	}
@@ -231,8 +231,8 @@ func (t *TCB) updateWindow(now time.Duration, in *Segment, a *ackState) {
 	}
 	a.window = true
 	t.snd.wnd = wnd
-	if wnd > t.snd.max {
-		t.snd.max = wnd
+	if wnd > t.maxWnd {
+		t.maxWnd = wnd
 		t.syncMSS()
 	}
 }

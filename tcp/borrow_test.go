@@ -45,7 +45,7 @@ func TestBorrowed(t *testing.T) {
 			for _, room := range []int{0, most} {
 				p := newRun(t)
 				p.b.flags |= fRcvLocked
-				p.b.rcv.ssthresh = p.b.rcv.clamp
+				p.b.rwin.ssthresh = p.b.rwin.clamp
 				p.a.ack.quick, p.b.ack.quick = 0, 0
 				text := make([]byte, 48<<10)
 				require.True(t, p.a.MayLend(len(text)))

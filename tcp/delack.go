@@ -9,7 +9,6 @@ import "time"
 
 // ackVars is the state of the acknowledgment policy.
 type ackVars struct {
-	lastData time.Duration // when text arrived last
 	ato      time.Duration // present estimate of the delay; 0: no text yet
 	pending  ackFlags
 	cause    Cause // why an ACK is due
@@ -48,8 +47,8 @@ func (a *ackVars) now(why Cause) {
 
 // incrQuick grants quick ACKs: as many as two segments fit into the window, at least 2, at most n.
 func (t *TCB) incrQuick(n uint32) {
-	quick := min(max(t.rcv.wnd/(2*max(t.rcv.mss, 1)), 0), n)
-	if t.rcv.wnd/(2*max(t.rcv.mss, 1)) == 0 {
+	quick := min(max(t.rcv.wnd/(2*max(t.rwin.mss, 1)), 0), n)
+	if t.rcv.wnd/(2*max(t.rwin.mss, 1)) == 0 {
 		quick = 2
 	}
 	t.ack.quick = max(t.ack.quick, uint8(min(quick, maxQuickAcks)))
@@ -70,7 +69,7 @@ func (t *TCB) enterPingpong() { t.ack.pingpong = uint8(min(t.env.cfg.PingpongThr
 func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 	a := &t.ack
 	a.schedule()
-	if n := in.Payload.N; n < surelyShort && n < int(t.rcv.mss) && in.Flags&PSH != 0 && t.has(fTS) {
+	if n := in.Payload.N; n < surelyShort && n < int(t.rwin.mss) && in.Flags&PSH != 0 && t.has(fTS) {
 		// Neither of the two below learns anything from it but that it was pushed.
 		t.lastSeg = 0
 		a.pushed()
@@ -84,7 +83,7 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 		t.incrQuick(maxQuickAcks)
 		a.ato = least
 	} else {
-		switch gap := now - a.lastData; {
+		switch gap := now - t.lastData; {
 		case gap <= least/2:
 			a.ato = a.ato/2 + least/2
 		case gap < a.ato:
@@ -94,8 +93,8 @@ func (t *TCB) dataReceived(now time.Duration, in *Segment) {
 			t.incrQuick(maxQuickAcks)
 		}
 	}
-	a.lastData = now
-	if in.Payload.N >= 128 && t.rcv.ssthresh < t.rcv.clamp {
+	t.lastData = now
+	if in.Payload.N >= 128 && t.rwin.ssthresh < t.rwin.clamp {
 		t.growWindow(in.Payload.N)
 	}
 }
@@ -106,11 +105,11 @@ func (t *TCB) measureRcvMSS(in *Segment) {
 	last := uint32(t.lastSeg)
 	t.lastSeg = 0
 	n := uint32(in.Payload.N)
-	if n >= t.rcv.mss {
-		if t.wire() != nil && n != t.rcv.mss {
+	if n >= t.rwin.mss {
+		if t.wire() != nil && n != t.rwin.mss {
 			t.measureRatio(int(n))
 		}
-		t.rcv.mss = max(min(n, uint32(t.rcv.adv)), 1)
+		t.rwin.mss = max(min(n, uint32(t.rwin.adv)), 1)
 		if in.Flags&PSH != 0 {
 			t.ack.pending |= ackPushed
 		}
@@ -123,7 +122,7 @@ func (t *TCB) measureRcvMSS(in *Segment) {
 		whole -= uint32(MinHeaderLen + t.tsLen())
 		t.lastSeg = uint16(whole)
 		if whole == last {
-			t.rcv.mss = max(whole, 1)
+			t.rwin.mss = max(whole, 1)
 			return
 		}
 	}
@@ -136,8 +135,8 @@ const surelyShort = defaultMSS4 + MinHeaderLen - MaxHeaderLen
 // initRcvMSS makes the first guess of the size of the peer's segments: small, so that quick ACKs are
 // plenty.
 func (t *TCB) initRcvMSS() {
-	hint := min(uint32(t.rcv.adv), uint32(t.mss), t.rcv.wnd/2, defaultMSS4)
-	t.rcv.mss = max(hint, 88)
+	hint := min(uint32(t.rwin.adv), uint32(t.mss), t.rcv.wnd/2, defaultMSS4)
+	t.rwin.mss = max(hint, 88)
 }
 
 // checkAck decides, after an arriving segment was processed, when to acknowledge what is owed.
@@ -150,7 +149,7 @@ func (t *TCB) checkAck(now time.Duration) {
 	switch {
 	// "An ACK SHOULD be generated for at least every second full-sized segment" (RFC 5681 §4.2): unless
 	// the user has not read and the window would not move, because then reading will send it.
-	case uint32(t.rcv.nxt.Sub(t.rcv.wup)) > t.rcv.mss && (t.lowWater() || t.offer() >= t.rcv.wnd),
+	case uint32(t.rcv.nxt.Sub(t.rcv.wup)) > t.rwin.mss && (t.lowWater() || t.offer() >= t.rcv.wnd),
 		a.quick > 0 && !t.inPingpong():
 		t.ackAtOnce(ooo)
 	case ooo:
@@ -293,7 +292,7 @@ func (t *TCB) mayRestart(now time.Duration) {
 func (t *TCB) afterRead(n int) {
 	a := &t.ack
 	owed := uint32(t.rcv.nxt - t.rcv.wup)
-	if a.pending&ackSched != 0 && (owed > t.rcv.mss || a.pending&(ackPushed|ackPushed2) != 0 && n > 0 && t.Readable() == 0 &&
+	if a.pending&ackSched != 0 && (owed > t.rwin.mss || a.pending&(ackPushed|ackPushed2) != 0 && n > 0 && t.Readable() == 0 &&
 		(a.pending&ackPushed2 != 0 || !t.inPingpong())) {
 		a.now(CauseAck)
 		return
@@ -302,7 +301,7 @@ func (t *TCB) afterRead(n int) {
 		return
 	}
 	// "Avoid small increments" (RFC 9293 §3.8.6.2.2): an update goes when the window can double.
-	if left := t.receiveWindow(); 2*uint64(left) <= uint64(t.rcv.clamp) {
+	if left := t.receiveWindow(); 2*uint64(left) <= uint64(t.rwin.clamp) {
 		if wnd := t.offer(); wnd != 0 && uint64(wnd) >= 2*uint64(left) {
 			a.now(CauseWindowUpdate)
 		}

@@ -324,12 +324,12 @@ func TestNoDialogue(t *testing.T) {
 		{"an older timestamp", func(b *TCB, s *Segment) { s.Opts.TSVal -= 10_000 }, false},
 		{"it acknowledges nothing", func(b *TCB, s *Segment) { s.Ack = b.snd.una }, false},
 		{"it acknowledges a part", func(b *TCB, s *Segment) { s.Ack-- }, false},
-		{"more than was offered", func(b *TCB, s *Segment) { b.rcv.wnd, b.rcv.clamp = 99, 90 }, false},
-		{"all that was offered", func(b *TCB, s *Segment) { b.rcv.wnd, b.rcv.clamp = 200, 190 }, true},
+		{"more than was offered", func(b *TCB, s *Segment) { b.rcv.wnd, b.rwin.clamp = 99, 90 }, false},
+		{"all that was offered", func(b *TCB, s *Segment) { b.rcv.wnd, b.rwin.clamp = 200, 190 }, true},
 		{"no room for it", func(b *TCB, s *Segment) { s.Into = s.Into[:99] }, false},
 		{"an ACK is owed", func(b *TCB, s *Segment) { b.ack.schedule() }, false},
 		{"nobody is used to answering", func(b *TCB, s *Segment) { b.ack.pingpong = 0 }, false},
-		{"the last was long ago", func(b *TCB, s *Segment) { b.ack.lastData -= time.Second }, false},
+		{"the last was long ago", func(b *TCB, s *Segment) { b.lastData -= time.Second }, false},
 		{"no short cuts", func(b *TCB, s *Segment) { b.env.full = true }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -377,8 +377,8 @@ func TestPushedSegmentIsAcknowledgedWhenRead(t *testing.T) {
 		if !pushed {
 			s.Flags &^= PSH
 		}
-		p.b.ack.ato, p.b.ack.lastData = p.b.env.cfg.DelackMin, p.now // not the first text, and
-		p.b.ack.quick = 0                                            // no quick ACKs left
+		p.b.ack.ato, p.b.lastData = p.b.env.cfg.DelackMin, p.now // not the first text, and
+		p.b.ack.quick = 0                                        // no quick ACKs left
 		p.b.Input(p.now, &s)
 		require.Zero(t, p.b.ack.pending&ackNow)
 		require.Equal(t, n, p.b.Read(p.now, make([]byte, n)))

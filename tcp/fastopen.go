@@ -168,7 +168,7 @@ func (t *TCB) fastOpenConnect(now time.Duration, f *FastOpen) {
 		}
 	}
 	// "The client ... should cache the MSS" (RFC 7413 §4.1.3): no more than that fits, with room for all options.
-	t.mssClamp = t.rcv.adv
+	t.mssClamp = t.rwin.adv
 	if f.MSS != 0 {
 		t.mssClamp = f.MSS
 	}

@@ -69,8 +69,8 @@ func (s *script) segment(t *TCB) Segment {
 	o := s.byte()
 	if o&1 != 0 && o&0x80 == 0 || t.has(fTS) {
 		in.Opts.HasTS = true
-		in.Opts.TSVal = t.ts.recent + uint32(s.byte()) - uint32(o>>6)
-		in.Opts.TSEcr = t.ts.offset + uint32(s.uint16())
+		in.Opts.TSVal = t.tsRecent + uint32(s.byte()) - uint32(o>>6)
+		in.Opts.TSEcr = t.tsOffset + uint32(s.uint16())
 	}
 	in.Opts.HasMSS, in.Opts.MSS = o&2 != 0, s.uint16()
 	in.Opts.HasWScale, in.Opts.WScale = o&4 != 0, s.byte()%16

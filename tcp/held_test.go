@@ -16,12 +16,12 @@ func TestInputHeldIsInput(t *testing.T) {
 		do   func(b *TCB)
 	}{
 		{"the ordinary", func(b *TCB) {}},
-		{"the peer's segments seemed smaller", func(b *TCB) { b.rcv.mss = 1000 }},
-		{"and larger", func(b *TCB) { b.rcv.mss = 20_000 }},
+		{"the peer's segments seemed smaller", func(b *TCB) { b.rwin.mss = 1000 }},
+		{"and larger", func(b *TCB) { b.rwin.mss = 20_000 }},
 		{"an odd one came before", func(b *TCB) { b.lastSeg = 1000 }},
-		{"the window still grows", func(b *TCB) { b.rcv.ssthresh = b.rcv.clamp / 2 }},
+		{"the window still grows", func(b *TCB) { b.rwin.ssthresh = b.rwin.clamp / 2 }},
 		{"no delay is known", func(b *TCB) { b.ack.ato = 0 }},
-		{"text comes seldom", func(b *TCB) { b.ack.lastData -= 30 * time.Millisecond }},
+		{"text comes seldom", func(b *TCB) { b.lastData -= 30 * time.Millisecond }},
 		{"a round trip is known", func(b *TCB) { b.rcvRTT = 80_000 }},
 		{"an answer was sent", func(b *TCB) { b.ack.pingpong = 3 }},
 	} {
@@ -36,7 +36,7 @@ func TestInputHeldIsInput(t *testing.T) {
 				b.env = newEnv(params) // a's does not change
 				b.env.full = how == input
 				b.flags |= fRcvLocked // so that its buffer stays as large as it is
-				b.rcv.ssthresh = b.rcv.clamp
+				b.rwin.ssthresh = b.rwin.clamp
 				tt.do(b)
 				for round := range 4 {
 					p.now += 3 * time.Millisecond
@@ -80,11 +80,11 @@ func TestInputHeldIsInput(t *testing.T) {
 					require.Equal(t, len(text), got)
 					b.ack.cause, b.events = CauseNone, 0
 					b.HeldRead(p.now, got)
-					if b.rcv.ssthresh < b.rcv.clamp { // what is in the queue for an instant leaves less room to grow
-						require.Greater(t, b.rcv.ssthresh, b.rcv.clamp/2)
-						b.rcv.ssthresh, b.ack.quick = b.rcv.clamp/2, 0
+					if b.rwin.ssthresh < b.rwin.clamp { // what is in the queue for an instant leaves less room to grow
+						require.Greater(t, b.rwin.ssthresh, b.rwin.clamp/2)
+						b.rwin.ssthresh, b.ack.quick = b.rwin.clamp/2, 0
 					}
-					all = append(all, fmt.Sprintf("%+v", []any{b.flags, b.force, b.events, b.snd, b.rcv, b.ack, b.timers.left, b.cong, b.total, b.lastRecv, b.drs, b.ts}))
+					all = append(all, fmt.Sprintf("%+v", []any{b.flags, b.force, b.events, b.snd, b.rcv, b.ack, b.timers.left, b.cong, b.total, b.lastRecv, b.drs, b.tsRecent, b.recentAt}))
 					p.drain()
 					p.run(func() bool { return a.Unacked() == 0 })
 					a.EndLoan()
@@ -197,12 +197,12 @@ func TestJoinedNotHeld(t *testing.T) {
 		want bool
 	}{
 		{name: "the ordinary", want: true},
-		{name: "the peer's segments seemed smaller", do: func(b *TCB, _ *Segment) { b.rcv.mss-- }},
-		{name: "and larger", do: func(b *TCB, _ *Segment) { b.rcv.mss++ }},
-		{name: "larger than they may be", do: func(b *TCB, _ *Segment) { b.rcv.adv-- }},
-		{name: "the window still grows", do: func(b *TCB, _ *Segment) { b.rcv.ssthresh = b.rcv.clamp - 1 }},
+		{name: "the peer's segments seemed smaller", do: func(b *TCB, _ *Segment) { b.rwin.mss-- }},
+		{name: "and larger", do: func(b *TCB, _ *Segment) { b.rwin.mss++ }},
+		{name: "larger than they may be", do: func(b *TCB, _ *Segment) { b.rwin.adv-- }},
+		{name: "the window still grows", do: func(b *TCB, _ *Segment) { b.rwin.ssthresh = b.rwin.clamp - 1 }},
 		{name: "no delay is known", do: func(b *TCB, _ *Segment) { b.ack.ato = 0 }},
-		{name: "text comes seldom", do: func(b *TCB, _ *Segment) { b.ack.lastData -= 30 * time.Millisecond }},
+		{name: "text comes seldom", do: func(b *TCB, _ *Segment) { b.lastData -= 30 * time.Millisecond }},
 		{name: "no echo", do: func(_ *TCB, s *Segment) { s.Opts.TSEcr = 0 }},
 		{name: "an echo of what comes", do: func(_ *TCB, s *Segment) { s.Opts.TSEcr += 10_000 }},
 		{name: "less window", do: func(b *TCB, s *Segment) { b.rcv.wnd = uint32(s.Payload.N - 1) }},
@@ -210,7 +210,7 @@ func TestJoinedNotHeld(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newRun(t)
 			p.b.flags |= fRcvLocked
-			p.b.rcv.ssthresh = p.b.rcv.clamp
+			p.b.rwin.ssthresh = p.b.rwin.clamp
 			into := make([]byte, 2*p.a.SendMSS())
 			give := func() *joined {
 				p.now += time.Millisecond

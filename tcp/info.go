@@ -82,11 +82,11 @@ func (t *TCB) Info(now time.Duration) Info {
 	t.tally()
 	i := Info{
 		State: t.state, CAState: t.caState, Retransmits: t.retransmits, Probes: t.probesOut, Backoff: t.backoff,
-		Options: t.infoOptions(), RTO: t.rto, ATO: t.ack.ato, SndMSS: uint32(t.mss), RcvMSS: t.rcv.mss,
+		Options: t.infoOptions(), RTO: t.rto, ATO: t.ack.ato, SndMSS: uint32(t.mss), RcvMSS: t.rwin.mss,
 		Unacked:      uint32(t.packetsOut()),
-		LastDataSent: now - t.lastSend, LastDataRecv: now - t.ack.lastData, LastAckRecv: now - t.lastRecv,
-		PMTU: uint32(t.mtu), RcvSsthresh: t.rcv.ssthresh, RTT: t.rtt.SRTT(), RTTVar: t.rtt.Var(),
-		SndSsthresh: t.cong.Ssthresh, SndCwnd: t.cong.Cwnd, AdvMSS: uint32(t.rcv.adv),
+		LastDataSent: now - t.lastSend, LastDataRecv: now - t.lastData, LastAckRecv: now - t.lastRecv,
+		PMTU: uint32(t.mtu), RcvSsthresh: t.rwin.ssthresh, RTT: t.rtt.SRTT(), RTTVar: t.rtt.Var(),
+		SndSsthresh: t.cong.Ssthresh, SndCwnd: t.cong.Cwnd, AdvMSS: uint32(t.rwin.adv),
 		Reordering: uint32(t.reordering), RcvRTT: time.Duration(t.rcvRTT>>3) * time.Microsecond, RcvSpace: t.drs.space,
 		TotalRetrans: t.total.retrans, BytesAcked: t.total.bytesAcked, BytesReceived: t.total.bytesReceived,
 		SegsOut: t.total.segsOut, SegsIn: t.total.segsIn, NotsentBytes: uint32(t.Unsent()), MinRTT: t.minRTT.Get(),
@@ -113,7 +113,7 @@ func (t *TCB) Info(now time.Duration) Info {
 		}
 	}
 	if t.has(fWScale) {
-		i.SndWscale, i.RcvWscale = t.snd.scale, t.rcv.scale
+		i.SndWscale, i.RcvWscale = t.snd.scale, t.rwin.scale
 	}
 	if r := t.rec; r != nil {
 		i.Sacked, i.Lost, i.Retrans = uint32(r.sacked), uint32(r.lost), uint32(r.retrans)

@@ -150,15 +150,15 @@ func (t *TCB) establish(now time.Duration, in *Segment) {
 	if in.Flags&SYN == 0 {
 		t.snd.wnd <<= t.snd.scale
 	}
-	t.snd.max = max(t.snd.max, t.snd.wnd)
+	t.maxWnd = max(t.maxWnd, t.snd.wnd)
 	if t.has(fPassive) && !t.has(fFastOpen) {
-		t.snd.max = t.snd.wnd // as on Linux, where the connection begins with this segment
+		t.maxWnd = t.snd.wnd // as on Linux, where the connection begins with this segment
 	}
 	t.snd.wl1, t.snd.wl2 = in.Seq, in.Ack
 	if t.has(fFastOpen) {
 		t.fastOpenDone(now)
-		if t.has(fTS) && int(t.rcv.adv) > 12+int(t.env.cfg.MinSndMSS) {
-			t.rcv.adv -= 12
+		if t.has(fTS) && int(t.rwin.adv) > 12+int(t.env.cfg.MinSndMSS) {
+			t.rwin.adv -= 12
 		}
 		t.setState(now, StateEstablished)
 		t.lastSend, t.lastRecv = now, now
@@ -173,8 +173,8 @@ func (t *TCB) establish(now time.Duration, in *Segment) {
 
 // connected is common to both ways into ESTABLISHED.
 func (t *TCB) connected(now time.Duration, in *Segment) {
-	if t.has(fTS) && int(t.rcv.adv) > 12+int(t.env.cfg.MinSndMSS) {
-		t.rcv.adv -= 12
+	if t.has(fTS) && int(t.rwin.adv) > 12+int(t.env.cfg.MinSndMSS) {
+		t.rwin.adv -= 12
 	}
 	t.setState(now, StateEstablished)
 	t.events |= EvConnected | EvWritable

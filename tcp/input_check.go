@@ -204,8 +204,8 @@ const pawsWrap = 24 * 24 * time.Hour
 // pawsOK reports whether timestamp v is not older than TS.Recent by more than slack ticks, or TS.Recent
 // is not to be relied on. Zero as TS.Recent comes from hosts that begin with it.
 func (t *TCB) pawsOK(now time.Duration, v uint32, slack int32) bool {
-	return !t.has(fTSRecent) || int32(t.ts.recent-v) <= slack ||
-		now-t.recentAt >= pawsWrap || t.ts.recent == 0
+	return !t.has(fTSRecent) || int32(t.tsRecent-v) <= slack ||
+		now-t.recentAt >= pawsWrap || t.tsRecent == 0
 }
 
 // pawsRejects is the PAWS test (RFC 7323 §5.3, R1), except that a pure ACK that was overtaken by another
@@ -214,7 +214,7 @@ func (t *TCB) pawsRejects(now time.Duration, in *Segment) bool {
 	if t.pawsOK(now, in.Opts.TSVal, 1) {
 		return false
 	}
-	old := int32(t.ts.recent - in.Opts.TSVal)
+	old := int32(t.tsRecent - in.Opts.TSVal)
 	replay := int32(min(t.rto*6/5/time.Millisecond, 1<<30))
 	overtaken := in.Flags&ACK != 0 && in.SeqLen() == 0 && in.Seq == t.rcv.nxt && in.Ack == t.snd.una &&
 		!t.mayUpdateWindow(in, uint32(in.Wnd)<<t.snd.scale) && old <= replay
@@ -230,6 +230,6 @@ func (t *TCB) updateTSRecent(now time.Duration, in *Segment) {
 }
 
 func (t *TCB) storeTSRecent(now time.Duration, v uint32) {
-	t.ts.recent, t.recentAt = v, now
+	t.tsRecent, t.recentAt = v, now
 	t.flags |= fTSRecent
 }

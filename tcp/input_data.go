@@ -171,7 +171,7 @@ func (t *TCB) growBuffer() bool {
 		return false
 	}
 	t.rcvLimit = int32(min(t.charge(), most))
-	t.rcv.ssthresh = min(t.rcv.ssthresh, max(t.rcv.wnd, 2*uint32(t.rcv.adv)))
+	t.rwin.ssthresh = min(t.rwin.ssthresh, max(t.rcv.wnd, 2*uint32(t.rwin.adv)))
 	return t.charge() <= int(t.rcvLimit)
 }
 

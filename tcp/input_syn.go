@@ -76,7 +76,7 @@ func (t *TCB) synAcked(now time.Duration, in *Segment) {
 	}
 	t.processAck(now, in)
 	t.snd.wnd = uint32(in.Wnd)
-	t.snd.max = max(t.snd.max, t.snd.wnd)
+	t.maxWnd = max(t.maxWnd, t.snd.wnd)
 	t.connected(now, in)
 	if t.fast() != nil && t.fastOpenAnswered(now, in) {
 		return

@@ -48,13 +48,13 @@ func CookieSYNACK(p *Params, syn *Segment, iss Seq, now uint32, out *Segment) {
 	if !t.has(fTS) {
 		t.flags &^= fSACK | fWScale // only timestamps can carry them
 	}
-	t.initWindow(t.has(fWScale), int(t.rcv.adv)-t.tsLen())
+	t.initWindow(t.has(fWScale), int(t.rwin.adv)-t.tsLen())
 	*out = Segment{
 		SrcPort: t.localPort, DstPort: t.remotePort, Seq: iss, Ack: syn.Seq.Add(1), Flags: SYN | ACK,
 		Wnd: uint16(min(t.rcv.wnd, 65535)), Cause: CauseSYNACK,
 		Opts: Options{
 			MSS: t.advMSS(), HasMSS: true, SACKPermitted: t.has(fSACK),
-			HasWScale: t.has(fWScale), WScale: t.rcv.scale, HasTS: t.has(fTS),
+			HasWScale: t.has(fWScale), WScale: t.rwin.scale, HasTS: t.has(fTS),
 		},
 	}
 	if t.has(fTS) {

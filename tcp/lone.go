@@ -104,7 +104,7 @@ func (t *TCB) tallyLone() {
 	}
 	a := &t.ack
 	if in > 0 {
-		t.recentAt, a.lastData, t.lastSeg = t.lastRecv, t.lastRecv, 0
+		t.recentAt, t.lastData, t.lastSeg = t.lastRecv, t.lastRecv, 0
 		t.rack = rackState{rtt: t.lastRecv - t.rackSent, nth: n.segsIn - 1, end: t.snd.una}
 		t.rto = t.rtt.rto(t.env.rtoMax)
 		t.cong.Touch(t.lastRecv)
@@ -139,17 +139,17 @@ func (t *TCB) beginLone(now time.Duration) (rto time.Duration, odd bool) {
 	if t.extra != nil {
 		t.mayRestart(now)
 	}
-	if a := &t.ack; now-a.lastData < a.ato && a.pingpong < 255 { // as answers has it
+	if a := &t.ack; now-t.lastData < a.ato && a.pingpong < 255 { // as answers has it
 		a.pingpong++
 	}
 	return t.rto, t.cong.isOdd(now, t.rto)
 }
 
-// oddLone is for a congestion window that is full with one text, or goes unused. See loneSent.
+// oddLone is for a congestion window that is full with one text, which TakeLone is not for, or goes unused. See loneSent.
 //
 //go:noinline
 func (t *TCB) oddLone(now time.Duration) {
-	t.tally()
+	t.unfold()
 	t.cong.loneOdd(now, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
 }
 

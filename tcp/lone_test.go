@@ -121,7 +121,7 @@ func TestLoneIsWhatQueuesSay(t *testing.T) {
 	arrivesAs := func(name string, n int, input func(w *talk, e *TCB, s *Segment) any) {
 		all = append(all, happening{name, func(w *talk, e *TCB) any {
 			s := Segment{Flags: ACK, Seq: e.rcv.nxt, Ack: e.snd.nxt, Wnd: 400, SrcPort: e.remotePort, DstPort: e.localPort}
-			s.Opts.HasTS, s.Opts.TSVal, s.Opts.TSEcr = true, e.ts.recent, e.tsNow(w.now)
+			s.Opts.HasTS, s.Opts.TSVal, s.Opts.TSEcr = true, e.tsRecent, e.tsNow(w.now)
 			s.Payload = Payload{Pieces: [2]Piece{{B: make([]byte, n)}}, N: n, Lent: true}
 			return input(w, e, &s)
 		}})

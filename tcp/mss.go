@@ -39,7 +39,7 @@ func (t *TCB) takeSYNOptions(now time.Duration, in *Segment) {
 // NOT be scaled" (RFC 7323 §2.2).
 func (t *TCB) takeSYNWindow(in *Segment) {
 	t.snd.wnd = uint32(in.Wnd)
-	t.snd.max = t.snd.wnd
+	t.maxWnd = t.snd.wnd
 	t.snd.wl1, t.snd.wl2 = in.Seq, in.Ack
 }
 
@@ -49,7 +49,7 @@ func (t *TCB) takeSYNWindow(in *Segment) {
 // is as small as that default).
 func (t *TCB) syncMSS() {
 	mss := t.mtuToMSS(int(t.mtu))
-	half := int(t.snd.max)
+	half := int(t.maxWnd)
 	if half > defaultMSS4 {
 		half /= 2
 	}
@@ -78,7 +78,7 @@ func (t *TCB) SendMSS() int { return t.currentMSS() }
 // segmentation offload, a multiple of the segment size and at most half of the peer's largest window.
 func (t *TCB) sizeGoal() int {
 	goal := maxChunk
-	if m := int(t.snd.max); m > defaultMSS4 {
+	if m := int(t.maxWnd); m > defaultMSS4 {
 		goal = min(goal, m/2)
 	}
 	mss := max(int(t.mss), 1)

@@ -76,7 +76,7 @@ func (t *TCB) header(now time.Duration, out *Segment, seq Seq, flags Flags, why 
 	if t.has(fTS) {
 		out.Opts.HasTS = true
 		out.Opts.TSVal = t.tsNow(now)
-		out.Opts.TSEcr = t.ts.recent
+		out.Opts.TSEcr = t.tsRecent
 	}
 	if t.has(fDSACK) || t.ooo != nil && len(t.ooo.segs) > 0 {
 		t.fillSACK(&out.Opts)
@@ -104,7 +104,7 @@ func (t *TCB) outputSYN(now time.Duration, out *Segment) bool {
 		t.outputAck(now, out)
 		if t.has(fPassive) {
 			t.rcv.wnd = wnd // nothing was offered beyond what the SYN-ACK had
-			out.Wnd = uint16(min(wnd>>t.rcv.scale, 65535))
+			out.Wnd = uint16(min(wnd>>t.rwin.scale, 65535))
 		}
 		return true
 	}
@@ -136,9 +136,9 @@ func (t *TCB) buildSYN(now time.Duration, out *Segment) {
 	out.Opts.SACKPermitted = t.env.cfg.SACK == On && (offered || t.has(fSACK))
 	out.Opts.HasTS = t.env.cfg.Timestamps == On && (offered || t.has(fTS))
 	out.Opts.HasWScale = t.env.cfg.WindowScaling == On && (offered || t.has(fWScale))
-	out.Opts.WScale = t.rcv.offered
+	out.Opts.WScale = t.rwin.offered
 	if out.Opts.HasTS {
-		out.Opts.TSVal, out.Opts.TSEcr = t.tsNow(now), t.ts.recent
+		out.Opts.TSVal, out.Opts.TSEcr = t.tsNow(now), t.tsRecent
 	} else {
 		out.Opts.TSVal = 0
 	}
@@ -206,7 +206,7 @@ func (t *TCB) acceptableSeq() Seq {
 	if t.state == StateSynReceived && t.has(fPassive) {
 		return t.snd.nxt
 	}
-	if !end.Before(t.snd.nxt) || t.has(fWScale) && uint32(t.snd.nxt.Sub(end)) < 1<<t.rcv.scale {
+	if !end.Before(t.snd.nxt) || t.has(fWScale) && uint32(t.snd.nxt.Sub(end)) < 1<<t.rwin.scale {
 		return t.snd.nxt
 	}
 	return end
@@ -250,7 +250,7 @@ func (t *TCB) outputReset(now time.Duration, out *Segment) {
 		out.Opts = *t.opt.rstSACK
 	}
 	if rst.own && t.has(fTS) {
-		out.Opts.HasTS, out.Opts.TSVal, out.Opts.TSEcr = true, t.tsNow(now), t.ts.recent
+		out.Opts.HasTS, out.Opts.TSVal, out.Opts.TSEcr = true, t.tsNow(now), t.tsRecent
 	}
 	t.flags &^= fReset
 	if t.env != nil { // a TCB that never had a connection answers too

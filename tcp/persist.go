@@ -170,7 +170,7 @@ func (t *TCB) keepCount() int {
 
 // silence returns for how long the peer has sent nothing.
 func (t *TCB) silence(now time.Duration) time.Duration {
-	return now - max(t.lastRecv, t.ack.lastData)
+	return now - max(t.lastRecv, t.lastData)
 }
 
 // keepaliveExpired sends a probe, ends the connection, or waits on.

@@ -27,54 +27,54 @@ func (t *TCB) initWindow(scale bool, mss int) {
 	if n := t.env.cfg.InitRwnd; n > 0 {
 		t.rcv.wnd = min(t.rcv.wnd, uint32(n*mss))
 	}
-	t.rcv.scale = 0
+	t.rwin.scale = 0
 	if scale {
 		most := min(max(space, t.env.cfg.Rmem[2]), clamp)
-		t.rcv.scale = uint8(min(max(bits.Len32(uint32(most))-16, 0), MaxWScale))
+		t.rwin.scale = uint8(min(max(bits.Len32(uint32(most))-16, 0), MaxWScale))
 	}
-	t.rcv.offered = t.rcv.scale
-	t.rcv.clamp = uint32(min(clamp, 65535<<t.rcv.scale))
-	t.rcv.ssthresh = t.rcv.wnd
+	t.rwin.offered = t.rwin.scale
+	t.rwin.clamp = uint32(min(clamp, 65535<<t.rwin.scale))
+	t.rwin.ssthresh = t.rcv.wnd
 }
 
 // clampWindow changes the most that is ever advertised. A smaller one counts at once, a larger one lets what is
 // offered grow again.
 func (t *TCB) clampWindow(n int) {
 	clamp := uint32(max(n, leastWindowClamp))
-	if clamp < t.rcv.clamp {
-		t.rcv.ssthresh = min(t.rcv.ssthresh, clamp)
+	if clamp < t.rwin.clamp {
+		t.rwin.ssthresh = min(t.rwin.ssthresh, clamp)
 	} else {
-		t.rcv.ssthresh = max(t.rcv.ssthresh, min(t.rcv.wnd, clamp))
+		t.rwin.ssthresh = max(t.rwin.ssthresh, min(t.rcv.wnd, clamp))
 	}
-	t.rcv.clamp = clamp
+	t.rwin.clamp = clamp
 }
 
 // noScale drops the scales, when the SYN-ACK did not have one.
 func (t *TCB) noScale() {
-	t.snd.scale, t.rcv.scale = 0, 0
-	t.rcv.clamp = min(t.rcv.clamp, 65535)
-	t.rcv.ssthresh = min(t.rcv.ssthresh, t.rcv.clamp)
+	t.snd.scale, t.rwin.scale = 0, 0
+	t.rwin.clamp = min(t.rwin.clamp, 65535)
+	t.rwin.ssthresh = min(t.rwin.ssthresh, t.rwin.clamp)
 }
 
 // initBuffers sizes buffers and windows once the handshake is complete.
 func (t *TCB) initBuffers(now time.Duration) {
 	t.expandSndbuf()
 	most := uint32(t.fullSpace())
-	adv := uint32(t.rcv.adv)
-	if t.rcv.clamp >= most {
-		t.rcv.clamp = most
+	adv := uint32(t.rwin.adv)
+	if t.rwin.clamp >= most {
+		t.rwin.clamp = most
 		if t.env.cfg.AppWin > 0 && most > 4*adv {
-			t.rcv.clamp = max(most-most>>t.env.cfg.AppWin, 4*adv)
+			t.rwin.clamp = max(most-most>>t.env.cfg.AppWin, 4*adv)
 		}
 	}
 	// One segment is kept in reserve, so that the window can close before the buffer is full.
-	if t.env.cfg.AppWin > 0 && t.rcv.clamp > 2*adv && t.rcv.clamp+adv > most {
-		t.rcv.clamp = uint32(max(2*int(adv), int(most)-int(adv)))
+	if t.env.cfg.AppWin > 0 && t.rwin.clamp > 2*adv && t.rwin.clamp+adv > most {
+		t.rwin.clamp = uint32(max(2*int(adv), int(most)-int(adv)))
 	}
-	t.rcv.ssthresh = min(t.rcv.ssthresh, t.rcv.clamp)
+	t.rwin.ssthresh = min(t.rwin.ssthresh, t.rwin.clamp)
 	t.rcvRTT, t.drs = 0, rcvSpace{
 		seq: t.rcv.read, at: now,
-		space: min(t.rcv.ssthresh, t.rcv.wnd, uint32(initialCwndForRcv)*adv),
+		space: min(t.rwin.ssthresh, t.rcv.wnd, uint32(initialCwndForRcv)*adv),
 	}
 }
 
@@ -107,7 +107,7 @@ func (t *TCB) charge() int {
 
 // roomy reports whether nothing is held, and so nothing but ssthresh limits a window that is scaled and does not shrink.
 func (t *TCB) roomy() bool {
-	return t.Readable() == 0 && t.ooo == nil && t.wire() == nil && t.rcv.scale > 0 && !t.env.shrinks
+	return t.Readable() == 0 && t.ooo == nil && t.wire() == nil && t.rwin.scale > 0 && !t.env.shrinks
 }
 
 // chargeFor returns what n bytes in so many pieces count against SO_RCVBUF: as much as is set aside for
@@ -132,29 +132,29 @@ func (t *TCB) receiveWindow() uint32 {
 // (RFC 9293 §3.8.6.2.2, MUST-39). Without scaling, the window moves in whole segments.
 func (t *TCB) offer() uint32 {
 	allowed := t.fullSpace()
-	full := min(int(t.rcv.clamp), allowed)
+	full := min(int(t.rwin.clamp), allowed)
 	if full > 0 && t.roomy() {
-		return scaledUp(uint32(min(allowed, int(t.rcv.ssthresh))), t.rcv.scale) // what comes out below
+		return scaledUp(uint32(min(allowed, int(t.rwin.ssthresh))), t.rwin.scale) // what comes out below
 	}
 	free := t.space()
-	mss := int(t.rcv.mss)
+	mss := int(t.rwin.mss)
 	if mss > full {
 		if mss = full; mss <= 0 {
 			return 0
 		}
 	}
 	if shrink := t.mayShrink(); shrink || free < full/2 {
-		free = free >> t.rcv.scale << t.rcv.scale // scaling must not make the offer grow
+		free = free >> t.rwin.scale << t.rwin.scale // scaling must not make the offer grow
 		if free < full/2 {
 			t.ack.quick = 0
-			if free < allowed>>4 || free < mss || shrink && free < 1<<t.rcv.scale {
+			if free < allowed>>4 || free < mss || shrink && free < 1<<t.rwin.scale {
 				return 0
 			}
 		}
 	}
-	free = min(free, int(t.rcv.ssthresh))
-	if t.rcv.scale > 0 {
-		return scaledUp(uint32(free), t.rcv.scale)
+	free = min(free, int(t.rwin.ssthresh))
+	if t.rwin.scale > 0 {
+		return scaledUp(uint32(free), t.rwin.scale)
 	}
 	wnd := int(t.rcv.wnd)
 	switch {
@@ -168,7 +168,7 @@ func (t *TCB) offer() uint32 {
 
 // mayShrink reports whether less may be offered than before. We differ from RFC 9293 §3.8.6 (SHLD-14) there on request:
 // the buffer is all that the peer can fill then.
-func (t *TCB) mayShrink() bool { return t.env.shrinks && t.rcv.scale > 0 }
+func (t *TCB) mayShrink() bool { return t.env.shrinks && t.rwin.scale > 0 }
 
 // scaledUp rounds wnd up to what can be said with a shift of scale.
 func scaledUp(wnd uint32, scale uint8) uint32 {
@@ -189,20 +189,20 @@ func (t *TCB) countZeroWindow(old, wnd uint32) {
 // growWindow raises rcv.ssthresh after a segment with n bytes of text: by two segments when the buffer
 // will hold more segments like this one with their overhead, by less when it might not.
 func (t *TCB) growWindow(n int) {
-	room := min(int(t.rcv.clamp), t.space()) - int(t.rcv.ssthresh)
+	room := min(int(t.rwin.clamp), t.space()) - int(t.rwin.ssthresh)
 	if room <= 0 {
 		return
 	}
 	incr := 0
 	size := t.segmentSize(n)
 	if t.winFromSpace(size) <= n {
-		incr = 2 * int(t.rcv.adv)
+		incr = 2 * int(t.rwin.adv)
 	} else {
 		incr = t.slowGrowth(size, n)
 	}
 	if incr > 0 {
 		incr = max(incr, 2*n)
-		t.rcv.ssthresh += uint32(min(room, incr))
+		t.rwin.ssthresh += uint32(min(room, incr))
 		t.ack.quick |= 1
 	}
 }
@@ -212,9 +212,9 @@ func (t *TCB) growWindow(n int) {
 func (t *TCB) slowGrowth(size, n int) int {
 	truesize := t.winFromSpace(size) / 2
 	window := t.winFromSpace(t.env.cfg.Rmem[2]) / 2
-	for ; int(t.rcv.ssthresh) <= window; window /= 2 {
+	for ; int(t.rwin.ssthresh) <= window; window /= 2 {
 		if truesize <= n {
-			return 2 * int(t.rcv.mss)
+			return 2 * int(t.rwin.mss)
 		}
 		truesize /= 2
 		if truesize == 0 {
@@ -235,7 +235,7 @@ type rcvSpace struct {
 // segment, otherwise by the time a whole window of data takes.
 func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 	if t.has(fTS) {
-		if in.Opts.HasTS && in.Opts.TSEcr != 0 && in.Payload.N >= int(t.rcv.mss) {
+		if in.Opts.HasTS && in.Opts.TSEcr != 0 && in.Payload.N >= int(t.rwin.mss) {
 			if d := t.tsNow(now) - in.Opts.TSEcr; int32(d) >= 0 {
 				t.sampleRcvRTT(time.Duration(max(d, 1))*time.Millisecond, false)
 			}
@@ -259,7 +259,7 @@ func (t *TCB) measureRcvRTT(now time.Duration, in *Segment) {
 //
 //go:noinline
 func (t *TCB) opens(left, n uint32) bool {
-	return 2*uint64(left) <= uint64(t.rcv.clamp) && (n >= 128 || uint64(scaledUp(t.rcv.ssthresh, t.rcv.scale)) >= 2*uint64(left)) ||
+	return 2*uint64(left) <= uint64(t.rwin.clamp) && (n >= 128 || uint64(scaledUp(t.rwin.ssthresh, t.rwin.scale)) >= 2*uint64(left)) ||
 		t.rcvRTT != 0 && uint32(t.rcv.read.Sub(t.drs.seq))+n > t.drs.space
 }
 
@@ -291,14 +291,14 @@ func (t *TCB) adjustRcvSpace(now time.Duration) {
 		if t.env.cfg.ModerateRcvbuf == On && !t.has(fRcvLocked) {
 			win := uint64(copied) * 2
 			if t.wire() == nil {
-				win += 16 * uint64(t.rcv.adv)
+				win += 16 * uint64(t.rwin.adv)
 			}
 			grow := win * uint64(copied-t.drs.space) / uint64(max(t.drs.space, 1))
 			win += grow * 2
 			size := min(t.spaceFromWin(int(min(win, 1<<30))), t.env.cfg.Rmem[2])
 			if size > int(t.rcvLimit) {
 				t.rcvLimit = int32(size)
-				t.rcv.clamp = uint32(min(t.winFromSpace(size), 65535<<t.rcv.scale))
+				t.rwin.clamp = uint32(min(t.winFromSpace(size), 65535<<t.rwin.scale))
 			}
 		}
 		t.drs.space = copied

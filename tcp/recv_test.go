@@ -258,7 +258,7 @@ func TestSillyWindowReceiverScaled(t *testing.T) {
 	c.want("SYN", seg{flags: SYN})
 	c.in(seg{flags: SYN | ACK, ack: 1, wnd: 65535, opts: Options{HasMSS: true, MSS: 1000, HasWScale: true}})
 	c.want("ACK", seg{flags: ACK, seq: 1, ack: 1})
-	require.Positive(t, c.tcb.rcv.scale)
+	require.Positive(t, c.tcb.rwin.scale)
 	seq, small := 1, 0
 	for left := 1; left > 0; {
 		require.Less(t, seq, 1_000_000, "the window closes some time")
@@ -271,7 +271,7 @@ func TestSillyWindowReceiverScaled(t *testing.T) {
 			c.timer()
 			s, ok = c.next()
 		}
-		left = s.ack + int(c.last.Wnd)<<c.tcb.rcv.scale - seq
+		left = s.ack + int(c.last.Wnd)<<c.tcb.rwin.scale - seq
 		if left < 1000 && left > 0 {
 			small++
 		}
@@ -286,7 +286,7 @@ func TestSillyWindowReceiverScaled(t *testing.T) {
 			break
 		}
 	}
-	require.GreaterOrEqual(t, int(c.last.Wnd)<<c.tcb.rcv.scale, 400_000/2/16)
+	require.GreaterOrEqual(t, int(c.last.Wnd)<<c.tcb.rwin.scale, 400_000/2/16)
 	require.LessOrEqual(t, read, 400_000/2/8)
 }
 

@@ -11,7 +11,7 @@ func (t *TCB) OutputRun(now time.Duration, out *Segment) bool {
 	n := out.Payload.N
 	if n != int(t.mss) || out.Seq.Add(uint32(n)) != t.snd.nxt || t.snd.nxt == t.snd.end || out.Flags&^PSH != ACK ||
 		out.Opts.NSACK != 0 || !out.Opts.HasTS || out.Opts.TSVal != t.tsNow(now) || out.Cause != CauseNewData ||
-		out.Ack != t.rcv.nxt || t.rcv.wup != t.rcv.nxt || out.Wnd != uint16(t.rcv.wnd>>t.rcv.scale) ||
+		out.Ack != t.rcv.nxt || t.rcv.wup != t.rcv.nxt || out.Wnd != uint16(t.rcv.wnd>>t.rwin.scale) ||
 		out.SrcPort != t.localPort || out.DstPort != t.remotePort ||
 		t.lastSend != now || t.snd.una == t.snd.nxt || !t.calm() || t.force != 0 || t.ack.pending != 0 {
 		return false
@@ -73,7 +73,7 @@ func (t *TCB) SendRun(now time.Duration, b *[TSHeaderLen]byte, room int, spares 
 	} else if t.flags &^= fRun; left > mss {
 		t.startRun(left, int(t.snd.una.Add(t.snd.wnd).Sub(seq)), mss, int(t.cong.Cwnd)-x.rtx.len())
 	}
-	wnd := uint16(t.rcv.wnd >> (t.rcv.scale & 15))
+	wnd := uint16(t.rcv.wnd >> (t.rwin.scale & 15))
 	if x.rtx.len() == 0 { // the first
 		wnd = t.selectWindow()
 		t.ackSent()
@@ -137,7 +137,7 @@ func (t *TCB) nextOfRun(now time.Duration, in *Segment) bool {
 	return in.Seq == t.rcv.nxt && in.Flags&^PSH == ACK && in.Ack == t.snd.una && t.snd.nxt == t.snd.end &&
 		(t.snd.una == t.snd.nxt || t.lastRecv == now) && // else RACK has a look at the time
 		t.snd.wl2 == in.Ack && uint32(in.Wnd)<<(t.snd.scale&15) == t.snd.wnd && t.total.dataIn > 0 &&
-		in.Opts.HasTS && in.Opts.NSACK == 0 && t.ts.recent != 0 && int32(in.Opts.TSVal-t.ts.recent) >= 0 &&
+		in.Opts.HasTS && in.Opts.NSACK == 0 && t.tsRecent != 0 && int32(in.Opts.TSVal-t.tsRecent) >= 0 &&
 		uint32(in.Payload.N) <= t.receiveWindow() && t.mood()&(moodGrave|moodMore|moodProbe) == atRest && t.plain(0)
 }
 
@@ -148,9 +148,9 @@ func (t *TCB) takeRun(now time.Duration, in *Segment, segs int) {
 		t.countIn(in)
 	}
 	if !in.Seq.After(t.rcv.wup) {
-		t.ts.recent, t.recentAt = in.Opts.TSVal, now
+		t.tsRecent, t.recentAt = in.Opts.TSVal, now
 	}
-	if last := in.Seq.Add(uint32(segs-1) * t.rcv.mss); last.After(t.snd.wl1) {
+	if last := in.Seq.Add(uint32(segs-1) * t.rwin.mss); last.After(t.snd.wl1) {
 		t.snd.wl1 = last
 	}
 	t.lastRecv = now
@@ -191,7 +191,7 @@ func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, borrow bool) b
 	}
 	a, least := &t.ack, t.env.cfg.DelackMin
 	age := t.tsNow(now) - in.Opts.TSEcr
-	odd := len(b) != segs*int(t.rcv.mss) || t.rcv.mss > uint32(t.rcv.adv) || a.ato == 0 || now-a.lastData > least/2 || t.rcv.ssthresh < t.rcv.clamp ||
+	odd := len(b) != segs*int(t.rwin.mss) || t.rwin.mss > uint32(t.rwin.adv) || a.ato == 0 || now-t.lastData > least/2 || t.rwin.ssthresh < t.rwin.clamp ||
 		in.Opts.TSEcr == 0 || int32(age) < 0
 	if odd && segs > 1 {
 		return false
@@ -217,7 +217,7 @@ func (t *TCB) inputHeld(now time.Duration, in *Segment, segs int, borrow bool) b
 		t.sampleRcvRTT(time.Duration(max(age, 1))*time.Millisecond, false)
 		a.ato = a.ato/2 + least/2
 	}
-	a.lastData = now
+	t.lastData = now
 	return true
 }
 

@@ -160,7 +160,7 @@ func TestRunLeavesTheSame(t *testing.T) {
 					p.now += tt.late
 					text := make([]byte, n)
 					if require.True(t, a.MayLend(n)); tt.tight || tt.fast {
-						a.snd.max = uint32(4 * full) // much is pushed
+						a.maxWnd = uint32(4 * full) // much is pushed
 					}
 					if a.Lend(p.now, text, more, nil); tt.tight {
 						a.snd.wnd, a.cong.Cwnd = uint32(n), uint32((n+full-1)/full)

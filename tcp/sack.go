@@ -67,7 +67,7 @@ func (t *TCB) validSACK(b Range, dsack bool) bool {
 	if !b.Start.Before(t.rec.undoMarker) {
 		return true
 	}
-	return b.End.After(t.rec.undoMarker) && !b.Start.Before(b.End-Seq(t.snd.max))
+	return b.End.After(t.rec.undoMarker) && !b.Start.Before(b.End-Seq(t.maxWnd))
 }
 
 // takeDSACK looks whether the first block reports a duplicate: "the first SACK block ... is below the
@@ -98,7 +98,7 @@ func (t *TCB) takeDSACK(in *Segment, blocks []Range, a *ackState) bool {
 // more duplicates than retransmissions are not our doing.
 func (t *TCB) dsackSeen(b Range, a *ackState) int {
 	n := int(b.Len())
-	if n == 0 || uint32(n) > t.snd.max {
+	if n == 0 || uint32(n) > t.maxWnd {
 		return 0
 	}
 	dups := 1

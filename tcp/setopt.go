@@ -211,7 +211,7 @@ func (t *TCB) WindowClamp() int {
 	if t.state == StateClosed {
 		return t.windowClamp()
 	}
-	return int(t.rcv.clamp)
+	return int(t.rwin.clamp)
 }
 
 func (t *TCB) windowClamp() int {

@@ -12,6 +12,20 @@ import "time"
 // It is kept small: an idle connection is little else. What most connections do without is in extra, x, rec and ooo,
 // and the order is that of use, so that a segment of an established connection finds what it needs in few cache lines.
 type TCB struct {
+	// What each packet of a dialogue writes to lies together, with what the owner has before it: 32 bytes, and another cache line.
+	// They travel from processor to processor with the connection.
+	snd      sendVars
+	lonesIn  uint16 // lone texts that were received, and
+	lonesOut uint16 // sent, since tally
+	rcv      recvVars
+	tsRecent uint32 // TS.Recent (RFC 7323 §4.3)
+	rtt      RTT
+	lastSend time.Duration // when data was last sent
+	lastRecv time.Duration // when an ACK was last received
+	rackSent time.Duration // RACK.xmit_ts
+
+	// What a dialogue only looks at is two more.
+
 	// These eight bytes are looked at together; see mood.
 	state       State
 	caState     CAState
@@ -32,42 +46,33 @@ type TCB struct {
 
 	localPort, remotePort uint16
 	mss                   uint16 // eff.snd.MSS: payload of a segment with the usual options (RFC 9293 §3.7.1)
-	mtu                   uint16 // path MTU, IP header included
-	mssClamp              uint16 // SendMSS: what the peer announced
-	reordering            uint16 // segments of reordering expected
-	lastSeg               uint16 // size of the latest odd segment that was received
 
-	env   *env      // what all connections of the stack share
-	ooo   *oooQueue // out-of-order segments; nil: none
-	extra *extra    // what few connections need; nil: nothing of it
-
-	// What each packet of a dialogue writes to lies together, and nothing before it or behind: its two cache lines travel from
-	// processor to processor with the connection.
+	env      *env      // what all connections of the stack share
+	extra    *extra    // what few connections need; nil: nothing of it
 	x        *transfer // queues; nil: all empty
-	snd      sendVars
-	rcv      recvVars
-	lonesIn  uint16 // lone texts that were received, and
-	lonesOut uint16 // sent, since tally
-	ts       tsVars
-	rtt      RTT
-	lastSend time.Duration // when data was last sent
-	lastRecv time.Duration // when an ACK was last received
-	rackSent time.Duration // RACK.xmit_ts
-
-	// What follows a dialogue only looks at, mostly at the first cache line. What would change is brought up to date when
-	// somebody else asks for it; see tally.
+	maxWnd   uint32    // MAX.SND.WND (RFC 5961 §5)
+	tsOffset uint32    // added to our clock for timestamps
+	sndLimit int32     // SO_SNDBUF, bytes
+	rcvRTT   uint32    // RTT as the receiver estimates it, µs × 8; 0: none
+	rwin     rwinVars
+	ooo      *oooQueue // out-of-order segments; nil: none
 	ack      ackVars
 	minRTT   MinRTT
-	sndLimit int32  // SO_SNDBUF, bytes
-	rcvRTT   uint32 // RTT as the receiver estimates it, µs × 8; 0: none
-	cong     Window // cwnd, ssthresh (RFC 5681)
-	rcvLimit int32  // SO_RCVBUF, bytes
-	edge     edges
-	timers   timerTable
-	rto      time.Duration // retransmission timeout with backoff (RFC 6298)
-	rack     rackState
-	total    totals
-	recentAt time.Duration // when TS.Recent was taken
+
+	// The rest of what a dialogue would write is brought up to date when somebody asks for it; see tally.
+	lastData   time.Duration // when text arrived last
+	cong       Window        // cwnd, ssthresh (RFC 5681)
+	rcvLimit   int32         // SO_RCVBUF, bytes
+	edge       edges
+	timers     timerTable
+	rto        time.Duration // retransmission timeout with backoff (RFC 6298)
+	rack       rackState
+	total      totals
+	recentAt   time.Duration // when TS.Recent was taken
+	mtu        uint16        // path MTU, IP header included
+	mssClamp   uint16        // SendMSS: what the peer announced
+	reordering uint16        // segments of reordering expected
+	lastSeg    uint16        // size of the latest odd segment that was received
 
 	rec  *recovery // scoreboard and recovery; nil while nothing is lost or SACKed
 	opt  *options  // what users rarely set; nil: defaults
@@ -83,7 +88,6 @@ type sendVars struct {
 	wl1 Seq    // SND.WL1: SEG.SEQ of the latest window update
 	wl2 Seq    // SND.WL2: SEG.ACK of the latest window update
 	wnd uint32 // SND.WND, bytes
-	max uint32 // MAX.SND.WND (RFC 5961 §5)
 
 	scale uint8    // Snd.Wind.Shift (RFC 7323 §2.2)
 	shy   uint8    // whether and when the next loan is given; see MayLend
@@ -104,22 +108,20 @@ type edges struct {
 
 // recvVars are the receive sequence variables (RFC 9293 §3.3.1, figure 4).
 type recvVars struct {
-	nxt      Seq    // RCV.NXT
-	wup      Seq    // RCV.NXT when the window was last advertised
-	read     Seq    // next number the user reads
-	wnd      uint32 // RCV.WND as advertised at wup, bytes
+	nxt  Seq    // RCV.NXT
+	wup  Seq    // RCV.NXT when the window was last advertised
+	read Seq    // next number the user reads
+	wnd  uint32 // RCV.WND as advertised at wup, bytes
+}
+
+// rwinVars are what the windows that we advertise depend on.
+type rwinVars struct {
 	ssthresh uint32 // the most we advertise now; grows as the peer proves to fill segments
 	clamp    uint32 // the most we ever advertise
 	mss      uint32 // size of the peer's full segments, as seen
 	adv      uint16 // the MSS we announced, without the timestamps we send
 	scale    uint8  // Rcv.Wind.Shift
 	offered  uint8  // the shift our SYN says
-}
-
-// tsVars are the timestamp variables (RFC 7323 §4.3).
-type tsVars struct {
-	recent uint32 // TS.Recent
-	offset uint32 // added to our clock
 }
 
 // totals are for Info.
@@ -229,14 +231,13 @@ func (t *TCB) init(now time.Duration, p *Params) {
 	if !t.has(fRcvLocked) {
 		t.rcvLimit = int32(t.env.cfg.Rmem[1])
 	}
-	t.ts = tsVars{offset: p.TSOffset, recent: p.TSRecent}
-	t.recentAt = p.TSRecentAt
+	t.tsOffset, t.tsRecent, t.recentAt = p.TSOffset, p.TSRecent, p.TSRecentAt
 	t.set(fTSRecent, p.HasTSRecnt)
 
 	t.edge.iss, t.snd.una, t.snd.nxt = p.ISS, p.ISS, p.ISS
 	t.snd.end = p.ISS.Add(1)
 	t.edge.sml, t.edge.psh, t.edge.shov = p.ISS, p.ISS, p.ISS.Add(1)
-	t.rcv.adv = t.advMSS()
+	t.rwin.adv = t.advMSS()
 	t.lastSend, t.lastRecv = now, now
 }
 
@@ -263,7 +264,7 @@ func (t *TCB) Connect(now time.Duration, p *Params) {
 	t.init(now, p)
 	t.env.stats.ActiveOpens.Add(1)
 	t.setState(now, StateSynSent)
-	t.initWindow(t.env.cfg.WindowScaling == On, int(t.rcv.adv)-t.tsLenIfRecent())
+	t.initWindow(t.env.cfg.WindowScaling == On, int(t.rwin.adv)-t.tsLenIfRecent())
 	t.syncMSS()
 	if t.env.cfg.ECN == ECNActive {
 		t.ecn |= ecnOK
@@ -284,7 +285,7 @@ func (t *TCB) Passive(now time.Duration, p *Params, syn *Segment) {
 	t.total.segsIn++
 	t.setState(now, StateSynReceived)
 	t.takeSYNOptions(now, syn)
-	mss := int(t.rcv.adv) - t.tsLen()
+	mss := int(t.rwin.adv) - t.tsLen()
 	t.initWindow(t.has(fWScale), mss)
 	t.edge.irs, t.rcv.nxt, t.rcv.wup, t.rcv.read = syn.Seq, syn.Seq.Add(1), syn.Seq.Add(1), syn.Seq.Add(1)
 	t.takeSYNWindow(syn)
@@ -362,5 +363,5 @@ func (t *TCB) tsLen() int {
 
 // tsNow returns our timestamp clock: milliseconds and the connection's offset (RFC 7323 §5.4).
 func (t *TCB) tsNow(now time.Duration) uint32 {
-	return uint32(now/time.Millisecond) + t.ts.offset
+	return uint32(now/time.Millisecond) + t.tsOffset
 }

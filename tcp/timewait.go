@@ -55,8 +55,8 @@ func (t *TCB) TimeWait(w *TimeWait) {
 func (t *TCB) standIn(w *TimeWait) {
 	*w = TimeWait{
 		expires: t.timer(TimerClose), length: t.env.cfg.TimeWaitLen, ratelim: t.env.cfg.InvalidRatelimit,
-		sndNxt: t.snd.nxt, rcvNxt: t.rcv.nxt, wnd: t.receiveWindow(), scale: t.rcv.scale,
-		tsRecent: t.ts.recent, recentAt: t.recentAt, tsOffset: t.ts.offset, hasTS: t.has(fTS),
+		sndNxt: t.snd.nxt, rcvNxt: t.rcv.nxt, wnd: t.receiveWindow(), scale: t.rwin.scale,
+		tsRecent: t.tsRecent, recentAt: t.recentAt, tsOffset: t.tsOffset, hasTS: t.has(fTS),
 		localPort: t.localPort, remotePort: t.remotePort,
 		finWait2: t.state == StateFinWait2, rfc1337: t.env.cfg.RFC1337 == On,
 	}

@@ -61,7 +61,7 @@ func (t *TCB) write(now time.Duration, p []byte, more bool) int {
 
 // pushRun is called when what was written has filled a run of the send queue; last says that there is no more.
 func (t *TCB) pushRun(last bool) {
-	if uint32(t.snd.end.Sub(t.edge.shov)) > t.snd.max/2 {
+	if uint32(t.snd.end.Sub(t.edge.shov)) > t.maxWnd/2 {
 		// "forced push": the receiver should not wait for the end of a large write.
 		t.queues().snd.pushLast()
 		t.edge.shov = t.snd.end

@@ -40,22 +40,22 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	out, n := &t.txq()[0], uint32(len(b))
 	owed := uint32(t.rcv.nxt-t.rcv.wup) + n
 	if in.Flags != PSH|ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || in.Seq != t.rcv.nxt || in.Ack != out.end || out.marks&^(markPSH|markRun) != 0 ||
-		t.ts.recent == 0 || int32(in.Opts.TSVal-t.ts.recent) < 0 ||
-		n == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rcv.mss, surelyShort) || a.pending != 0 ||
+		t.tsRecent == 0 || int32(in.Opts.TSVal-t.tsRecent) < 0 ||
+		n == 0 || len(b) != in.Payload.N || len(b) > len(in.Into) || n >= min(t.rwin.mss, surelyShort) || a.pending != 0 ||
 		!steady && (t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || t.Readable() > 0 || t.wire() != nil || !t.inPingpong() ||
 			t.timers.left[slotAck] != 0) ||
-		a.ato == 0 || a.ato > env.delackMin || now-a.lastData > env.delackMin>>1 ||
-		owed > min(t.rcv.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rcv.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-owed, n) {
+		a.ato == 0 || a.ato > env.delackMin || now-t.lastData > env.delackMin>>1 ||
+		owed > min(t.rwin.mss, t.rcv.wnd) || (2*uint64(t.rcv.wnd-owed) <= uint64(t.rwin.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-owed, n) {
 		return false
 	}
 	t.countIn(in)
 	if !in.Seq.After(t.rcv.wup) {
-		t.ts.recent, t.recentAt = in.Opts.TSVal, now
+		t.tsRecent, t.recentAt = in.Opts.TSVal, now
 	}
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
 	t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
-	if wnd > t.snd.max {
-		t.snd.max = wnd
+	if wnd > t.maxWnd {
+		t.maxWnd = wnd
 		t.syncMSS()
 	}
 	t.lastRecv = now
@@ -69,9 +69,9 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	t.total.dataIn++
 	t.total.bytesReceived += uint64(n)
 	t.events |= EvReadable
-	a.pending, a.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+env.delackMin>>1 // as dataReceived has it
+	a.pending, t.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+env.delackMin>>1 // as dataReceived has it
 	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, env.delackMax), tick), TimerDelayedAck
-	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
+	if n >= 128 && t.rwin.ssthresh < t.rwin.clamp {
 		t.growWindow(int(n))
 	}
 	in.Taken = copy(in.Into, b)
@@ -95,22 +95,22 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	}
 	sent, lastData, a, env := t.lastSend, t.lastRecv, &t.ack, t.env
 	if t.lonesIn == 0 {
-		lastData = a.lastData
+		lastData = t.lastData
 	}
 	n, seq, ack := uint32(len(text)), Seq(binary.BigEndian.Uint32(h[offSeq:])), Seq(binary.BigEndian.Uint32(h[offAck:]))
 	tsVal := binary.BigEndian.Uint32(h[MinHeaderLen+4:])
-	if seq != t.rcv.nxt || ack != t.snd.nxt || t.ts.recent == 0 || int32(tsVal-t.ts.recent) < 0 || t.lonesIn == mostLone ||
-		len(text) > len(into) && len(into) > 0 || n >= min(t.rcv.mss, surelyShort) || now-lastData > env.delackMin>>1 ||
-		n > t.rcv.wnd || (2*uint64(t.rcv.wnd-n) <= uint64(t.rcv.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-n, n) {
+	if seq != t.rcv.nxt || ack != t.snd.nxt || t.tsRecent == 0 || int32(tsVal-t.tsRecent) < 0 || t.lonesIn == mostLone ||
+		len(text) > len(into) && len(into) > 0 || n >= min(t.rwin.mss, surelyShort) || now-lastData > env.delackMin>>1 ||
+		n > t.rcv.wnd || (2*uint64(t.rcv.wnd-n) <= uint64(t.rwin.clamp) || t.rcvRTT != 0) && t.opens(t.rcv.wnd-n, n) {
 		return 0, 0
 	}
 	spares.In++
 	t.lonesIn++
-	t.ts.recent = tsVal
+	t.tsRecent = tsVal
 	wnd := uint32(binary.BigEndian.Uint16(h[offWnd:])) << (t.snd.scale & 15)
 	t.snd.wl1, t.snd.wl2, t.snd.wnd = seq, ack, wnd
-	if wnd > t.snd.max {
-		t.snd.max = wnd
+	if wnd > t.maxWnd {
+		t.maxWnd = wnd
 		t.syncMSS()
 	}
 	t.lastRecv = now
@@ -140,10 +140,10 @@ func (t *TCB) TakeLone(now time.Duration, h *[TSHeaderLen]byte, text, into []byt
 	if ato := a.ato>>1 + env.delackMin>>1; ato != a.ato { // as dataReceived has it
 		a.ato = ato
 	}
-	if n >= 128 && t.rcv.ssthresh < t.rcv.clamp {
+	if n >= 128 && t.rwin.ssthresh < t.rwin.clamp {
 		t.growWindow(int(n))
 	}
-	if t.extra != nil || t.cong.Cwnd <= 1 {
+	if t.extra != nil { // else the window is not the limit: see oddLone
 		t.tally()
 		t.raise(now, rtt, 1)
 	}
@@ -177,8 +177,8 @@ func (t *TCB) keepText(text []byte) {
 func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	n, una := uint32(in.Payload.N), t.snd.una
 	wnd := uint32(in.Wnd) << (t.snd.scale & 15)
-	if t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.ts.recent == 0 ||
-		int32(in.Opts.TSVal-t.ts.recent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
+	if t.mood()&(moodGrave|moodProbe) != atRest || !t.plain(0) || in.Flags&^PSH != ACK || !in.Opts.HasTS || in.Opts.NSACK != 0 || t.tsRecent == 0 ||
+		int32(in.Opts.TSVal-t.tsRecent) < 0 || in.Seq != t.rcv.nxt || uint32(in.Seq-t.rcv.wup)+n > t.rcv.wnd ||
 		!in.Ack.Between(una, t.snd.nxt) {
 		return false
 	}
@@ -195,7 +195,7 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	}
 	t.countIn(in)
 	if !in.Seq.After(t.rcv.wup) {
-		t.ts.recent, t.recentAt = in.Opts.TSVal, now
+		t.tsRecent, t.recentAt = in.Opts.TSVal, now
 	}
 	if n == 0 {
 		t.countPureAck(in)
@@ -204,8 +204,8 @@ func (t *TCB) inputFast(now time.Duration, in *Segment) bool {
 	if acked > 0 || in.Seq.After(t.snd.wl1) || in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0) {
 		looked = looked || wnd != t.snd.wnd
 		t.snd.wl1, t.snd.wl2, t.snd.wnd = in.Seq, in.Ack, wnd
-		if wnd > t.snd.max {
-			t.snd.max = wnd
+		if wnd > t.maxWnd {
+			t.maxWnd = wnd
 			t.syncMSS()
 		}
 	}

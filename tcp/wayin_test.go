@@ -66,11 +66,12 @@ func (w *talk) say(n int) {
 		into = make([]byte, n)
 	}
 	if w.take && !w.input && (*known || to.Dialogue()) {
-		got, _ := to.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares)
-		require.Equal(w.t, n, got)
-		*known = !w.keep
-		w.taken++
-		return
+		if got, _ := to.TakeLone(w.now, &h, s.Payload.Pieces[0].B, into, &w.spares); got > 0 {
+			require.Equal(w.t, n, got)
+			*known = !w.keep
+			w.taken++
+			return
+		}
 	}
 	s.Into = into
 	to.Input(w.now, &s)
@@ -123,22 +124,23 @@ func TestTakeLoneIsInput(t *testing.T) {
 		name string
 		n    int
 		do   func(e *TCB)
+		long bool // not by TakeLone
 	}{
-		{"the ordinary", 50, nil},
-		{"longer", smallText + 1, nil},
-		{"the longest", surelyShort - 1, nil},
-		{"there were errors", 50, func(e *TCB) { e.softErr, e.probesOut, e.backoff = ErrTimeout, 3, 2 }},
-		{"the window was never as large", 50, func(e *TCB) { e.snd.wnd, e.snd.max = 10_000, 10_000 }},
-		{"the window is the limit", 50, func(e *TCB) { e.cong.Cwnd = 1 }},
-		{"congestion control is at work", 50, func(e *TCB) { e.algorithm() }},
-		{"an odd one came before", 50, func(e *TCB) { e.lastSeg = 700 }},
-		{"our window still grows", 200, func(e *TCB) { e.rcv.ssthresh = e.rcv.clamp * 3 / 4 }},
-		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }},
-		{"the window may become much larger", 50, func(e *TCB) { e.rcv.clamp = 8 << 20 }},
-		{"full segments came before", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 8, 1000 }},
-		{"full segments came in the same round trip", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 1<<30, 1000 }},
-		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }},
-		{"sent with another", 50, func(e *TCB) { e.rackSent, e.rack.nth = e.lastSend, e.total.segsIn }},
+		{"the ordinary", 50, nil, false},
+		{"longer", smallText + 1, nil, false},
+		{"the longest", surelyShort - 1, nil, false},
+		{"there were errors", 50, func(e *TCB) { e.softErr, e.probesOut, e.backoff = ErrTimeout, 3, 2 }, false},
+		{"the window was never as large", 50, func(e *TCB) { e.snd.wnd, e.maxWnd = 10_000, 10_000 }, false},
+		{"the window is the limit", 50, func(e *TCB) { e.unfold(); e.cong.Cwnd = 1 }, true},
+		{"congestion control is at work", 50, func(e *TCB) { e.algorithm() }, false},
+		{"an odd one came before", 50, func(e *TCB) { e.lastSeg = 700 }, false},
+		{"our window still grows", 200, func(e *TCB) { e.rwin.ssthresh = e.rwin.clamp * 3 / 4 }, false},
+		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }, false},
+		{"the window may become much larger", 50, func(e *TCB) { e.rwin.clamp = 8 << 20 }, false},
+		{"full segments came before", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 8, 1000 }, false},
+		{"full segments came in the same round trip", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 1<<30, 1000 }, false},
+		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }, false},
+		{"sent with another", 50, func(e *TCB) { e.rackSent, e.rack.nth = e.lastSend, e.total.segsIn }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			follow := func(take, input, keep bool) (all []string) {
@@ -154,7 +156,7 @@ func TestTakeLoneIsInput(t *testing.T) {
 					taken := w.taken
 					w.say(tt.n)
 					if take && !input {
-						require.Equal(t, taken+1, w.taken)
+						require.Equal(t, !tt.long, w.taken > taken)
 					}
 					all = append(all, state(to), state(from))
 					if keep {
@@ -306,7 +308,7 @@ func TestNotTaken(t *testing.T) {
 		{name: "not the next", do: func(_ *talk, _ *TCB, s *Segment) { s.Seq++ }},
 		{name: "a repetition", do: func(_ *talk, _ *TCB, s *Segment) { s.Seq-- }},
 		{name: "an older timestamp", do: func(_ *talk, _ *TCB, s *Segment) { s.Opts.TSVal -= 10_000 }},
-		{name: "no timestamp to compare with", do: func(_ *talk, e *TCB, _ *Segment) { e.ts.recent = 0 }},
+		{name: "no timestamp to compare with", do: func(_ *talk, e *TCB, _ *Segment) { e.tsRecent = 0 }},
 		{name: "it acknowledges less", do: func(_ *talk, _ *TCB, s *Segment) { s.Ack-- }},
 		{name: "nothing is outstanding", do: func(w *talk, e *TCB, s *Segment) {
 			ack := Segment{Flags: ACK, Seq: s.Seq, Ack: s.Ack, Wnd: s.Wnd, Opts: s.Opts}
@@ -320,22 +322,22 @@ func TestNotTaken(t *testing.T) {
 		{name: "just enough room", room: 50, want: true},
 		{name: "nobody waits", room: -1, want: true},
 		{name: "little room", room: 49},
-		{name: "small segments are full", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.mss = 50 }},
-		{name: "almost full", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.mss = 51 }, want: true},
-		{name: "after a while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.ack.lastData + e.env.cfg.DelackMin/2 }, want: true},
-		{name: "after a long while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.ack.lastData + e.env.cfg.DelackMin/2 + 1 }},
-		{name: "more than the window", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wnd, e.rcv.clamp = 49, 0 }},
+		{name: "small segments are full", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.mss = 50 }},
+		{name: "almost full", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.mss = 51 }, want: true},
+		{name: "after a while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastData + e.env.cfg.DelackMin/2 }, want: true},
+		{name: "after a long while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastData + e.env.cfg.DelackMin/2 + 1 }},
+		{name: "more than the window", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wnd, e.rwin.clamp = 49, 0 }},
 		{name: "the window is half closed", do: func(_ *talk, e *TCB, _ *Segment) {
-			e.rcv.wnd, e.rcv.clamp, e.rcv.ssthresh = 64<<10+50, 128<<10, 128<<10
+			e.rcv.wnd, e.rwin.clamp, e.rwin.ssthresh = 64<<10+50, 128<<10, 128<<10
 		}},
 		{name: "it would be if it were larger", do: func(_ *talk, e *TCB, _ *Segment) {
-			e.rcv.wnd, e.rcv.clamp, e.rcv.ssthresh = 64<<10+50, 128<<10, 128<<10-1<<e.rcv.scale
+			e.rcv.wnd, e.rwin.clamp, e.rwin.ssthresh = 64<<10+50, 128<<10, 128<<10-1<<e.rwin.scale
 		}, want: true},
 		{name: "more than in the best round trip", do: func(_ *talk, e *TCB, _ *Segment) { e.rcvRTT, e.drs = 8, rcvSpace{seq: e.rcv.read, space: 49} }},
 		{name: "as much", do: func(_ *talk, e *TCB, _ *Segment) { e.rcvRTT, e.drs = 8, rcvSpace{seq: e.rcv.read, space: 50} }, want: true},
-		{name: "it may grow far", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 8 << 20 }, n: 127, want: true},
-		{name: "it grows", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 8 << 20 }, n: 128},
-		{name: "almost", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.clamp = 2*(e.rcv.wnd-50) - 1 }, want: true},
+		{name: "it may grow far", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.clamp = 8 << 20 }, n: 127, want: true},
+		{name: "it grows", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.clamp = 8 << 20 }, n: 128},
+		{name: "almost", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.clamp = 2*(e.rcv.wnd-50) - 1 }, want: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newTalk(t, true)

@@ -45,7 +45,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	end := seq.Add(uint32(len(p)))
 	wnd, ok := t.standingWindow()
 	if ok && t.roomy() {
-		t.rcv.wnd, t.rcv.wup = wnd<<(t.rcv.scale&15), t.rcv.nxt
+		t.rcv.wnd, t.rcv.wup = wnd<<(t.rwin.scale&15), t.rcv.nxt
 	} else {
 		wnd = uint32(t.selectWindow())
 	}
@@ -87,22 +87,22 @@ func (t *TCB) putHeader(now time.Duration, b *[TSHeaderLen]byte, seq Seq, flags 
 	binary.BigEndian.PutUint64(b[offAck:], uint64(t.rcv.nxt)<<32|tsHeaderLen<<26|uint64(flags)<<16|uint64(wnd))
 	binary.BigEndian.PutUint64(b[ChecksumOffset:], uint64(sum)<<48|wordNopNopTS) // and no urgent pointer
 	binary.BigEndian.PutUint32(b[MinHeaderLen+4:], t.tsNow(now))
-	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.ts.recent)
+	binary.BigEndian.PutUint32(b[MinHeaderLen+8:], t.tsRecent)
 }
 
 // standingWindow returns the window field of what is left of the window, and whether that is more than would be offered now if the
 // buffer is roomy, since nothing keeps the offer from being ssthresh then. It is small enough to be part of the caller.
 func (t *TCB) standingWindow() (field uint32, ok bool) {
-	scale, left := t.rcv.scale&15, t.receiveWindow()
+	scale, left := t.rwin.scale&15, t.receiveWindow()
 	part := uint32(1)<<scale - 1
-	return (left + part) >> scale, left > 0 && left >= (t.rcv.ssthresh+part)&^part
+	return (left + part) >> scale, left > 0 && left >= (t.rwin.ssthresh+part)&^part
 }
 
 // selectWindow decides on the window of the segment being sent and returns its window field. "The total of
 // RCV.NXT and RCV.WND should not be reduced" (RFC 9293 §3.10.7.4): an offer is not taken back (SHLD-14),
 // except that a segment for which there was no memory at all closes the window.
 func (t *TCB) selectWindow() uint16 {
-	scale, left := t.rcv.scale&15, t.receiveWindow()
+	scale, left := t.rwin.scale&15, t.receiveWindow()
 	if wnd, ok := t.standingWindow(); ok && t.roomy() {
 		t.rcv.wnd, t.rcv.wup = wnd<<scale, t.rcv.nxt
 		return uint16(wnd)
@@ -126,7 +126,7 @@ func (t *TCB) selectWindow() uint16 {
 // ACKs travel with the answers.
 func (t *TCB) answers(now time.Duration) {
 	t.lastSend = now
-	if a := &t.ack; now-a.lastData < a.ato && a.pingpong < 255 {
+	if a := &t.ack; now-t.lastData < a.ato && a.pingpong < 255 {
 		a.pingpong++
 	}
 }

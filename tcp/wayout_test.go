@@ -110,21 +110,20 @@ func TestWindowOfNothingHeld(t *testing.T) {
 		nxt := Seq(r.Uint32())
 		size := 1 << r.IntN(22)
 		a := TCB{env: newEnv(&Params{Config: &cfg}), rcvLimit: int32(1 + r.IntN(size)), rcv: recvVars{
-			nxt: nxt, wup: nxt - Seq(r.IntN(size)/(1+r.IntN(50))), ssthresh: uint32(r.IntN(size)), clamp: uint32(1 + r.IntN(size)),
-			wnd: min(uint32(r.IntN(size)), 65535<<scale), mss: uint32(1 + r.IntN(3000)), scale: scale,
-		}}
+			nxt: nxt, wup: nxt - Seq(r.IntN(size)/(1+r.IntN(50))), wnd: min(uint32(r.IntN(size)), 65535<<scale),
+		}, rwin: rwinVars{ssthresh: uint32(r.IntN(size)), clamp: uint32(1 + r.IntN(size)), mss: uint32(1 + r.IntN(3000)), scale: scale}}
 		if i%2 == 0 {
-			a.rcv.ssthresh = min(a.rcv.ssthresh, a.rcv.clamp)
+			a.rwin.ssthresh = min(a.rwin.ssthresh, a.rwin.clamp)
 		}
 		b := a
 		b.ooo = new(oooQueue) // something may be held
 		require.Equal(t, scale > 0 && cfg.ShrinkWindow == Off, a.roomy())
 		require.False(t, b.roomy())
-		require.Equal(t, b.selectWindow(), a.selectWindow(), "%+v", a.rcv)
+		require.Equal(t, b.selectWindow(), a.selectWindow(), "%+v %+v", a.rcv, a.rwin)
 		require.Equal(t, b.rcv, a.rcv)
 		require.Equal(t, b.ack.quick, a.ack.quick)
 		require.Equal(t, b.offer(), a.offer(), "%+v", a.rcv)
-		if a.receiveWindow() >= scaledUp(a.rcv.ssthresh, scale) {
+		if a.receiveWindow() >= scaledUp(a.rwin.ssthresh, scale) {
 			short++
 		}
 	}

@@ -126,7 +126,7 @@ func (t *TCB) measureRatio(n int) {
 	}
 	t.wire().ratio = ratio
 	t.clampWindow(t.winFromSpace(int(t.rcvLimit)))
-	t.drs.space = min(t.drs.space, t.rcv.clamp)
+	t.drs.space = min(t.drs.space, t.rwin.clamp)
 }
 
 // segmentSize returns what a segment with n bytes of text takes of the receive buffer.
