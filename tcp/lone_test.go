@@ -211,3 +211,28 @@ func TestLoneIsWhatQueuesSay(t *testing.T) {
 		}
 	}
 }
+
+// TestManyLones: a dialogue that nobody asks about for longer than its texts can be counted is counted on the way.
+func TestManyLones(t *testing.T) {
+	const n = 100
+	w := newTalk(t, true)
+	from, to := w.ends()
+	a, b, taken := from.Info(w.now), to.Info(w.now), w.taken
+	const rounds = mostLone + 40
+	for range 2 * rounds {
+		w.say(n)
+	}
+	require.GreaterOrEqual(t, w.taken-taken, 2*rounds-4, "hardly one for Input")
+	require.Less(t, w.taken-taken, 2*rounds, "but some")
+	for _, e := range []struct {
+		name   string
+		before Info
+		e      *TCB
+	}{{"from", a, from}, {"to", b, to}} {
+		i := e.e.Info(w.now)
+		require.Equal(t, rounds, int(i.DataSegsIn-e.before.DataSegsIn), e.name)
+		require.Equal(t, rounds, int(i.DataSegsOut-e.before.DataSegsOut), e.name)
+		require.Equal(t, n*rounds, int(i.BytesReceived-e.before.BytesReceived), e.name)
+		require.InDelta(t, n*rounds, i.BytesAcked-e.before.BytesAcked, n, e.name)
+	}
+}

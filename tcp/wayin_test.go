@@ -22,15 +22,16 @@ type talk struct {
 	turn   int
 }
 
-// newTalk returns one that has gone on for a while.
+// newTalk returns one that has gone on for a while: no quick ACKs are left, and figures are not written down.
 func newTalk(t *testing.T, take bool) *talk {
 	w := &talk{pipe: newPipe(t), take: take}
 	w.mtu = 16436
 	w.connect()
 	w.a.env.full = !take
-	for range 12 {
+	for range 40 {
 		w.say(50)
 	}
+	require.Equal(t, take, w.a.lonesIn > 1 && w.b.lonesIn > 1)
 	return w
 }
 
@@ -137,8 +138,8 @@ func TestTakeLoneIsInput(t *testing.T) {
 		{"our window still grows", 200, func(e *TCB) { e.rwin.ssthresh = e.rwin.clamp * 3 / 4 }, false},
 		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }, false},
 		{"the window may become much larger", 50, func(e *TCB) { e.rwin.clamp = 8 << 20 }, false},
-		{"full segments came before", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 8, 1000 }, false},
-		{"full segments came in the same round trip", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 1<<30, 1000 }, false},
+		{"full segments came before", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 8, 5000 }, false},
+		{"full segments came in the same round trip", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 1<<30, 5000 }, false},
 		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }, false},
 		{"sent with another", 50, func(e *TCB) { e.rackSent, e.rack.nth = e.lastSend, e.total.segsIn }, false},
 	} {
@@ -324,8 +325,8 @@ func TestNotTaken(t *testing.T) {
 		{name: "little room", room: 49},
 		{name: "small segments are full", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.mss = 50 }},
 		{name: "almost full", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.mss = 51 }, want: true},
-		{name: "after a while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastData + e.env.cfg.DelackMin/2 }, want: true},
-		{name: "after a long while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastData + e.env.cfg.DelackMin/2 + 1 }},
+		{name: "after a while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastRecv + e.env.cfg.DelackMin/2 }, want: true},
+		{name: "after a long while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastRecv + e.env.cfg.DelackMin/2 + 1 }},
 		{name: "more than the window", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wnd, e.rwin.clamp = 49, 0 }},
 		{name: "the window is half closed", do: func(_ *talk, e *TCB, _ *Segment) {
 			e.rcv.wnd, e.rwin.clamp, e.rwin.ssthresh = 64<<10+50, 128<<10, 128<<10
