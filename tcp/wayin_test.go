@@ -144,6 +144,14 @@ func TestTakeLoneIsInput(t *testing.T) {
 		{"sent with another", 50, func(e *TCB) { e.rackSent, e.rack.nth = e.lastSend, e.total.segsIn }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			looked := false // at figures, now and then, which changes nothing
+			look := func(ends ...*TCB) {
+				for _, e := range ends {
+					if looked {
+						e.Deadline()
+					}
+				}
+			}
 			follow := func(take, input, keep bool) (all []string) {
 				w := newTalk(t, take)
 				w.input, w.keep = input, keep
@@ -160,9 +168,11 @@ func TestTakeLoneIsInput(t *testing.T) {
 						require.Equal(t, !tt.long, w.taken > taken)
 					}
 					all = append(all, state(to), state(from))
+					look(to, from)
 					if keep {
 						w.read(tt.n)
 						all = append(all, state(to))
+						look(to)
 					}
 					if to.alg() != nil {
 						all = append(all, fmt.Sprintf("%+v", to.alg()))
@@ -177,8 +187,10 @@ func TestTakeLoneIsInput(t *testing.T) {
 			}
 			for _, keep := range []bool{false, true} {
 				want := follow(false, true, keep)
-				require.Equal(t, want, follow(true, false, keep), "kept %v", keep)
-				require.Equal(t, want, follow(true, true, keep), "Input's own short cut, kept %v", keep)
+				for _, looked = range []bool{false, true} {
+					require.Equal(t, want, follow(true, false, keep), "kept %v, looked at %v", keep, looked)
+					require.Equal(t, want, follow(true, true, keep), "Input's own short cut, kept %v, looked at %v", keep, looked)
+				}
 			}
 		})
 	}
