@@ -40,6 +40,8 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	rto, odd := t.rtt.rto(t.env.rtoMax), false
 	if t.snd.lone != loneRead || now-t.lastSend >= rto || t.extra != nil || t.ack.quick > 0 {
 		rto, odd = t.beginLone(now)
+	} else if a := &t.ack; a.pingpong < 255 && now-t.lastRecv < a.ato { // as answers has it
+		a.pingpong++
 	}
 	x, seq := t.x, t.snd.nxt
 	end := seq.Add(uint32(len(p)))
@@ -66,9 +68,6 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 		lone = loneChunk
 		owner.Retain()
 		x.snd.chunks.push(chunk{b: p, owner: owner, start: seq})
-	}
-	if a := &t.ack; a.pingpong < 255 && t.lonesIn > 0 && now-t.lastRecv < a.ato {
-		a.pingpong++ // as answers has it
 	}
 	t.lonesOut++
 	t.lastSend = now
