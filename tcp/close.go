@@ -6,7 +6,6 @@ import "time"
 // peer is not told (TCP cannot), and like on Linux what it sends is still taken while the connection is
 // established.
 func (t *TCB) CloseRead(now time.Duration) error {
-	t.unfold()
 	if t.state == StateClosed {
 		return ErrNotConnected
 	}

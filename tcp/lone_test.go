@@ -66,10 +66,10 @@ func describe(t *testing.T, s *Segment) string {
 	return fmt.Sprintf("%+v %s", head, text)
 }
 
-// lonely is the one that has such a text.
-func (w *talk) lonely(lone loneKind) *TCB {
+// lonely is the one that has such a text, queued if it has that in its receive queue.
+func (w *talk) lonely(lone loneKind, queued bool) *TCB {
 	text := bytes.Repeat([]byte("text"), 12)
-	if lone == loneChunk {
+	if lone == loneChunk || queued {
 		text = bytes.Repeat([]byte("text"), smallText/4+1)
 	}
 	from, to := w.ends()
@@ -82,7 +82,7 @@ func (w *talk) lonely(lone loneKind) *TCB {
 	s.MarshalHeader(h[:])
 	require.True(w.t, to.Dialogue())
 	var into []byte
-	if lone == loneRead {
+	if lone == loneRead && !queued {
 		into = make([]byte, len(text))
 	}
 	n, _ := to.TakeLone(w.now, &h, text, into, &w.spares)
@@ -175,12 +175,13 @@ func TestLoneIsWhatQueuesSay(t *testing.T) {
 	later("its time has come", func(w *talk, e *TCB) { w.now = e.Deadline(); e.Timeout(w.now) })
 
 	for _, tt := range all {
-		for _, lone := range []loneKind{loneSmall, loneChunk, loneKept, loneRead} {
-			t.Run(fmt.Sprintf("%s, %d", tt.name, lone), func(t *testing.T) {
+		for i, lone := range []loneKind{loneSmall, loneChunk, loneKept, loneRead, loneRead} {
+			queued := i == 4
+			t.Run(fmt.Sprintf("%s, %d, queued %v", tt.name, lone, queued), func(t *testing.T) {
 				follow := func(queues bool) (seen []string) {
 					w := newTalk(t, true)
 					w.now += 5 * time.Millisecond
-					e := w.lonely(lone)
+					e := w.lonely(lone, queued)
 					require.Equal(t, lone, e.snd.lone)
 					if queues {
 						e.queues()

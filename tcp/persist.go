@@ -121,7 +121,6 @@ type KeepAliveConfig struct {
 // SetKeepAlive switches keep-alive probes on or off: "off by default" (RFC 9293 §3.8.4, SHLD-10 and
 // MUST-24 to MUST-26).
 func (t *TCB) SetKeepAlive(now time.Duration, c KeepAliveConfig) {
-	t.unfold()
 	t.set(fKeepalive, c.Enable)
 	if c.Idle > 0 || c.Interval > 0 || c.Count > 0 || t.keep != nil {
 		t.keep = t.env.sharedKeepAlive(c)

@@ -143,7 +143,6 @@ func (t *TCB) nextOfRun(now time.Duration, in *Segment) bool {
 
 // takeRun notes what the header of so many such segments says.
 func (t *TCB) takeRun(now time.Duration, in *Segment, segs int) {
-	t.unfold()
 	for range segs {
 		t.countIn(in)
 	}

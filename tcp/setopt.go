@@ -190,7 +190,6 @@ const leastWindowClamp = 1152
 // SetWindowClamp bounds the window that is advertised, in bytes (TCP_WINDOW_CLAMP). 0 takes the bound away, which is
 // possible before the connection begins; it reports whether it was.
 func (t *TCB) SetWindowClamp(n int) bool {
-	t.unfold()
 	begun := t.state != StateClosed
 	if n == 0 {
 		if !begun && t.opt != nil {
@@ -270,7 +269,6 @@ func (t *TCB) notsentFull(wake bool) bool {
 
 // SetRcvLowat sets how many bytes make the connection readable (SO_RCVLOWAT), at least 1.
 func (t *TCB) SetRcvLowat(n int) {
-	t.unfold()
 	if n > 1 || t.opt != nil {
 		t.needOpt().rcvLowat = int32(min(max(n, 1), 1<<30))
 	}
@@ -294,7 +292,6 @@ func (t *TCB) SetWritePending(on bool) { t.set(fWritePending, on && t.state == S
 
 // SetRTOMax bounds the retransmission timeout of the connection, from 1 s to 120 s (TCP_RTO_MAX_MS). 0: as Config says.
 func (t *TCB) SetRTOMax(d time.Duration) {
-	t.unfold()
 	if d != 0 {
 		d = min(max(d, time.Second), 120*time.Second)
 	}
@@ -344,7 +341,6 @@ func (t *TCB) Linger2() time.Duration {
 // SetMaxSeg limits the MSS, announced and used (TCP_MAXSEG), bytes. It has an effect on the announcement only
 // before the connection begins. 0: no limit.
 func (t *TCB) SetMaxSeg(n int) {
-	t.unfold()
 	if n == 0 && t.opt == nil {
 		return
 	}
@@ -358,7 +354,6 @@ func (t *TCB) SetMaxSeg(n int) {
 // SetSndBuf fixes the send buffer at n bytes, which ends autotuning (SO_SNDBUF; Linux doubles what the user
 // says, which is the caller's business). 0 gives it back to autotuning.
 func (t *TCB) SetSndBuf(n int) {
-	t.unfold()
 	t.set(fSndLocked, n > 0)
 	if n > 0 {
 		t.sndLimit = int32(min(n, 1<<30))
@@ -374,7 +369,6 @@ func (t *TCB) SndBuf() int { return int(t.sndLimit) }
 // says, which is the caller's business). Half of it is offered as window. 0 gives it back to autotuning. A
 // smaller buffer does not take back window already offered.
 func (t *TCB) SetRcvBuf(n int) {
-	t.unfold()
 	t.set(fRcvLocked, n > 0)
 	if n > 0 {
 		t.rcvLimit = int32(min(n, 1<<30))
@@ -389,7 +383,6 @@ func (t *TCB) RcvBuf() int { return int(t.rcvLimit) }
 // SetCongestion chooses the congestion control algorithm by name (TCP_CONGESTION; see Select). The empty name
 // chooses that of Config. The window stays.
 func (t *TCB) SetCongestion(name string) error {
-	t.unfold()
 	if name == "" {
 		t.caKind = 0
 		t.dropAlg()

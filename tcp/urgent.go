@@ -57,7 +57,6 @@ func (t *TCB) WriteUrgent(now time.Duration, p []byte) int {
 
 // MarkUrgent marks the end of what was written as the end of urgent text.
 func (t *TCB) MarkUrgent() {
-	t.unfold()
 	u := t.needUrgent()
 	u.snd, u.sending = t.dataEnd(), true
 	t.flags |= fUrgent

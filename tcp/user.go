@@ -14,7 +14,6 @@ func (t *TCB) WriteMore(now time.Duration, p []byte) int { return t.write(now, p
 
 // Flush ends what WriteMore began: what it held back is sent as if the last write had been Write.
 func (t *TCB) Flush() {
-	t.unfold()
 	if t.nonagle&nagleMore != 0 {
 		t.nonagle &^= nagleMore
 		t.edge.psh, t.edge.shov = t.snd.end, t.snd.end
@@ -82,7 +81,6 @@ func (t *TCB) written(more bool) {
 
 // EndRecord keeps what is written later out of the segments of what was written so far (MSG_EOR).
 func (t *TCB) EndRecord() {
-	t.unfold()
 	o := t.needOpt()
 	for len(o.eors) > 0 && o.eors[0].AtOrBefore(t.snd.una) {
 		o.eors = o.eors[1:]
@@ -153,9 +151,8 @@ func (t *TCB) Read(now time.Duration, p []byte) int {
 		}
 	}
 	n := t.takeKept(p)
-	t.unfold()
 	if n == 0 {
-		n = t.x.rcv.read(p)
+		n = t.received().read(p)
 	}
 	t.consumed(now, n)
 	return n
@@ -180,7 +177,6 @@ func (t *TCB) Peek(p []byte, off int) int {
 // ReadPiece returns the first contiguous bytes of the receive queue, nil when there are none. They stay
 // valid until Discard or Read takes them, or OwnBorrowed is called: a copy less for WriteTo.
 func (t *TCB) ReadPiece() []byte {
-	t.unfold()
 	n := t.Readable()
 	if t.has(fUrgentIn) {
 		n = min(n, t.beforeUrgent(n))
@@ -195,7 +191,6 @@ func (t *TCB) ReadPiece() []byte {
 // TakePiece removes the first contiguous bytes from the receive queue, at most limit, and returns them with
 // a reference to their memory for the caller to release. ok is false when there are none.
 func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
-	t.unfold()
 	if t.has(fUrgentIn) {
 		limit = t.beforeUrgent(limit)
 	}
@@ -216,7 +211,6 @@ func (t *TCB) TakePiece(now time.Duration, limit int) (q Piece, ok bool) {
 
 // Discard takes n bytes from the receive queue without copying them, and returns how many there were.
 func (t *TCB) Discard(now time.Duration, n int) int {
-	t.unfold()
 	if t.has(fUrgentIn) {
 		n = t.beforeUrgent(n)
 	}
@@ -235,6 +229,7 @@ func (t *TCB) consumed(now time.Duration, n int) {
 	if n == 0 {
 		return
 	}
+	t.unfold()
 	t.rcv.read = t.rcv.read.Add(uint32(n))
 	if t.wire() != nil {
 		t.wire().consume(n)
