@@ -230,6 +230,7 @@ func TestManyLones(t *testing.T) {
 		before Info
 		e      *TCB
 	}{{"from", a, from}, {"to", b, to}} {
+		require.Equal(t, uint8(255), e.e.ack.pingpong, e.name)
 		i := e.e.Info(w.now)
 		require.Equal(t, rounds, int(i.DataSegsIn-e.before.DataSegsIn), e.name)
 		require.Equal(t, rounds, int(i.DataSegsOut-e.before.DataSegsOut), e.name)

@@ -32,6 +32,8 @@ func newTalk(t *testing.T, take bool) *talk {
 		w.say(50)
 	}
 	require.Equal(t, take, w.a.lonesIn > 1 && w.b.lonesIn > 1)
+	from, _ := w.ends()
+	require.True(t, from.LoneSteady(50))
 	return w
 }
 
@@ -126,22 +128,26 @@ func TestTakeLoneIsInput(t *testing.T) {
 		n    int
 		do   func(e *TCB)
 		long bool // not by TakeLone
+		wait time.Duration
 	}{
-		{"the ordinary", 50, nil, false},
-		{"longer", smallText + 1, nil, false},
-		{"the longest", surelyShort - 1, nil, false},
-		{"there were errors", 50, func(e *TCB) { e.softErr, e.probesOut, e.backoff = ErrTimeout, 3, 2 }, false},
-		{"the window was never as large", 50, func(e *TCB) { e.snd.wnd, e.maxWnd = 10_000, 10_000 }, false},
-		{"the window is the limit", 50, func(e *TCB) { e.unfold(); e.cong.Cwnd = 1 }, true},
-		{"congestion control is at work", 50, func(e *TCB) { e.algorithm() }, false},
-		{"an odd one came before", 50, func(e *TCB) { e.lastSeg = 700 }, false},
-		{"our window still grows", 200, func(e *TCB) { e.rwin.ssthresh = e.rwin.clamp * 3 / 4 }, false},
-		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }, false},
-		{"the window may become much larger", 50, func(e *TCB) { e.rwin.clamp = 8 << 20 }, false},
-		{"full segments came before", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 8, 5000 }, false},
-		{"full segments came in the same round trip", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 1<<30, 5000 }, false},
-		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }, false},
-		{"sent with another", 50, func(e *TCB) { e.rackSent, e.rack.nth = e.lastSend, e.total.segsIn }, false},
+		{"the ordinary", 50, nil, false, 0},
+		{"longer", smallText + 1, nil, false, 0},
+		{"the longest", surelyShort - 1, nil, false, 0},
+		{"there were errors", 50, func(e *TCB) { e.softErr, e.probesOut, e.backoff = ErrTimeout, 3, 2 }, false, 0},
+		{"the window was never as large", 50, func(e *TCB) { e.snd.wnd, e.maxWnd = 10_000, 10_000 }, false, 0},
+		{"the window is the limit", 50, func(e *TCB) { e.unfold(); e.cong.Cwnd = 1 }, true, 0},
+		{"congestion control is at work", 50, func(e *TCB) { e.algorithm() }, false, 0},
+		{"an odd one came before", 50, func(e *TCB) { e.lastSeg = 700 }, false, 0},
+		{"our window still grows", 200, func(e *TCB) { e.rwin.ssthresh = e.rwin.clamp * 3 / 4 }, false, 0},
+		{"round trips were longer", 50, func(e *TCB) { e.minRTT.curr = time.Second }, false, 0},
+		{"the window may become much larger", 50, func(e *TCB) { e.rwin.clamp = 8 << 20 }, false, 0},
+		{"full segments came before", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 8, 5000 }, false, 0},
+		{"full segments came in the same round trip", 50, func(e *TCB) { e.rcvRTT, e.drs.space = 1<<30, 5000 }, false, 0},
+		{"RACK has seen no progress", 50, func(e *TCB) { e.rackFlags = 0 }, false, 0},
+		{"sent with another", 50, func(e *TCB) { e.rackSent, e.rack.nth = e.lastSend, e.total.segsIn }, false, 0},
+		{"after a pause", 50, nil, true, 60 * time.Millisecond},
+		{"after a timeout", 50, nil, true, 500 * time.Millisecond},
+		{"the window went unused", 50, func(e *TCB) { e.unfold(); e.cong.Cwnd = 30 }, true, 500 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			looked := false // at figures, now and then, which changes nothing
@@ -163,6 +169,7 @@ func TestTakeLoneIsInput(t *testing.T) {
 						tt.do(to)
 					}
 					taken := w.taken
+					w.now += tt.wait
 					w.say(tt.n)
 					if take && !input {
 						require.Equal(t, !tt.long, w.taken > taken)
@@ -338,6 +345,10 @@ func TestNotTaken(t *testing.T) {
 		{name: "small segments are full", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.mss = 50 }},
 		{name: "almost full", do: func(_ *talk, e *TCB, _ *Segment) { e.rwin.mss = 51 }, want: true},
 		{name: "after a while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastRecv + e.env.cfg.DelackMin/2 }, want: true},
+		{name: "a long while after text, but not after an ACK", do: func(w *talk, e *TCB, _ *Segment) {
+			e.tally()
+			e.lastData -= e.env.cfg.DelackMin
+		}},
 		{name: "after a long while", do: func(w *talk, e *TCB, _ *Segment) { w.now = e.lastRecv + e.env.cfg.DelackMin/2 + 1 }},
 		{name: "more than the window", do: func(_ *talk, e *TCB, _ *Segment) { e.rcv.wnd, e.rwin.clamp = 49, 0 }},
 		{name: "the window is half closed", do: func(_ *talk, e *TCB, _ *Segment) {
