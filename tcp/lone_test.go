@@ -238,3 +238,35 @@ func TestManyLones(t *testing.T) {
 		require.InDelta(t, n*rounds, i.BytesAcked-e.before.BytesAcked, n, e.name)
 	}
 }
+
+// TestLoneFillsWindow: a window that is full with one text, or goes unused, is what it would be by the long way.
+func TestLoneFillsWindow(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		cwnd  uint32
+		stale time.Duration
+		taken bool // the answer, by TakeLone
+	}{
+		{"one segment", 1, 0, false},
+		{"enough", 2, 0, true},
+		{"unused", 30, time.Second, false},
+		{"used", 30, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			follow := func(take bool) (all []string) {
+				w := newTalk(t, take)
+				from, to := w.ends()
+				from.unfold()
+				from.cong.Cwnd = tt.cwnd
+				from.cong.stamp -= tt.stale
+				w.say(50)
+				all = append(all, state(from))
+				taken := w.taken
+				w.say(50)
+				require.Equal(t, take && tt.taken, w.taken > taken)
+				return append(all, state(from), state(to))
+			}
+			require.Equal(t, follow(false), follow(true))
+		})
+	}
+}
