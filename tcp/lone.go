@@ -111,7 +111,7 @@ func (t *TCB) tallyLone() {
 	}
 	if t.snd.lone.out() {
 		a.pending, t.timers.left[slotAck] = 0, 0
-		kind, wait := t.xmitWait(t.rto)
+		kind, wait := t.xmitWait(1, t.rto)
 		t.armXmit(kind, t.lastSend+wait)
 	} else {
 		a.pending, t.timers.left[slotXmit] = ackSched|ackPushed, 0
@@ -139,13 +139,11 @@ func (t *TCB) beginLone(now time.Duration) (rto time.Duration, odd bool) {
 	if t.extra != nil {
 		t.mayRestart(now)
 	}
-	if a := &t.ack; now-t.lastData < a.ato && a.pingpong < 255 { // as answers has it
-		a.pingpong++
-	}
+	t.answers(now)
 	return t.rto, t.cong.isOdd(now, t.rto)
 }
 
-// oddLone is for a congestion window that is full with one text, which TakeLone is not for, or goes unused. See loneSent.
+// oddLone is for a congestion window that is full with one text, which TakeLone is not for, or goes unused.
 //
 //go:noinline
 func (t *TCB) oddLone(now time.Duration) {

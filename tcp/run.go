@@ -119,10 +119,7 @@ func (t *TCB) RunGoesOn(n int) bool {
 func (t *TCB) RunSent(now time.Duration) {
 	t.flags &^= fRun | fSentNew
 	n := t.packetsOut()
-	kind, wait := TimerRetransmit, t.rto
-	if t.env.earlyProbes {
-		kind, wait = TimerLossProbe, min(t.probeTimeout(n), t.rto)
-	}
+	kind, wait := t.xmitWait(n, t.rto)
 	t.armXmit(kind, now+wait)
 	if t.cong.runOut(now, t.rto, t.snd.nxt, uint32(n)) && t.env.cfg.SlowStartAfterIdle == On {
 		t.cong.shrink(now)

@@ -70,7 +70,7 @@ func (t *TCB) dialogue(now time.Duration, in *Segment, steady bool) bool {
 	t.total.bytesReceived += uint64(n)
 	t.events |= EvReadable
 	a.pending, t.lastData, a.ato = ackSched|ackPushed, now, a.ato>>1+env.delackMin>>1 // as dataReceived has it
-	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-max(min(a.ato, env.delackMax), tick), TimerDelayedAck
+	t.timers.left[slotAck], t.timers.kind[slotAck] = Never-now-t.delay(), TimerDelayedAck
 	if n >= 128 && t.rwin.ssthresh < t.rwin.clamp {
 		t.growWindow(int(n))
 	}

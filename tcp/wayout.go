@@ -76,7 +76,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	if odd {
 		t.oddLone(now)
 	}
-	_, wait := t.xmitWait(rto)
+	_, wait := t.xmitWait(1, rto)
 	return max(now+wait, 1)
 }
 
@@ -134,25 +134,18 @@ func (t *TCB) answers(now time.Duration) {
 func (t *TCB) loneOut(now time.Duration, end Seq, marks txMarks) {
 	*t.x.rtx.first() = txSeg{sent: now, nth: t.total.segsIn, seq: t.snd.nxt, end: end, marks: marks}
 	t.snd.nxt = end
-	t.loneSent(now)
-}
-
-// loneSent notes that all there is has left as one segment, the only one outstanding. It returns when the timer expires that it
-// sets.
-func (t *TCB) loneSent(now time.Duration) (due time.Duration) {
-	kind, wait := t.xmitWait(t.rto)
-	due = max(now+wait, 1)
-	t.armXmit(kind, due)
-	if t.cong.loneOut(t.snd.nxt); t.cong.isOdd(now, t.rto) {
-		t.cong.loneOdd(now, t.env.cfg.SlowStartAfterIdle == On && !t.has(fNoSpace))
+	kind, wait := t.xmitWait(1, t.rto)
+	t.armXmit(kind, now+wait)
+	if t.cong.loneOut(end); t.cong.isOdd(now, t.rto) {
+		t.oddLone(now)
 	}
-	return due
 }
 
-// xmitWait returns which of the timers of setXmitTimer would be left when all there is was sent as one segment, and when it expires.
-func (t *TCB) xmitWait(rto time.Duration) (kind Timer, wait time.Duration) {
+// xmitWait returns which of the timers of setXmitTimer would be left when all there is was sent, n segments, and after what time it
+// expires.
+func (t *TCB) xmitWait(n int, rto time.Duration) (kind Timer, wait time.Duration) {
 	if t.env.earlyProbes {
-		return TimerLossProbe, min(t.probeTimeout(1), rto)
+		return TimerLossProbe, min(t.probeTimeout(n), rto)
 	}
 	return TimerRetransmit, rto
 }
