@@ -103,7 +103,7 @@ func pseudoSum(addrs uint16, proto uint8, length int) uint16 {
 
 // less is the stable order of sockets: by addresses and ports, which do not
 // depend on who came first.
-func (k flowKey) less(o flowKey) bool {
+func (k *flowKey) less(o *flowKey) bool {
 	switch {
 	case k.local != o.local:
 		return k.local.hi < o.local.hi || k.local.hi == o.local.hi && k.local.lo < o.local.lo

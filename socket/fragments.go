@@ -79,7 +79,7 @@ func (s *Stack) armReassembly() {
 	s.arm(&f.timer, min(f.v4.Deadline(), f.v6.Deadline()))
 }
 
-func (s *Stack) timerKey() flowKey { return flowKey{} }
+func (s *Stack) timerKey() *flowKey { return &flowKey{} }
 
 // expire gives up datagrams whose fragments did not all come in time, and
 // tells the sender if the first one did (RFC 792, RFC 4443 §3.3).

@@ -68,15 +68,15 @@ func (s *Stack) AddrsOf(t *tcp.TCB) (local, remote netip.AddrPort, ok bool) {
 }
 
 func sortedEnds(ends []tcpEnd) []tcpEnd {
-	slices.SortFunc(ends, func(a, b tcpEnd) int { return compareKeys(a.timerKey(), b.timerKey()) })
+	slices.SortFunc(ends, func(a, b tcpEnd) int { return compareKeys(*a.timerKey(), *b.timerKey()) })
 	return ends
 }
 
 func compareKeys(a, b flowKey) int {
 	switch {
-	case a.less(b):
+	case a.less(&b):
 		return -1
-	case b.less(a):
+	case b.less(&a):
 		return 1
 	}
 	return 0

@@ -339,7 +339,7 @@ func (s *Stack) sendRaw(now time.Duration, k *flowKey, proto, tos uint8, b []byt
 	return hash
 }
 
-func (c *IPConn) timerKey() flowKey { return flowKey{local: c.local, remote: c.remote} }
+func (c *IPConn) timerKey() *flowKey { return &flowKey{local: c.local, remote: c.remote} }
 
 func (c *IPConn) expire(now time.Duration) {
 	c.mu.Lock()

@@ -17,7 +17,7 @@ type tcpEnd interface {
 	// flow names the receiver as the packet does.
 	receive(r *receiver, p *device.Packet, seg *tcp.Segment, flow *flowKey)
 	// timerKey is its name, for a stable order.
-	timerKey() flowKey
+	timerKey() *flowKey
 }
 
 // TCPConn is a TCP connection, one end of it: a [net.Conn] with the methods of
@@ -310,7 +310,7 @@ func (c *TCPConn) actOn(now time.Duration, ev tcp.Events) (w wakes) {
 		}
 	}
 	if ev&(tcp.EvClosed|tcp.EvTimeWait) != 0 {
-		c.detach()
+		c.unlist()
 		w.rd, w.wr = c.rd.waiters(), c.wr.waiters()
 	}
 	return w
@@ -345,7 +345,7 @@ func (c *TCPConn) rearm() {
 	c.s.arm(&c.timer, due)
 }
 
-func (c *TCPConn) timerKey() flowKey { return c.node.key }
+func (c *TCPConn) timerKey() *flowKey { return &c.node.key }
 
 // expire is the timer's call: protocol timers and users' deadlines.
 func (c *TCPConn) expire(now time.Duration) {
@@ -387,6 +387,12 @@ func (c *TCPConn) resume(now time.Duration) bool {
 // detach takes the connection out of the demultiplexer and gives its port
 // back. What was received stays readable.
 func (c *TCPConn) detach() {
+	c.unlist()
+	c.s.disarm(&c.timer)
+}
+
+// unlist is detach for one who calls rearm after that, which takes out the timer, with fewer frames on the stack.
+func (c *TCPConn) unlist() {
 	if !c.detached {
 		if c.s.tcp.remove(&c.node) {
 			c.s.tcpPorts.release(c.claimed.of(c.node.key.local), c.node.key.lport, c.how)
@@ -409,7 +415,6 @@ func (c *TCPConn) leave() {
 		}
 		c.pending = nil
 	}
-	c.s.disarm(&c.timer)
 	if c.ln != nil {
 		c.ln.gone(c)
 		c.ln = nil

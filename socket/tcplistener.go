@@ -315,7 +315,7 @@ func (l *TCPListener) next() (*TCPConn, error) {
 	}
 }
 
-func (l *TCPListener) timerKey() flowKey { return l.node.key }
+func (l *TCPListener) timerKey() *flowKey { return &l.node.key }
 
 func (l *TCPListener) expire(now time.Duration) {
 	l.mu.Lock()

@@ -4,11 +4,16 @@ package socket
 // being the earliest. Each timer knows where it is.
 type timerHeap []*timer
 
+// before is small enough to be part of the caller.
 func (h timerHeap) before(a, b *timer) bool {
-	if a.due != b.due {
-		return a.due < b.due
-	}
-	return a.owner.timerKey().less(b.owner.timerKey())
+	return a.due < b.due || a.due == b.due && a.keyBefore(b)
+}
+
+// keyBefore orders what is due together.
+//
+//go:noinline
+func (t *timer) keyBefore(o *timer) bool {
+	return t.owner.timerKey().less(o.owner.timerKey())
 }
 
 func (h timerHeap) put(i int, t *timer) {

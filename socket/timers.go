@@ -27,7 +27,7 @@ type timer struct {
 // timed is what a timer wakes. expire is called without locks held.
 type timed interface {
 	expire(now time.Duration)
-	timerKey() flowKey // stable tie-break between entries due together
+	timerKey() *flowKey // stable tie-break between entries due together; not copied, as that needs much stack (stackroom.go)
 }
 
 // A timerQueue holds the timers of a stack, ordered by due time, then key, behind
@@ -184,7 +184,7 @@ func (s *Stack) NextTimer() (t TimerInfo, ok bool) {
 	case *UDPConn:
 		t.Proto = protoUDP
 	}
-	if k := owner.timerKey(); k != (flowKey{}) {
+	if k := owner.timerKey(); *k != (flowKey{}) {
 		t.Local = k.localAddr()
 		if k.remote != (ip{}) {
 			t.Remote = k.remoteAddr()

@@ -22,7 +22,10 @@ type fired struct {
 	at    time.Duration
 }
 
-func (f *fired) timerKey() flowKey { return key(f.id) }
+func (f *fired) timerKey() *flowKey {
+	k := key(f.id)
+	return &k
+}
 func (f *fired) arm(due time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -66,7 +69,7 @@ func TestTimersFireInOrder(t *testing.T) {
 			if wants[i].due != wants[j].due {
 				return wants[i].due < wants[j].due
 			}
-			return key(wants[i].id).less(key(wants[j].id))
+			return compareKeys(key(wants[i].id), key(wants[j].id)) < 0
 		})
 		time.Sleep(time.Second)
 		synctest.Wait()

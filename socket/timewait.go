@@ -28,7 +28,7 @@ func (w *timeWait) before(o *timeWait) bool {
 	if w.tcb.Deadline() != o.tcb.Deadline() {
 		return w.tcb.Deadline() < o.tcb.Deadline()
 	}
-	return w.key.less(o.key)
+	return w.key.less(&o.key)
 }
 
 // A twIndex names a stand-in of a table; 0 is none.
@@ -53,7 +53,7 @@ type twTable struct {
 
 	first, last twIndex
 	timer       timer
-	head        flowKey // of the first, while the timer is armed
+	head        flowKey // of the one that was the first when the timer was armed
 	odd         map[twIndex]*oddTimeWait
 }
 
@@ -203,19 +203,24 @@ func (t *twTable) unline(i twIndex) {
 	w.prev, w.next = 0, 0
 }
 
-// rearm sets the timer for the first of the queue.
+// rearm sets the timer for the first of the queue. Where there are so many that each new one ends the oldest the timer
+// stays as it is, which is early enough: it fires for one that is gone, and is set for the first then.
 func (t *twTable) rearm() {
-	t.s.disarm(&t.timer)
 	if t.first == 0 {
+		t.s.disarm(&t.timer)
 		return
 	}
 	w := t.at(t.first)
+	if t.timer.set && t.timer.due <= w.tcb.Deadline() && int(t.n.Load()) > t.s.cfg.MaxTWBuckets {
+		return
+	}
+	t.s.disarm(&t.timer)
 	t.head = w.key // nobody reads it while the timer is not armed
 	t.s.arm(&t.timer, w.tcb.Deadline())
 }
 
-func (t *twTable) timerKey() flowKey     { return t.head }
-func (o *oddTimeWait) timerKey() flowKey { return o.key }
+func (t *twTable) timerKey() *flowKey     { return &t.head }
+func (o *oddTimeWait) timerKey() *flowKey { return &o.key }
 
 // expire ends the first of the queue; those due together are asked for one
 // after the other, as there may be other timers between them.

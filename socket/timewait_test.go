@@ -1,8 +1,12 @@
 package socket
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +147,48 @@ func TestTimeWaitOrder(t *testing.T) {
 		want = want[1:]
 		require.EqualValues(t, len(want), tw.n.Load())
 	}
+}
+
+// TestTooManyInTimeWait: one more in TIME-WAIT than may be ends the oldest, which is counted and whose port is free then. The others end
+// when they should, though the timer is due with the one that is gone.
+func TestTooManyInTimeWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{Seed: 1, MaxTWBuckets: 2})
+		defer s.Close()
+		tw := &s.timeWaits
+		l, err := s.Listen("tcp4", "127.0.0.1:80")
+		require.NoError(t, err)
+		defer l.Close()
+		for i := range 4 {
+			c, err := s.DialTCP("tcp4", &net.TCPAddr{Port: 1001 + i}, l.Addr().(*net.TCPAddr))
+			require.NoError(t, err)
+			peer, err := l.Accept()
+			require.NoError(t, err)
+			require.NoError(t, errors.Join(c.Close(), peer.Close()))
+			require.EqualValues(t, min(i+1, 2), tw.n.Load())
+			time.Sleep(10 * time.Second)
+		}
+		require.EqualValues(t, 2, s.count.twOverflow.Load())
+		for i, free := range []bool{true, true, false, false} {
+			l, err := s.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 1001+i))
+			if !free {
+				require.ErrorIs(t, err, syscall.EADDRINUSE)
+				continue
+			}
+			require.NoError(t, err)
+			require.NoError(t, l.Close())
+		}
+		for _, tt := range []struct {
+			at   time.Duration
+			left int
+		}{{70 * time.Second, 2}, {80*time.Second - 1, 2}, {80 * time.Second, 1}, {90*time.Second - 1, 1}, {90 * time.Second, 0}} {
+			time.Sleep(tt.at - s.now())
+			synctest.Wait()
+			require.EqualValues(t, tt.left, tw.n.Load(), tt.at)
+		}
+		next, ok := s.NextTimer()
+		require.False(t, ok, next)
+	})
 }
 
 // stillClock stands still.

@@ -207,7 +207,7 @@ func (u *UDPConn) recv(b []byte) (n, size int, from netip.AddrPort, err error) {
 	return n, size, from, nil
 }
 
-func (u *UDPConn) timerKey() flowKey { return u.node.key }
+func (u *UDPConn) timerKey() *flowKey { return &u.node.key }
 
 func (u *UDPConn) expire(now time.Duration) {
 	u.mu.Lock()

@@ -46,7 +46,6 @@ type ackState struct {
 	ecr        uint32        // timestamp echoed, with hasECR
 	hasECR     bool
 	hasAckAt   bool
-	window     bool // the send window changed
 	predicted  bool
 }
 
@@ -60,15 +59,57 @@ const (
 	ackFuture           // acknowledges what was not sent
 )
 
-// processAck handles the acknowledgment of in. What it does for the common case, ackFast does, too.
+// processAck handles the acknowledgment of in.
 func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
-	seqAck := in.Ack
-	if seqAck.Before(t.snd.una) {
+	switch {
+	case in.Ack.Before(t.snd.una):
 		return t.oldAck(now, in)
-	}
-	if seqAck.After(t.snd.nxt) {
+	case in.Ack.After(t.snd.nxt):
 		return ackFuture
 	}
+	if n := t.acksPlainly(in); n > 0 {
+		t.plainAck(now, in)
+		t.ackFast(now, in.Ack, n)
+	} else {
+		t.oddAck(now, in)
+	}
+	return ackOK
+}
+
+// acksPlainly returns how many segments in acknowledges, if it is for plainAck and ackFast to act on that because nothing
+// else is to be learned; else 0.
+func (t *TCB) acksPlainly(in *Segment) int {
+	const odd = moodGrave&^0xff | moodProbe // all of it but the state
+	if in.Ack == t.snd.una || t.mood()&odd != 0 || t.flags&(fSACK|fFastOpen) != fSACK || in.Opts.NSACK > 0 ||
+		t.rec != nil || t.env.full {
+		return 0
+	}
+	n := t.acksWhole(in.Ack)
+	if n == 1 && t.extra != nil && t.txq()[0].is(markSYN) {
+		return 0
+	}
+	return n
+}
+
+// plainAck is what processAck does before ackFast. It is oddAck for an ACK that acknowledges something, and from which nothing
+// else is to be learned. It does without an ackState: on the way of a short connection, whose server begins with
+// little stack, the frame of oddAck would be the largest.
+func (t *TCB) plainAck(now time.Duration, in *Segment) {
+	t.updateTSRecent(now, in)
+	if in.SeqLen() == 0 {
+		t.countPureAck(in)
+	}
+	t.updateWindow(in)
+	if t.state == StateSynReceived && t.has(fPassive) {
+		t.snd.una = in.Ack
+	}
+	t.softErr, t.probesOut = 0, 0
+	t.lastRecv = now
+}
+
+// oddAck is processAck for all other ACKs that are neither old nor of the future.
+func (t *TCB) oddAck(now time.Duration, in *Segment) {
+	seqAck := in.Ack
 	var a ackState
 	t.initAckState(&a, now, in)
 	if seqAck != t.snd.una {
@@ -84,11 +125,13 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	} else {
 		t.countPureAck(in)
 	}
-	t.updateWindow(now, in, &a)
-	whole := t.acksPlainly(in, &a)
-	if a.info&ackAdvanced != 0 && t.state == StateSynReceived && t.has(fPassive) {
+	info, window := t.updateWindow(in)
+	a.info |= info
+	switch {
+	case a.info&ackAdvanced == 0:
+	case t.state == StateSynReceived && t.has(fPassive):
 		t.snd.una = seqAck // Linux counts only the SYN of an active open
-	} else if a.info&ackAdvanced != 0 && whole == 0 {
+	default:
 		t.total.bytesAcked += uint64(uint32(seqAck.Sub(t.snd.una)))
 		t.snd.una = seqAck
 	}
@@ -98,7 +141,7 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 	if in.Flags&ECE != 0 && t.ecn&ecnOK != 0 && in.Flags&SYN == 0 {
 		a.info |= ackECE
 	}
-	if in.Seq == t.rcv.nxt && a.info&(ackData|ackAdvanced) == ackData && !a.window && in.Flags&(FIN|SYN) == 0 && t.state == StateEstablished {
+	if in.Seq == t.rcv.nxt && a.info&(ackData|ackAdvanced) == ackData && !window && in.Flags&(FIN|SYN) == 0 && t.state == StateEstablished {
 		// Text in order and nothing else: Linux does not look at the ACK, but for the first, which needs memory.
 		a.predicted = t.total.dataIn > 1
 	}
@@ -109,32 +152,12 @@ func (t *TCB) processAck(now time.Duration, in *Segment) ackResult {
 		t.nonagle &^= nagleMore // MSG_MORE holds back its own call, not what others make due
 	}
 	t.lastRecv = now
-	if whole > 0 {
-		t.ackFast(now, seqAck, whole)
-		return ackOK
-	}
 	if a.priorCount == 0 {
 		t.ackNothingOut(&a)
-		return ackOK
+		return
 	}
 	t.cleanRtx(&a)
 	t.ackRecovery(&a)
-	return ackOK
-}
-
-// acksPlainly returns how many segments in acknowledges, if it is for ackFast to act on that because nothing else is to be
-// learned; else 0. SND.UNA is still the old one.
-func (t *TCB) acksPlainly(in *Segment, a *ackState) int {
-	const odd = moodGrave&^0xff | moodProbe // all of it but the state
-	if a.info&ackAdvanced == 0 || t.mood()&odd != 0 || t.flags&(fSACK|fFastOpen) != fSACK || in.Opts.NSACK > 0 ||
-		t.rec != nil || t.env.full {
-		return 0
-	}
-	n := t.acksWhole(in.Ack)
-	if n == 1 && t.extra != nil && t.txq()[0].is(markSYN) {
-		return 0
-	}
-	return n
 }
 
 // initAckState fills in what a, which is zero, has to know before in is looked at.
@@ -215,26 +238,26 @@ func (t *TCB) mayUpdateWindow(in *Segment, wnd uint32) bool {
 		in.Seq == t.snd.wl1 && (wnd > t.snd.wnd || wnd == 0)
 }
 
-// updateWindow sets SND.WND, SND.WL1 and SND.WL2. SND.UNA is still the old one.
-func (t *TCB) updateWindow(now time.Duration, in *Segment, a *ackState) {
+// updateWindow sets SND.WND, SND.WL1 and SND.WL2, and says whether in updates the window, and whether that is another than before.
+// SND.UNA is still the old one.
+func (t *TCB) updateWindow(in *Segment) (info ackInfo, changed bool) {
 	wnd := uint32(in.Wnd)
 	if in.Flags&SYN == 0 {
 		wnd <<= t.snd.scale
 	}
 	if !t.mayUpdateWindow(in, wnd) {
-		return
+		return 0, false
 	}
-	a.info |= ackWinUpdate
 	t.snd.wl1, t.snd.wl2 = in.Seq, in.Ack
 	if wnd == t.snd.wnd {
-		return
+		return ackWinUpdate, false
 	}
-	a.window = true
 	t.snd.wnd = wnd
 	if wnd > t.maxWnd {
 		t.maxWnd = wnd
 		t.syncMSS()
 	}
+	return ackWinUpdate, true
 }
 
 // cleanRtx removes what is acknowledged: "Any segments on the retransmission queue that are thereby

@@ -226,7 +226,9 @@ const maxSpares = 16
 func (t *TCB) flushSend() {
 	if t.x != nil {
 		x := t.queues()
-		x.snd.release()
+		if x.snd.chunks.len() > 0 {
+			x.snd.release()
+		}
 		x.rtx.clear()
 	}
 }

@@ -55,8 +55,10 @@ func (t *TCB) queueText(now time.Duration, in *Segment) {
 	end := in.End()
 	wnd := t.receiveWindow()
 	switch {
+	case in.Seq == t.rcv.nxt && in.Payload.N == 0 && in.Flags&FIN != 0:
+		t.inputFIN(now)
 	case in.Seq == t.rcv.nxt:
-		if wnd == 0 && !(in.Payload.N == 0 && in.Flags&FIN != 0) {
+		if wnd == 0 {
 			t.env.stats.TCPZeroWindowDrop.Add(1)
 			t.outOfWindow(now, in, DropZeroWindow)
 			return

@@ -153,9 +153,10 @@ func (s *sendBuf) ack(una Seq) {
 
 // release gives everything back.
 func (s *sendBuf) release() {
-	for _, c := range s.chunks.all() {
-		if c.owner != nil {
-			c.owner.Release()
+	cs := s.chunks.all()
+	for i := range cs {
+		if cs[i].owner != nil {
+			cs[i].owner.Release()
 		}
 	}
 	s.chunks.clear()
