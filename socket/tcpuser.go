@@ -229,12 +229,11 @@ func (c *TCPConn) Close() error {
 	if err != nil {
 		return err
 	}
+	var woken *waiter
 	if x.baton {
-		c.s.run(int(c.node.queue), x.now, false)
+		woken = c.s.run(int(c.node.queue), x.now, false)
 	}
-	if x.hasty {
-		c.s.letPeerClose()
-	}
+	c.s.letPeerClose(x.first, woken)
 	if x.linger > 0 {
 		c.lingerFor(time.Duration(x.linger) * time.Second)
 	}
@@ -246,7 +245,7 @@ type closing struct {
 	now    time.Duration
 	linger int32 // seconds
 	baton  bool  // the caller has it, and polls
-	hasty  bool  // we dialled, never waited for anything to read, and close first: the peer may not have run yet
+	first  turn  // who is to run before the caller goes on
 }
 
 // beginClose is Close but for what its packets bring about and for lingering. It fails if c is closed.
@@ -263,9 +262,9 @@ func (c *TCPConn) beginClose() (x closing, err error) {
 	} else {
 		c.tcb.Close(x.now)
 	}
-	x.hasty = c.rd.waiter == nil && !c.tcb.IsPassive() && !c.tcb.PeerClosed()
 	q := int(c.node.queue)
 	held := c.s.nic.Ring(q)
+	x.first = c.turnAtClose(held)
 	c.node.baton = held
 	w := c.settleUser(x.now)
 	c.node.baton = false

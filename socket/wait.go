@@ -274,14 +274,45 @@ func (r *receiver) oneProcessor() bool {
 	return r.single
 }
 
-// letPeerClose lets the peer of a connection that has just been closed by who dialled
-// it see that and close its side, while everything is in the cache. On a single processor
-// hundreds of connections that are over pile up otherwise, in the time slice of one who dials again and again and never waits.
-// (On each connection the first wait begins with a rest, so who waits lets them run without this.) Where there are more processors
-// they take up what is left lying, and waking one costs more than a connection.
-func (s *Stack) letPeerClose() {
-	if s.parker == nil && s.clock == nil && oneProcessor() {
+// A turn says who is to run before the caller goes on.
+type turn uint8
+
+const (
+	callersTurn turn = iota // nobody
+	wokensTurn              // one who was woken
+	othersTurn              // who can run
+)
+
+// turnAtClose says who is to run when c is closed, so that its peer sees that and closes its side while everything is in
+// the cache: that is for who dialled, if the other side has not closed already. Otherwise hundreds of connections that are
+// over pile up in the time slice of one who dials again and again: each that he wakes is the next to run, at the expense of
+// the one before.
+//
+// On a single processor only one who has never waited has to let others run. (On each connection the first wait begins with
+// a rest, so who waits does so without this.) Where there are more processors they would take up what is left lying, and with
+// it the cache lines of the stack that is at work here; so the peer who is woken runs first.
+//
+// c's lock is held; held says that the baton is, too.
+func (c *TCPConn) turnAtClose(held bool) turn {
+	s := c.s
+	switch {
+	case s.parker != nil || s.clock != nil || c.tcb.IsPassive() || c.tcb.PeerClosed():
+		return callersTurn
+	case held && !s.receivers[c.node.queue].oneProcessor() || !held && !oneProcessor():
+		return wokensTurn
+	case c.rd.waiter == nil:
+		return othersTurn
+	}
+	return callersTurn
+}
+
+// letPeerClose lets run whose turn it is. woken is who was woken by what Close sent, if anybody.
+func (s *Stack) letPeerClose(first turn, woken *waiter) {
+	switch {
+	case first == othersTurn:
 		runtime.Gosched()
+	case first == wokensTurn && woken != nil:
+		woken.letRun()
 	}
 }
 
