@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -76,4 +77,34 @@ func inTimeWait(t *testing.T, s *socket.Stack, l net.Listener) {
 	require.NoError(t, err)
 	require.NoError(t, a.Close())
 	require.NoError(t, c.Close())
+}
+
+// TestGoneHaveNoTimers: nothing is due for connections that are gone, forgotten or reset.
+func TestGoneHaveNoTimers(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(s *socket.Stack, c *socket.TCPConn) error
+	}{
+		{"forgotten", func(s *socket.Stack, _ *socket.TCPConn) error {
+			s.Forget(func(netip.Addr) bool { return true })
+			return nil
+		}},
+		{"reset", func(_ *socket.Stack, c *socket.TCPConn) error { return errors.Join(c.SetLinger(0), c.Close()) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := socket.New(socket.Config{Seed: 1})
+			defer s.Close()
+			l, err := s.Listen("tcp", "127.0.0.2:80")
+			require.NoError(t, err)
+			c, err := s.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr))
+			require.NoError(t, err)
+			_, err = l.Accept()
+			require.NoError(t, err)
+			_, ok := s.NextTimer()
+			require.True(t, ok, "keep-alive")
+			require.NoError(t, tt.end(s, c))
+			next, ok := s.NextTimer()
+			require.False(t, ok, "%+v", next)
+		})
+	}
 }

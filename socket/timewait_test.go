@@ -169,6 +169,9 @@ func TestTooManyInTimeWait(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		}
 		require.EqualValues(t, 2, s.count.twOverflow.Load())
+		next, ok := s.NextTimer()
+		require.True(t, ok)
+		require.Equal(t, time.Minute, next.Due, "moving the timer with each would take as long as all of TCP")
 		for i, free := range []bool{true, true, false, false} {
 			l, err := s.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 1001+i))
 			if !free {
@@ -186,9 +189,19 @@ func TestTooManyInTimeWait(t *testing.T) {
 			synctest.Wait()
 			require.EqualValues(t, tt.left, tw.n.Load(), tt.at)
 		}
-		next, ok := s.NextTimer()
+		next, ok = s.NextTimer()
 		require.False(t, ok, next)
 	})
+}
+
+// TestTooManyOutOfTurn: one that ends before all others has the timer, though there are too many.
+func TestTooManyOutOfTurn(t *testing.T) {
+	s := New(Config{Seed: 1, Clock: stillClock{}, MaxTWBuckets: 1})
+	s.timeWaits.add(restAt(t, s, key(1), 0, time.Minute))
+	s.timeWaits.add(restAt(t, s, key(2), 0, time.Second))
+	next, ok := s.NextTimer()
+	require.True(t, ok)
+	require.Equal(t, time.Second, next.Due)
 }
 
 // stillClock stands still.
