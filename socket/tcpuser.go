@@ -220,6 +220,9 @@ func (c *TCPConn) tryWrite(now time.Duration, p []byte, more bool) (int, error) 
 // Close ends the connection for its user: what was written is still sent,
 // followed by FIN, in the background. Data that came and was not read, or a
 // linger time of 0, make it a reset. A second Close returns net.ErrClosed.
+//
+// Where the scheduler of the real computer decides who runs, Close of who dialled lets the peer run first that it
+// wakes, so that it closes its side, too, before the next connection is dialled.
 func (c *TCPConn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL

@@ -179,3 +179,50 @@ func TestWritersLetReadersRun(t *testing.T) {
 		require.Equal(t, int64(total), got[i].Load())
 	}
 }
+
+// TestTurnAtClose: who runs before a Close returns.
+func TestTurnAtClose(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		processors int
+		cfg        Config
+		waited     bool // the client has waited for something to read
+		before     func(c, peer *TCPConn) error
+		accepted   bool // the other end closes
+		want       turn
+	}{
+		{"two processors", 2, Config{}, true, nil, false, wokensTurn},
+		{"two processors, who never waited", 2, Config{}, false, nil, false, wokensTurn},
+		{"two processors, who accepted", 2, Config{}, true, nil, true, callersTurn},
+		{"two processors, second to close", 2, Config{}, true, func(_, peer *TCPConn) error { return peer.CloseWrite() }, false, callersTurn},
+		{"one processor", 1, Config{}, true, nil, false, callersTurn},
+		{"one processor, who never waited", 1, Config{}, false, nil, false, othersTurn},
+		{"one processor, who accepted", 1, Config{}, false, nil, true, callersTurn},
+		{"a simulation decides", 1, Config{Clock: stillClock{}}, false, nil, false, callersTurn},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			OnProcessors(t, tt.processors)
+			s := New(tt.cfg)
+			defer s.Close()
+			l, err := s.ListenTCP("tcp4", &net.TCPAddr{Port: 80})
+			require.NoError(t, err)
+			c, err := s.DialTCP("tcp4", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80})
+			require.NoError(t, err)
+			peer, err := l.AcceptTCP()
+			require.NoError(t, err)
+			if tt.waited {
+				c.rd.waiter = s.newWaiter(&c.mu)
+			}
+			if tt.before != nil {
+				require.NoError(t, tt.before(c, peer))
+			}
+			if tt.accepted {
+				c = peer
+			}
+			c.lock()
+			got := c.turnAtClose(false)
+			c.mu.Unlock()
+			require.Equal(t, tt.want, got)
+		})
+	}
+}
