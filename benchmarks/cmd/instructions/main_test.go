@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -137,8 +138,13 @@ func linesOfWay(steps []executed) (in, all map[string]int) {
 func TestCountsRepeat(t *testing.T) {
 	o := options{workload: "rtt", peer: "bufconn", ops: 16}
 	one, two := count(stepped(t, o, nil), o.ops), count(stepped(t, o, nil), o.ops)
-	require.InEpsilon(t, one.instructions, two.instructions, 0.03)
-	require.InDelta(t, one.costly[locked], two.costly[locked], 1)
+	same := func() bool {
+		return math.Abs(one.instructions/two.instructions-1) < 0.03 && math.Abs(one.costly[locked]-two.costly[locked]) <= 1
+	}
+	for try := 0; try < 3 && !same(); try++ { // as for budgets
+		one, two = two, count(stepped(t, o, nil), o.ops)
+	}
+	require.True(t, same(), "%+v and %+v", spentOf(one), spentOf(two))
 	require.Greater(t, one.instructions, 1000.0)
 	require.Greater(t, one.costly[locked], 10.0) // two mutexes, twice, each locked and unlocked, and the scheduler's
 	var out bytes.Buffer
