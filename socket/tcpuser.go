@@ -236,7 +236,9 @@ func (c *TCPConn) Close() error {
 	if x.baton {
 		woken = c.s.run(int(c.node.queue), x.now, false)
 	}
-	c.s.letPeerClose(x.first, woken)
+	if x.first == othersTurn || x.first == wokensTurn && woken != nil {
+		c.s.yield(woken, x.first == othersTurn)
+	}
 	if x.linger > 0 {
 		c.lingerFor(time.Duration(x.linger) * time.Second)
 	}

@@ -167,7 +167,8 @@ type TimerInfo struct {
 	Local, Remote netip.AddrPort
 }
 
-// NextTimer returns the timer that is due next; ok is false when there is none.
+// NextTimer returns the timer that is due next; ok is false when there is none. A timer may be due earlier than anything is,
+// and, with as many connections in TIME-WAIT as may be (Config.MaxTWBuckets), be of one that is gone.
 // It is for those who watch a stack in virtual time.
 func (s *Stack) NextTimer() (t TimerInfo, ok bool) {
 	q := &s.timers

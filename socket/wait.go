@@ -294,26 +294,22 @@ const (
 //
 // c's lock is held; held says that the baton is, too.
 func (c *TCPConn) turnAtClose(held bool) turn {
-	s := c.s
-	switch {
-	case s.parker != nil || s.clock != nil || c.tcb.IsPassive() || c.tcb.PeerClosed():
+	if c.tcb.IsPassive() || c.tcb.PeerClosed() {
 		return callersTurn
-	case held && !s.receivers[c.node.queue].oneProcessor() || !held && !oneProcessor():
+	}
+	single := false
+	if held {
+		single = c.s.receivers[c.node.queue].oneProcessor()
+	} else {
+		single = oneProcessor()
+	}
+	switch {
+	case !single:
 		return wokensTurn
 	case c.rd.waiter == nil:
 		return othersTurn
 	}
 	return callersTurn
-}
-
-// letPeerClose lets run whose turn it is. woken is who was woken by what Close sent, if anybody.
-func (s *Stack) letPeerClose(first turn, woken *waiter) {
-	switch {
-	case first == othersTurn:
-		runtime.Gosched()
-	case first == wokensTurn && woken != nil:
-		woken.letRun()
-	}
 }
 
 func (s *Stack) newWaiter(l sync.Locker) *waiter {

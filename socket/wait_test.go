@@ -185,24 +185,22 @@ func TestTurnAtClose(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		processors int
-		cfg        Config
 		waited     bool // the client has waited for something to read
 		before     func(c, peer *TCPConn) error
 		accepted   bool // the other end closes
 		want       turn
 	}{
-		{"two processors", 2, Config{}, true, nil, false, wokensTurn},
-		{"two processors, who never waited", 2, Config{}, false, nil, false, wokensTurn},
-		{"two processors, who accepted", 2, Config{}, true, nil, true, callersTurn},
-		{"two processors, second to close", 2, Config{}, true, func(_, peer *TCPConn) error { return peer.CloseWrite() }, false, callersTurn},
-		{"one processor", 1, Config{}, true, nil, false, callersTurn},
-		{"one processor, who never waited", 1, Config{}, false, nil, false, othersTurn},
-		{"one processor, who accepted", 1, Config{}, false, nil, true, callersTurn},
-		{"a simulation decides", 1, Config{Clock: stillClock{}}, false, nil, false, callersTurn},
+		{"two processors", 2, true, nil, false, wokensTurn},
+		{"two processors, who never waited", 2, false, nil, false, wokensTurn},
+		{"two processors, who accepted", 2, true, nil, true, callersTurn},
+		{"two processors, second to close", 2, true, func(_, peer *TCPConn) error { return peer.CloseWrite() }, false, callersTurn},
+		{"one processor", 1, true, nil, false, callersTurn},
+		{"one processor, who never waited", 1, false, nil, false, othersTurn},
+		{"one processor, who accepted", 1, false, nil, true, callersTurn},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			OnProcessors(t, tt.processors)
-			s := New(tt.cfg)
+			s := New(Config{})
 			defer s.Close()
 			l, err := s.ListenTCP("tcp4", &net.TCPAddr{Port: 80})
 			require.NoError(t, err)
@@ -223,6 +221,28 @@ func TestTurnAtClose(t *testing.T) {
 			got := c.turnAtClose(false)
 			c.mu.Unlock()
 			require.Equal(t, tt.want, got)
+		})
+	}
+}
+
+// TestSimulationDecidesWhoRuns: nobody waits for one who was woken where that is not for the scheduler of the real computer to arrange.
+func TestSimulationDecidesWhoRuns(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+	}{
+		{"with a clock of its own", Config{Clock: stillClock{}}},
+		{"with goroutines of its own", Config{Parker: impatient{}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := New(tt.cfg)
+			defer s.Close()
+			var mu sync.Mutex
+			q := waitq{s.newWaiter(&mu)}
+			q.waiting = 1 // who never runs
+			require.NotNil(t, q.waiters())
+			s.yield(q.waiter, false)
+			s.yield(q.waiter, true)
 		})
 	}
 }

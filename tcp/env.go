@@ -226,9 +226,7 @@ const maxSpares = 16
 func (t *TCB) flushSend() {
 	if t.x != nil {
 		x := t.queues()
-		if x.snd.chunks.len() > 0 {
-			x.snd.release()
-		}
+		x.snd.release()
 		x.rtx.clear()
 	}
 }

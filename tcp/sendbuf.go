@@ -153,10 +153,9 @@ func (s *sendBuf) ack(una Seq) {
 
 // release gives everything back.
 func (s *sendBuf) release() {
-	cs := s.chunks.all()
-	for i := range cs {
-		if cs[i].owner != nil {
-			cs[i].owner.Release()
+	for _, c := range s.chunks.all() {
+		if c.owner != nil {
+			c.owner.Release()
 		}
 	}
 	s.chunks.clear()

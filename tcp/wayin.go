@@ -256,7 +256,7 @@ func (t *TCB) ackFast(now time.Duration, seq Seq, n int) {
 	t.total.bytesAcked += uint64(uint32(seq - t.snd.una))
 	t.total.delivered += uint32(n)
 	t.snd.una = seq
-	t.nonagle &^= nagleMore // as processAck has it
+	t.nonagle &^= nagleMore // as oddAck has it
 	x := t.queues()
 	q := &x.rtx
 	last := &q.items[q.head+n-1]
