@@ -69,38 +69,36 @@ func (r *receiver) handler() func(*device.Packet) {
 }
 
 // pass takes p in, which the holder of the baton has made by writeLone of from, sent and received: what it says need not be
-// read from it. If that is all there is to do it gives the baton back and returns true; if not run must follow.
-func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
+// read from it, and the text, which from's user is writing, need not be in it. If that is all there is to do it gives the
+// baton back and returns true; if not run must follow.
+func (r *receiver) pass(from *TCPConn, p *device.Packet, text []byte) bool {
 	if r.s.raw.n.Load() > 0 {
-		r.handle(p)
+		r.handleWhole(p, text)
 		return false
 	}
 	var c *TCPConn
 	b := (*[plainHead4]byte)(p.Head)
-	h, text := (*[tcp.TSHeaderLen]byte)(b[ipv4.MinHeaderLen:]), p.Head[plainHead4:]
+	h := (*[tcp.TSHeaderLen]byte)(b[ipv4.MinHeaderLen:])
 	if p.CsumStart == ipv4.MinHeaderLen {
 		c = r.met.conn(binary.BigEndian.Uint64(b[12:]), binary.BigEndian.Uint32(h[:]), p.Hash)
 	}
 	if c == nil {
 		if c = r.meet(from, p); c == nil {
-			r.handle(p)
+			r.handleWhole(p, text)
 			return false
 		}
 		if p.CsumStart != ipv4.MinHeaderLen {
-			h, text = (*[tcp.TSHeaderLen]byte)(p.Head[ipv6.HeaderLen:]), p.Head[plainHead6:]
+			h = (*[tcp.TSHeaderLen]byte)(p.Head[ipv6.HeaderLen:])
 		}
 	}
 	c.mu.Lock()
 	n, due, into := 0, never, c.rd.into()
 	if (len(into) > 0 || !c.rd.busy()) && (c.steady || c.converses()) {
-		if len(text) == 0 {
-			text = p.Frags[0].B
-		}
 		n, due = c.tcb.TakeLone(c.at(r.now), h, text, into, &r.spares)
 	}
 	if n == 0 {
 		c.mu.Unlock()
-		r.handle(p)
+		r.handleWhole(p, text)
 		return false
 	}
 	var reader *waiter // nobody, if the text is kept
@@ -117,16 +115,32 @@ func (r *receiver) pass(from *TCPConn, p *device.Packet) bool {
 	parked := reader != nil && reader.rest.parked
 	c.mu.Unlock()
 	r.s.nic.ReleaseHeld(r.queue, p)
-	if parked {
-		reader.broadcast()
-	}
 	in, out := r.spares.In, r.spares.Out
 	r.spares.In, r.spares.Out = 0, 0
 	r.segments.add(in, out)
 	if r.now-r.s.recent() >= recentGrain {
 		r.s.lastNow.Store(int64(r.now))
 	}
-	return !r.s.anyStall.Load() && r.s.nic.Rest(r.queue) // nobody has lent anything: he would have the baton
+	rest := !r.s.anyStall.Load() && r.s.nic.Rest(r.queue) // nobody has lent anything: he would have the baton
+	if parked {
+		reader.broadcast() // takes as long as all of this: meanwhile others can have the baton
+	}
+	return rest
+}
+
+// handleWhole is handle for a packet whose text writeLone has left out. It is not on the way.
+//
+//go:noinline
+func (r *receiver) handleWhole(p *device.Packet, text []byte) {
+	complete(p, text)
+	r.handle(p)
+}
+
+// complete puts text behind the headers of p, if that is where it belongs.
+func complete(p *device.Packet, text []byte) {
+	if len(p.Frags[0].B) == 0 {
+		copy(p.Head[len(p.Head)-len(text):], text)
+	}
 }
 
 // converses reports whether a dialogue is under way, though a steady one has not begun or was interrupted. It is not on the way. Whose

@@ -35,7 +35,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	}
 	if lone {
 		if r, own := c.writeLone(p); own != nil {
-			if !r.pass(c, own) {
+			if !r.pass(c, own, p) {
 				r.run()
 			}
 		} else if r != nil {
@@ -58,7 +58,7 @@ func (c *TCPConn) unhindered(n int) bool {
 }
 
 // writeLone is Write of such a text, if neither unhindered nor Lone says no, but for what the packet brings about: if r is not
-// nil the caller has the baton, and lets r pass on own, if that is not nil, or run; see stackroom.go. It gives up the lock.
+// nil the caller has the baton, and lets r pass on own, if that is not nil, with p, or run; see stackroom.go. It gives up the lock.
 func (c *TCPConn) writeLone(p []byte) (r *receiver, own *device.Packet) {
 	s, q, k := c.s, int(c.node.queue), &c.node.key
 	var now time.Duration
@@ -78,9 +78,7 @@ func (c *TCPConn) writeLone(p []byte) (r *receiver, own *device.Packet) {
 	}
 	pk := s.nic.NewPacket(q, true) // who has the baton sends more cheaply
 	c.node.label(pk, tcp.CauseNewData, c.outside)
-	h := pk.SetHead(plainHead4 + len(p))
-	copy(h[plainHead4:], p)
-	b := (*[plainHead4]byte)(h)
+	b := (*[plainHead4]byte)(pk.SetHead(plainHead4 + len(p))) // p is copied only for those who look at the packet
 	first, second := s.plain4(k, protoTCP).Words(c.tos, c.ipID, ipv4.FlagDF, uint64(plainHead4+len(p)), uint64(c.node.sum))
 	binary.BigEndian.PutUint64(b[0:], first)
 	binary.BigEndian.PutUint64(b[8:], second)
@@ -89,6 +87,9 @@ func (c *TCPConn) writeLone(p []byte) (r *receiver, own *device.Packet) {
 	offload(pk, ipv4.MinHeaderLen, tcpCsumOffset)
 	due := c.tcb.SendLone(now, p, nil, (*[tcp.TSHeaderLen]byte)(b[ipv4.MinHeaderLen:]), pseudoSum(c.node.sum, protoTCP, plainTCPLen+len(p)), &r.spares)
 	own, res := s.nic.Exchange(now, pk)
+	if own == nil {
+		complete(pk, p) // it is on the ring, which nobody takes it off but the caller, or still c's
+	}
 	if res != device.TxOK {
 		c.refusedLone(pk, res)
 	}
