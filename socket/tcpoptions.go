@@ -13,24 +13,50 @@ import (
 func (c *TCPConn) SetDeadline(t time.Time) error { return c.setDeadline(t, true, true) }
 
 // SetReadDeadline bounds reads, pending and future ones; zero means none.
-func (c *TCPConn) SetReadDeadline(t time.Time) error { return c.setDeadline(t, true, false) }
+func (c *TCPConn) SetReadDeadline(t time.Time) error {
+	if c.ok() && t.IsZero() && !c.bounded.Load() {
+		return nil // there was none: a server of net/http makes sure of it some times a request
+	}
+	return c.interruptRead(t)
+}
 
 // SetWriteDeadline bounds writes, pending and future ones; zero means none.
 // A write that times out may have sent part of its data.
 func (c *TCPConn) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, false, true) }
+
+// interruptRead is SetReadDeadline for a deadline that is past, or is taken back, where there is no other: a server of
+// net/http ends a read like that, and allows the next, with each request. The rest it leaves to setDeadline.
+//
+//go:noinline
+func (c *TCPConn) interruptRead(t time.Time) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	c.mu.Lock()
+	if !t.Before(c.s.epoch) || c.closed || c.due != nil || c.s.staged {
+		c.mu.Unlock()
+		return c.setDeadline(t, true, false)
+	}
+	c.rpast = !t.IsZero()
+	c.bounded.Store(c.rpast)
+	var reader *waiter
+	if c.rpast {
+		reader = c.rd.waiters()
+	}
+	c.mu.Unlock()
+	if reader != nil {
+		reader.broadcast()
+	}
+	return nil
+}
 
 func (c *TCPConn) setDeadline(t time.Time, read, write bool) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
 	if t.IsZero() && !c.bounded.Load() {
-		return nil // there was none: net/http makes sure of it some times a request
+		return nil
 	}
-	return c.changeDeadline(t, read, write)
-}
-
-// changeDeadline is setDeadline where there is or was one.
-func (c *TCPConn) changeDeadline(t time.Time, read, write bool) error {
 	c.mu.Lock()
 	if c.closed {
 		defer c.mu.Unlock()

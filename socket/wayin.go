@@ -389,6 +389,10 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	if c.s.staged {
 		c.awaitTurn()
+	} else if c.rpast && c.addrs != nil && c.addrs.late != nil && !c.closed && len(p) > 0 { // as a server of net/http is told with each request
+		err := c.addrs.late
+		c.mu.Unlock()
+		return 0, err
 	}
 	for {
 		steady := c.steady && len(p) > 0 && !c.rpast

@@ -49,7 +49,7 @@ func (t *TCB) SendLone(now time.Duration, p []byte, owner Buffer, b *[TSHeaderLe
 	if ok && t.roomy() {
 		t.rcv.wnd, t.rcv.wup = wnd<<(t.rwin.scale&15), t.rcv.nxt
 	} else {
-		wnd = uint32(t.selectWindow())
+		wnd = uint32(t.openWindow())
 	}
 	t.putHeader(now, b, seq, PSH|ACK, uint16(wnd), sum)
 	if spares != nil {
@@ -101,11 +101,16 @@ func (t *TCB) standingWindow() (field uint32, ok bool) {
 // RCV.NXT and RCV.WND should not be reduced" (RFC 9293 §3.10.7.4): an offer is not taken back (SHLD-14),
 // except that a segment for which there was no memory at all closes the window.
 func (t *TCB) selectWindow() uint16 {
-	scale, left := t.rwin.scale&15, t.receiveWindow()
 	if wnd, ok := t.standingWindow(); ok && t.roomy() {
-		t.rcv.wnd, t.rcv.wup = wnd<<scale, t.rcv.nxt
+		t.rcv.wnd, t.rcv.wup = wnd<<(t.rwin.scale&15), t.rcv.nxt
 		return uint16(wnd)
 	}
+	return t.openWindow()
+}
+
+// openWindow is selectWindow where what is left of the window is not what is offered.
+func (t *TCB) openWindow() uint16 {
+	scale, left := t.rwin.scale&15, t.receiveWindow()
 	old, wnd := t.rcv.wnd, t.offer()
 	if wnd < left && !t.mayShrink() {
 		if wnd == 0 {
