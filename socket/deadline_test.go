@@ -273,6 +273,63 @@ func TestDialogueSteadyThroughDeadlines(t *testing.T) {
 	}
 }
 
+// TestReadAfterLateOne: what a read says whose deadline has passed, as one before it has been told, is what it said then, unless there is
+// something to be said before that.
+func TestReadAfterLateOne(t *testing.T) {
+	past, none := time.Unix(1, 0), time.Time{}
+	for _, tt := range []struct {
+		name string
+		do   func(t *testing.T, c, d net.Conn)
+		room int // of the read
+		n    int
+		err  error
+	}{
+		{"another", func(*testing.T, net.Conn, net.Conn) {}, 8, 0, os.ErrDeadlineExceeded},
+		{"of nothing", func(*testing.T, net.Conn, net.Conn) {}, 0, 0, nil},
+		{"of one who has closed", func(t *testing.T, c, _ net.Conn) { require.NoError(t, c.Close()) }, 8, 0, net.ErrClosed},
+		{"when the peer has closed", func(t *testing.T, _, d net.Conn) { require.NoError(t, d.Close()) }, 8, 0, os.ErrDeadlineExceeded},
+		{"when there is text", func(t *testing.T, _, d net.Conn) {
+			_, err := d.Write([]byte("text"))
+			require.NoError(t, err)
+		}, 8, 0, os.ErrDeadlineExceeded},
+		{"when there is text, and no deadline", func(t *testing.T, c, d net.Conn) {
+			_, err := d.Write([]byte("text"))
+			require.NoError(t, err)
+			require.NoError(t, c.SetReadDeadline(none))
+		}, 8, 4, nil},
+		{"with another past deadline", func(t *testing.T, c, _ net.Conn) {
+			require.NoError(t, c.SetReadDeadline(none))
+			require.NoError(t, c.SetReadDeadline(past))
+		}, 8, 0, os.ErrDeadlineExceeded},
+		{"while writes have a deadline", func(t *testing.T, c, _ net.Conn) {
+			require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
+			require.NoError(t, c.SetReadDeadline(none))
+			require.NoError(t, c.SetReadDeadline(past))
+			time.Sleep(2 * time.Second)
+			_, err := c.Write([]byte("text"))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		}, 8, 0, os.ErrDeadlineExceeded},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, d := dialled(t)
+				defer d.Close()
+				defer c.Close()
+				require.NoError(t, c.SetReadDeadline(past))
+				_, first := c.Read(make([]byte, 8))
+				require.ErrorIs(t, first, os.ErrDeadlineExceeded)
+				tt.do(t, c, d)
+				n, err := c.Read(make([]byte, tt.room))
+				require.Equal(t, tt.n, n)
+				require.ErrorIs(t, err, tt.err)
+				if tt.err == os.ErrDeadlineExceeded {
+					require.Same(t, first, err)
+				}
+			})
+		})
+	}
+}
+
 // TestNoDeadlineNoLock: to make sure that there is no deadline, as a server of net/http does five times a request, waits for
 // nobody where there is none, whatever there was before.
 func TestNoDeadlineNoLock(t *testing.T) {

@@ -182,3 +182,46 @@ func TestPassedIsAcknowledged(t *testing.T) {
 		require.Equal(t, before+1, s.nic.Counters().TX.Packets)
 	})
 }
+
+// TestBatonBackFirst: who passes a text has given the baton back when he wakes its reader, which takes as long as all of the rest, and
+// during which others would have to leave their packets to him.
+func TestBatonBackFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{Queues: 1})
+		defer s.Close()
+		c, a := ends(t, s, "127.0.0.1:80")
+		say := func(from, to *TCPConn) {
+			read := make(chan error)
+			go func() {
+				_, err := to.Read(make([]byte, 10))
+				read <- err
+			}()
+			synctest.Wait()
+			_, err := from.Write([]byte("well"))
+			require.NoError(t, err)
+			require.NoError(t, <-read)
+		}
+		for range 8 {
+			say(c, a)
+			say(a, c)
+		}
+		wakes := 0
+		a.rd.cond = waking{a.rd.cond, func() {
+			wakes++
+			require.True(t, s.nic.Idle(0))
+		}}
+		say(c, a)
+		require.Equal(t, 1, wakes)
+	})
+}
+
+// waking is a Cond that tells when somebody is woken.
+type waking struct {
+	Cond
+	tell func()
+}
+
+func (w waking) Broadcast() {
+	w.tell()
+	w.Cond.Broadcast()
+}
