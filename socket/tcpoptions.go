@@ -33,7 +33,7 @@ func (c *TCPConn) interruptRead(t time.Time) error {
 		return syscall.EINVAL
 	}
 	c.mu.Lock()
-	if !t.Before(c.s.epoch) || c.closed || c.due != nil || c.s.staged {
+	if !t.Before(c.s.epoch) || c.closed || c.due != nil {
 		c.mu.Unlock()
 		return c.setDeadline(t, true, false)
 	}
