@@ -155,7 +155,7 @@ func (n *NIC) Pass(q int) *Packet {
 }
 
 // Exchange is Transmit and Pass in one, for the holder of the baton of the queue that p travels on: back is p if Pass would
-// return it.
+// return it. Until he polls nobody looks at p's bytes, only at how many they are: the caller may write them afterwards.
 func (n *NIC) Exchange(now time.Duration, p *Packet) (back *Packet, res TxResult) {
 	q := n.steer(p)
 	qu := &n.queues[q]
