@@ -144,26 +144,28 @@ func TestPassed(t *testing.T) {
 	}
 }
 
+// answer has from write a short text for which to waits. It is called in a bubble.
+func answer(t *testing.T, from, to *TCPConn) {
+	read := make(chan error)
+	go func() {
+		_, err := to.Read(make([]byte, 10))
+		read <- err
+	}()
+	synctest.Wait()
+	_, err := from.Write([]byte("well"))
+	require.NoError(t, err)
+	require.NoError(t, <-read)
+}
+
 // TestPassedIsAcknowledged: a text that was passed and is not answered is acknowledged when its delayed ACK is due.
 func TestPassedIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{Queues: 1})
 		defer s.Close()
 		c, a := ends(t, s, "127.0.0.1:80")
-		say := func(from, to *TCPConn) {
-			read := make(chan error)
-			go func() {
-				_, err := to.Read(make([]byte, 10))
-				read <- err
-			}()
-			synctest.Wait()
-			_, err := from.Write([]byte("well"))
-			require.NoError(t, err)
-			require.NoError(t, <-read)
-		}
 		for range 40 { // until a's timer, which runs late on purpose, waits for an ACK, not for an answer
-			say(c, a)
-			say(a, c)
+			answer(t, c, a)
+			answer(t, a, c)
 			time.Sleep(7 * time.Millisecond)
 		}
 		unacked := func() int {
@@ -172,7 +174,7 @@ func TestPassedIsAcknowledged(t *testing.T) {
 			defer c.mu.Unlock()
 			return c.tcb.Unacked()
 		}
-		say(c, a)
+		answer(t, c, a)
 		before := s.nic.Counters().TX.Packets
 		time.Sleep(10 * time.Millisecond)
 		require.NotZero(t, unacked())
@@ -190,27 +192,16 @@ func TestBatonBackFirst(t *testing.T) {
 		s := New(Config{Queues: 1})
 		defer s.Close()
 		c, a := ends(t, s, "127.0.0.1:80")
-		say := func(from, to *TCPConn) {
-			read := make(chan error)
-			go func() {
-				_, err := to.Read(make([]byte, 10))
-				read <- err
-			}()
-			synctest.Wait()
-			_, err := from.Write([]byte("well"))
-			require.NoError(t, err)
-			require.NoError(t, <-read)
-		}
 		for range 8 {
-			say(c, a)
-			say(a, c)
+			answer(t, c, a)
+			answer(t, a, c)
 		}
 		wakes := 0
 		a.rd.cond = waking{a.rd.cond, func() {
 			wakes++
 			require.True(t, s.nic.Idle(0))
 		}}
-		say(c, a)
+		answer(t, c, a)
 		require.Equal(t, 1, wakes)
 	})
 }
